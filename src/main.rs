@@ -1,0 +1,3 @@
+//! The `mailwright` program.
+
+fn main() {}
