@@ -1,0 +1,126 @@
+-- What the nodes read, and what scripts call.
+
+-- The whole configuration in one value, read in one statement and therefore from one moment.
+create or replace function control.snapshot() returns jsonb language sql stable as $$
+  select jsonb_build_object(
+    'generation', (select value from control.generation),
+    'config_generation', (select config from control.generation),
+    'server', (select to_jsonb(s) from control.server s),
+    'smtp', (select to_jsonb(s) from control.smtp s),
+    'imap', (select to_jsonb(s) from control.imap s),
+    'pop3', (select to_jsonb(s) from control.pop3 s),
+    'directory', (select to_jsonb(s) from control.directory s),
+    'store', (select to_jsonb(s) from control.store s),
+    'services', (select coalesce(jsonb_agg(to_jsonb(s) order by s.name), '[]') from control.service s),
+    'listeners', (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from control.listener l where l.enabled),
+    'certificates', (select coalesce(jsonb_agg(to_jsonb(c) order by c.source = 'self-signed', c.id), '[]')
+      from control.certificate c where c.active),
+    'ip_lists', (select coalesce(jsonb_agg(jsonb_build_object('id', i.id, 'mode', i.mode, 'patterns',
+        (select coalesce(jsonb_agg(r.pattern), '[]') from control.ip_rule r where r.list_id = i.id)) order by i.id), '[]')
+      from control.ip_list i))
+$$;
+comment on function control.snapshot() is 'The whole configuration as the daemon reads it';
+
+-- Waits until every node that is alive obeys the change with this number; without a number, the last committed one.
+create or replace function control.wait_applied(generation bigint default null, timeout interval default '10 seconds')
+returns bigint language plpgsql volatile as $$
+declare
+  wanted bigint;
+  deadline timestamptz := clock_timestamp() + timeout;
+  behind text;
+begin
+  if exists (select 1 from control.touched where transaction = pg_current_xact_id_if_assigned()) then
+    raise exception 'this transaction has changed settings itself: commit first, then wait';
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'control.wait_applied needs the isolation level read committed';
+  end if;
+  wanted := coalesce(generation, (select value from control.generation));
+  loop
+    select string_agg(format('%s (at %s%s)', name, applied_generation, coalesce(', ' || error, '')), ', ' order by name) into behind
+    from live.node where applied_generation < wanted and seen_at > clock_timestamp() - interval '15 seconds';
+    if behind is null and exists (select 1 from live.node where applied_generation >= wanted) then
+      return wanted;
+    end if;
+    if clock_timestamp() > deadline then
+      raise exception 'change % is not obeyed after % by: %', wanted, timeout, coalesce(behind, 'any node: none is running')
+        using errcode = 'query_canceled';
+    end if;
+    perform pg_sleep(0.01);
+  end loop;
+end $$;
+comment on function control.wait_applied(bigint, interval) is 'Waits until all running nodes obey a committed change';
+
+-- The short form "192.168.0.1 25, [::1]:2525, * 587" as rows; a port may be left out where a default is given.
+create or replace function control.parse_listeners(spec text, default_port integer default null)
+returns table (address text, port integer) language plpgsql immutable as $$
+declare
+  item text;
+  found text[];
+begin
+  foreach item in array string_to_array(coalesce(nullif(btrim(spec), ''), '*'), ',') loop
+    item := btrim(item);
+    found := regexp_match(item, '^\[?([0-9a-fA-F:.]+|\*)\]?(?:\s+(\d{1,5}))?$');
+    if found is null then
+      found := regexp_match(item, '^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+|\*)):(\d{1,5})$');
+      if found is null then
+        raise exception '"%" is no listener: write an address or *, and a port, as in "192.168.0.1 25, * 587"', item
+          using errcode = 'check_violation';
+      end if;
+      found := array[coalesce(found[1], found[2]), found[3]];
+    end if;
+    -- "192.168.0.1:25" and the like also look like an address to the first form; a plain IPv6 address has no port.
+    if found[1] ~ '^\d+\.\d+\.\d+\.\d+:\d+$' then
+      found := array[split_part(found[1], ':', 1), split_part(found[1], ':', 2)];
+    end if;
+    if found[2] is null and default_port is null then
+      raise exception '"%" names no port', item using errcode = 'check_violation';
+    end if;
+    address := found[1];
+    port := coalesce(found[2]::integer, default_port);
+    return next;
+  end loop;
+end $$;
+comment on function control.parse_listeners(text, integer) is 'The short form of listeners as rows';
+
+-- A listener row entered in the short form becomes one row for each address.
+create function logic.expand_listener() returns trigger language plpgsql as $$
+declare
+  item record;
+  first boolean := true;
+begin
+  if new.address !~ '[,[:space:]\[]' and new.address !~ '^(\d+\.\d+\.\d+\.\d+|\*):\d+$' then return new; end if;
+  for item in select * from control.parse_listeners(new.address, new.port) loop
+    if first then
+      new.address := item.address;
+      new.port := item.port;
+      first := false;
+    else
+      insert into control.listener (service, address, port, tls, mode, enabled)
+      values (new.service, item.address, item.port, new.tls, new.mode, new.enabled);
+    end if;
+  end loop;
+  return new;
+end $$;
+create trigger expand before insert or update of address on control.listener
+for each row execute function logic.expand_listener();
+
+-- Replaces a service's listeners of one kind (TLS and mode) by what the short form says.
+create or replace function control.set_listeners(service text, spec text, tls control.tls_mode default 'starttls',
+  mode control.listener_mode default 'standard') returns setof control.listener language plpgsql as $$
+#variable_conflict use_column
+begin
+  if not exists (select 1 from control.service s where s.name = set_listeners.service) then
+    raise exception 'there is no service "%"', service using errcode = 'foreign_key_violation';
+  end if;
+  delete from control.listener l where l.service = set_listeners.service and l.tls = set_listeners.tls and l.mode = set_listeners.mode
+    and not exists (select 1 from control.parse_listeners(spec) p where p.address = l.address and p.port = l.port);
+  insert into control.listener (service, address, port, tls, mode)
+  select set_listeners.service, p.address, p.port, set_listeners.tls, set_listeners.mode from control.parse_listeners(spec) p
+  where not exists (select 1 from control.listener l where l.service = set_listeners.service and l.tls = set_listeners.tls
+    and l.mode = set_listeners.mode and l.address = p.address and l.port = p.port);
+  return query select l.* from control.listener l
+    where l.service = set_listeners.service and l.tls = set_listeners.tls and l.mode = set_listeners.mode order by l.id;
+end $$;
+comment on function control.set_listeners(text, text, control.tls_mode, control.listener_mode) is
+  'Replaces a service''s listeners: select control.set_listeners(''smtp'', ''192.168.0.1 25, * 2525'')';
