@@ -316,3 +316,11 @@ comment on column control.store.compress is 'Whether message bodies are compress
 comment on column control.store.expunged_retention_days is 'How long deleted mail can be restored, and mail clients can be told what has gone';
 comment on column control.store.content_grace_hours is 'How long content that nothing refers to is kept before it is removed';
 insert into control.store default values;
+
+create table control.logic (
+  only_row boolean primary key default true check (only_row),
+  version integer[] not null,
+  digest text not null,
+  built_at timestamptz not null default now()
+);
+comment on table control.logic is 'Which daemon''s functions, triggers and views are in place; an older daemon leaves them alone';

@@ -129,16 +129,16 @@ comment on column store.content.structure is 'MIME structure with offsets, in th
 
 create table store.content_chunk (
   content_id bigint not null,
-  number integer not null,
-  codec smallint not null,
+  start bigint not null,
   size integer not null,
+  codec smallint not null,
   bytes bytea not null,
-  primary key (content_id, number),
+  primary key (content_id, start),
   check (codec in (0, 1))
 ) with (toast_tuple_target = 8160);
 alter table store.content_chunk alter bytes set storage external;
-comment on table store.content_chunk is 'Bodies, in chunks of 256 KiB';
-comment on column store.content_chunk.number is 'Place of the chunk, from 0';
+comment on table store.content_chunk is 'Bodies, in chunks of 256 KiB at most';
+comment on column store.content_chunk.start is 'Where in the body the chunk begins, from 0';
 comment on column store.content_chunk.codec is '0 = plain, 1 = zstd';
 comment on column store.content_chunk.size is 'Bytes before compression';
 

@@ -48,8 +48,8 @@ comment on column live.session.login is 'Address of that account';
 comment on column live.session.state is 'What it is doing';
 comment on column live.session.since is 'When it began';
 comment on column live.session.active_at is 'Last command';
-create sequence live.session_id increment by 4096;
-comment on sequence live.session_id is 'Each node takes 4096 session ids at a time';
+create sequence live.session_id increment by 1048576;
+comment on sequence live.session_id is 'Each node takes 1048576 session ids at a time';
 
 create unlogged table live.service_status (
   node text not null,

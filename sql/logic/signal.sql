@@ -35,7 +35,7 @@ begin
     select format('%I.%I', n.nspname, c.relname) as name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind = 'r' and n.nspname in ('control', 'directory')
-      and c.relname not in ('generation', 'touched', 'lease')
+      and c.relname not in ('generation', 'touched', 'lease', 'logic')
   loop
     -- address only mirrors account and alias, and is written within the same statements.
     continue when t.name = 'directory.address';

@@ -1,0 +1,2 @@
+-- The whole configuration, from one moment.
+select control.snapshot()

@@ -1,0 +1,39 @@
+-- Views for people with a reporting tool; their names and columns are kept stable.
+
+create view report.account as
+select a.address, a.active, a.used_bytes, u.messages, a.quota_bytes,
+  round(100.0 * a.used_bytes / nullif(a.quota_bytes, 0), 1) as used_percent
+from logic.account a left join store.usage u on u.account_id = a.account_id;
+comment on view report.account is 'Accounts and what they keep';
+
+create view report.mailbox as
+select l.address, m.name as mailbox, m.special_use, n.messages, n.unseen, n.bytes, m.account_id, m.id as mailbox_id
+from store.mailbox m
+join logic.account l on l.account_id = m.account_id
+cross join lateral (
+  select count(*) as messages, count(*) filter (where not x.seen) as unseen, coalesce(sum(x.size), 0)::bigint as bytes
+  from store.message x where x.account_id = m.account_id and x.mailbox_id = m.id
+) n;
+comment on view report.mailbox is 'Mailboxes with their number of messages';
+
+create view report.message as
+select l.address, b.name as mailbox, m.uid, m.internal_date, c.from_address, c.subject, c.sent_at, m.size, m.seen, m.answered,
+  m.flagged, m.deleted, m.draft, m.keywords, c.to_addresses, c.attachments, c.message_id, m.account_id, m.mailbox_id, m.content_id
+from store.message m
+join store.mailbox b on b.account_id = m.account_id and b.id = m.mailbox_id
+join store.content c on c.id = m.content_id
+join logic.account l on l.account_id = m.account_id;
+comment on view report.message is 'Messages as people look for them';
+
+create view report.queue as
+select q.id as message_id, r.id as recipient_id, q.sender, r.address as recipient, r.state, r.attempts, r.next_attempt_at,
+  q.received_at, q.size, c.subject
+from queue.message q join queue.recipient r on r.message_id = q.id left join store.content c on c.id = q.content_id;
+comment on view report.queue is 'Mail on its way to other servers';
+
+create view report.quota_drift as
+select u.account_id, u.bytes as counted_bytes, coalesce(s.bytes, 0) as real_bytes, u.messages as counted_messages, coalesce(s.messages, 0) as real_messages
+from store.usage u
+left join (select account_id, sum(size)::bigint as bytes, count(*) as messages from store.message group by account_id) s on s.account_id = u.account_id
+where (u.bytes, u.messages) is distinct from (coalesce(s.bytes, 0), coalesce(s.messages, 0));
+comment on view report.quota_drift is 'Accounts whose counted usage differs from what they keep; always empty';

@@ -1,0 +1,19 @@
+-- Removes the messages $3 from mailbox $2 of account $1, with $4 only those with \Deleted. Returns uid and modseq.
+with b as (
+  update store.mailbox set highest_modseq = highest_modseq + 1 where account_id = $1 and id = $2 returning highest_modseq
+), gone as (
+  delete from store.message m using b
+  where m.account_id = $1 and m.mailbox_id = $2 and m.uid = any($3::bigint[]) and (m.deleted or not $4::boolean)
+  returning m.*, b.highest_modseq
+), kept as (
+  insert into store.expunged (account_id, mailbox_id, uid, modseq, content_id, internal_date, size, zone_minutes,
+    seen, answered, flagged, draft, keywords, prefix)
+  select account_id, mailbox_id, uid, highest_modseq, content_id, internal_date, size, zone_minutes,
+    seen, answered, flagged, draft, keywords, prefix from gone
+), orphans as (
+  insert into store.orphan (content_id) select distinct content_id from gone on conflict do nothing
+), used as (
+  update store.usage u set bytes = u.bytes - g.bytes, messages = u.messages - g.messages
+  from (select sum(size) as bytes, count(*) as messages from gone having count(*) > 0) g where u.account_id = $1
+)
+select uid, highest_modseq from gone order by uid

@@ -1,0 +1,2 @@
+-- The next 1024 content ids of this node.
+select nextval('store.content_id')
