@@ -111,7 +111,7 @@ create table store.content (
   structure bytea not null
 ) with (toast_tuple_target = 8160);
 alter table store.content alter header set storage external, alter envelope set storage external, alter structure set storage external;
-comment on table store.content is 'Each distinct message once, however many mailboxes it is in; its body is in store.content_chunk';
+comment on table store.content is 'Each distinct message once, however many mailboxes it is in; its bytes are in store.content_chunk';
 comment on column store.content.digest is 'BLAKE3 of the exact bytes';
 comment on column store.content.size is 'Bytes, header and body';
 comment on column store.content.header_size is 'Bytes of the header, the empty line included';
@@ -123,7 +123,7 @@ comment on column store.content.from_address is 'First address of From';
 comment on column store.content.message_id is 'Message-ID, without angle brackets';
 comment on column store.content.to_addresses is 'Addresses of To and Cc';
 comment on column store.content.attachments is 'File names of attachments';
-comment on column store.content.header is 'The header, byte for byte';
+comment on column store.content.header is 'A copy of the header, so that listing mail reads no chunks';
 comment on column store.content.envelope is 'ENVELOPE as IMAP shows it (RFC 9051, 7.5.2)';
 comment on column store.content.structure is 'MIME structure with offsets, in the daemon''s own form';
 
@@ -137,8 +137,8 @@ create table store.content_chunk (
   check (codec in (0, 1))
 ) with (toast_tuple_target = 8160);
 alter table store.content_chunk alter bytes set storage external;
-comment on table store.content_chunk is 'Bodies, in chunks of 256 KiB at most';
-comment on column store.content_chunk.start is 'Where in the body the chunk begins, from 0';
+comment on table store.content_chunk is 'The exact bytes of contents, in chunks of 256 KiB at most';
+comment on column store.content_chunk.start is 'Where in the content the chunk begins, from 0';
 comment on column store.content_chunk.codec is '0 = plain, 1 = zstd';
 comment on column store.content_chunk.size is 'Bytes before compression';
 

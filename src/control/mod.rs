@@ -10,19 +10,24 @@ pub mod lease;
 pub mod live;
 pub mod supervisor;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
 
 pub use config::Config;
 pub use live::{Node, Registry, SessionHandle};
 pub use supervisor::{Connection, Face, Refused, Supervisor};
 
 use crate::db::Db;
-use crate::db::listen::Bells;
+use crate::db::listen::{Bell, Bells};
 use crate::net::limit::Limits;
+use crate::sql;
 use crate::tls::resolver::Certificates;
+
+const RING_MAILBOXES: &str = sql!("control/ring_mailboxes");
 
 /// What everybody on this node shares of the control plane.
 pub struct Control {
@@ -42,12 +47,14 @@ pub struct Control {
     forget: std::sync::Mutex<Vec<Box<dyn Fn() + Send + Sync>>>,
     database_there: AtomicBool,
     other_nodes: AtomicI64,
+    changed: mpsc::UnboundedSender<(i64, i64)>,
 }
 
 impl Control {
-    /// Puts the parts together, with the first snapshot.
-    pub fn new(db: Db, node: Node, registry: Arc<Registry>, bells: Bells, config: Config) -> Self {
-        Self {
+    /// Puts the parts together, with the first snapshot, and starts the task that rings for mailboxes.
+    pub fn start(db: Db, node: Node, registry: Arc<Registry>, bells: Bells, config: Config) -> Arc<Self> {
+        let (changed, rung) = mpsc::unbounded_channel();
+        let control = Arc::new(Self {
             db,
             node,
             registry,
@@ -58,7 +65,16 @@ impl Control {
             forget: std::sync::Mutex::default(),
             database_there: AtomicBool::new(true),
             other_nodes: AtomicI64::new(0),
-        }
+            changed,
+        });
+        tokio::spawn(ring(Arc::downgrade(&control), rung));
+        control
+    }
+
+    /// Rings for a mailbox that has changed: here at once, on the other nodes soon.
+    pub fn changed_mailbox(&self, account: i64, mailbox: i64) {
+        // The receiver lives as long as this does.
+        self.changed.send((account, mailbox)).ok();
     }
 
     /// The settings as they are now.
@@ -97,6 +113,24 @@ impl Control {
                 tracing::info!("the database answers again");
             } else {
                 tracing::warn!("the database does not answer; mail is refused temporarily until it does");
+            }
+        }
+    }
+}
+
+/// Rings mailbox bells: on this node at once, on the others in one statement for all that came meanwhile.
+async fn ring(control: Weak<Control>, mut rung: mpsc::UnboundedReceiver<(i64, i64)>) {
+    let mut batch = Vec::new();
+    while rung.recv_many(&mut batch, 1000).await > 0 {
+        let Some(control) = control.upgrade() else { return };
+        let mailboxes: BTreeSet<(i64, i64)> = batch.drain(..).collect();
+        for &(account, mailbox) in &mailboxes {
+            control.bells.ring(Bell::Mailbox { account, mailbox });
+        }
+        if control.other_nodes() > 0 {
+            let payloads: Vec<String> = mailboxes.iter().map(|(account, mailbox)| format!("{account}:{mailbox}")).collect();
+            if let Err(error) = control.db.query(RING_MAILBOXES, &[&payloads]).await {
+                tracing::debug!(%error, "bell not rung; the other nodes will look by themselves");
             }
         }
     }

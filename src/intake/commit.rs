@@ -10,7 +10,7 @@
 //! contents are on their way already. Bells ring after the commit: at once on this node, and by a transaction of their
 //! own for the others.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +18,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::control::Control;
 use crate::control::live::uuid_text;
-use crate::db::listen::Bell;
 use crate::db::{Client, Error};
 use crate::mail::{AccountId, DateTime, Flags, MailboxId};
 use crate::sql;
-use crate::store::Draft;
+use crate::store::{Draft, Store};
 
 const INSERT_BATCH: &str = sql!("intake/insert_batch");
 const INSERT_CONTENT: &str = sql!("intake/insert_content");
@@ -32,7 +30,6 @@ const INSERT_CHUNKS: &str = sql!("intake/insert_chunks");
 const LOCK_MAILBOXES: &str = sql!("intake/lock_mailboxes");
 const PLACE_MESSAGES: &str = sql!("intake/place_messages");
 const ENQUEUE: &str = sql!("intake/enqueue");
-const RING_MAILBOXES: &str = sql!("intake/ring_mailboxes");
 
 /// Deliveries in one transaction.
 const MAX_JOBS: usize = 200;
@@ -126,21 +123,18 @@ struct Job {
 #[derive(Clone)]
 pub struct Committer {
     jobs: mpsc::Sender<Job>,
-    bells: mpsc::UnboundedSender<(i64, i64)>,
 }
 
 impl Committer {
     /// Starts the workers. They end when the last committer is dropped, and finish what they have taken.
-    pub fn start(control: Arc<Control>) -> Self {
+    pub fn start(store: &Arc<Store>) -> Self {
         let (jobs, queue) = mpsc::channel(2 * MAX_JOBS);
-        let (bells, rung) = mpsc::unbounded_channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..2 {
-            let worker = Worker { control: control.clone(), queue: queue.clone(), bells: bells.clone() };
+            let worker = Worker { store: store.clone(), queue: queue.clone() };
             tokio::spawn(worker.run());
         }
-        tokio::spawn(ring(control, rung));
-        Self { jobs, bells }
+        Self { jobs }
     }
 
     /// Delivers one message; returns after the commit.
@@ -150,35 +144,11 @@ impl Committer {
         self.jobs.send(Job { delivery, answer }).await.map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
     }
-
-    /// Rings for mailboxes that were changed otherwise (flags, expunge, copy): here at once, elsewhere soon.
-    pub fn changed(&self, account: AccountId, mailbox: MailboxId) {
-        // The receiver lives as long as the workers; at the end of the program nobody needs the bell.
-        self.bells.send((account.0, mailbox.0)).ok();
-    }
-}
-
-/// Rings mailbox bells: on this node at once, on the others in one statement for all that came meanwhile.
-async fn ring(control: Arc<Control>, mut rung: mpsc::UnboundedReceiver<(i64, i64)>) {
-    let mut batch = Vec::new();
-    while rung.recv_many(&mut batch, 1000).await > 0 {
-        let mailboxes: BTreeSet<(i64, i64)> = batch.drain(..).collect();
-        for &(account, mailbox) in &mailboxes {
-            control.bells.ring(Bell::Mailbox { account, mailbox });
-        }
-        if control.other_nodes() > 0 {
-            let payloads: Vec<String> = mailboxes.iter().map(|(account, mailbox)| format!("{account}:{mailbox}")).collect();
-            if let Err(error) = control.db.query(RING_MAILBOXES, &[&payloads]).await {
-                tracing::debug!(%error, "bell not rung; the other nodes will look by themselves");
-            }
-        }
-    }
 }
 
 struct Worker {
-    control: Arc<Control>,
+    store: Arc<Store>,
     queue: Arc<Mutex<mpsc::Receiver<Job>>>,
-    bells: mpsc::UnboundedSender<(i64, i64)>,
 }
 
 impl Worker {
@@ -213,7 +183,7 @@ impl Worker {
             Ok(receipts) => {
                 for (job, receipt) in jobs.into_iter().zip(receipts) {
                     for place in &job.delivery.places {
-                        self.bells.send((place.account.0, place.mailbox.0)).ok();
+                        self.store.views.mark(place.account, place.mailbox);
                     }
                     // A session that is gone does not hear it; its message is there all the same.
                     job.answer.send(Ok(receipt)).ok();
@@ -241,7 +211,7 @@ impl Worker {
         let mut tries = 0;
         loop {
             let batch = Batch::new(deliveries);
-            let client = self.control.db.delivery().await?;
+            let client = self.store.control.db.delivery().await?;
             match batch.run(&client).await {
                 Ok(receipts) => return Ok(receipts),
                 Err(Failed::Before(error)) => {
@@ -269,7 +239,7 @@ impl Worker {
     async fn settle(&self, id: &str) -> Result<bool, Error> {
         let deadline = tokio::time::Instant::now() + SETTLE;
         loop {
-            let asked = match self.control.db.client().await {
+            let asked = match self.store.control.db.client().await {
                 Ok(client) => client.execute(INSERT_BATCH, &[&id]).await,
                 Err(error) => Err(error),
             };
@@ -524,8 +494,8 @@ impl<'a> Places<'a> {
         self.account.push(place.account.0);
         self.mailbox.push(place.mailbox.0);
         self.digest.push(&draft.digest);
-        self.date.push(place.internal_date.at);
-        self.zone.push(place.internal_date.offset_minutes);
+        self.date.push(place.internal_date.at());
+        self.zone.push(place.internal_date.offset_minutes());
         self.size.push(draft.size as i64 + prefix.map_or(0, <[u8]>::len) as i64);
         self.flags.push(i16::from(place.flags.bits()));
         self.keywords.push(joined(&place.keywords, " "));

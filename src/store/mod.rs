@@ -1,1 +1,53 @@
-//! Placeholder while the floor is being laid.
+//! Mailboxes and messages in their tables.
+//!
+//! `spool` takes a message in, in bounded memory, and makes a `Draft` of it that the committer (above, in `intake`) puts
+//! into mailboxes; `content` reads bytes back, in chunks; `view` is a mailbox as sessions see it (pure), `views` keeps
+//! one for each open mailbox on this node and up to date; `mailbox`, `change` and `fetch` are what faces ask for;
+//! `upkeep` forgets what nobody needs any more.
+//!
+//! House rules: UIDs and modseqs come from the mailbox row under its lock, in the statement that uses them, and nowhere
+//! earlier. Flag changes commit without waiting for the disk, everything else does wait. Raw bytes are never changed.
+
+pub mod change;
+pub mod content;
+pub mod draft;
+pub mod fetch;
+pub mod mailbox;
+pub mod spool;
+pub mod upkeep;
+pub mod view;
+pub mod views;
+
+use std::sync::Arc;
+
+pub use draft::{Chunk, Draft};
+pub use spool::Spool;
+pub use views::{OpenMailbox, Views};
+
+use crate::control::Control;
+
+/// The message store of this node.
+pub struct Store {
+    /// Settings, bells and the database.
+    pub control: Arc<Control>,
+    /// Mailboxes that are open on this node.
+    pub views: Arc<Views>,
+    ids: spool::Ids,
+    budget: spool::Budget,
+}
+
+impl Store {
+    /// The store on this database; starts the task that keeps open mailboxes up to date.
+    pub fn start(control: Arc<Control>) -> Arc<Self> {
+        let views = Views::start(control.clone());
+        let budget = spool::Budget::new(control.config().store.message_bytes_in_flight);
+        let store = Arc::new(Self { control: control.clone(), views, ids: spool::Ids::default(), budget });
+        let weak = Arc::downgrade(&store);
+        control.on_change(move || {
+            if let Some(store) = weak.upgrade() {
+                store.budget.resize(store.control.config().store.message_bytes_in_flight);
+            }
+        });
+        store
+    }
+}

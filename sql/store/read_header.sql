@@ -1,2 +1,0 @@
--- The header of content $1.
-select header from store.content where id = $1

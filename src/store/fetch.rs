@@ -1,0 +1,91 @@
+//! What FETCH, SEARCH and POP3 ask of messages, in pages.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::Store;
+use crate::db::Error;
+use crate::mail::{AccountId, DateTime, MailboxId};
+use crate::mime::part::Part;
+use crate::sql;
+
+const FETCH_FACTS: &str = sql!("store/fetch_facts");
+
+/// Messages asked for in one query at most.
+pub const PAGE: usize = 500;
+
+/// Which wide columns are wanted; narrow ones always come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Want {
+    /// The header.
+    pub header: bool,
+    /// ENVELOPE.
+    pub envelope: bool,
+    /// The tree of parts.
+    pub structure: bool,
+}
+
+/// What is known of one message.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Its UID.
+    pub uid: u32,
+    /// Its content.
+    pub content: i64,
+    /// INTERNALDATE.
+    pub internal_date: DateTime,
+    /// RFC822.SIZE: prefix and content.
+    pub size: u64,
+    /// Header lines of this copy that stand before the content.
+    pub prefix: Bytes,
+    /// Bytes of the content's header, blank line included.
+    pub header_size: u64,
+    /// Bytes of the content.
+    pub content_size: u64,
+    /// The content's header, if wanted.
+    pub header: Vec<u8>,
+    /// ENVELOPE as IMAP shows it, if wanted.
+    pub envelope: Vec<u8>,
+    /// The tree of parts, if wanted; its offsets count from the start of the content, behind the prefix.
+    pub structure: Option<Structure>,
+    /// POP3 unique id brought along from another server.
+    pub pop3_uidl: Option<String>,
+}
+
+/// The tree of parts of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Structure(pub Part);
+
+impl Structure {
+    /// Reads the stored form.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok().map(Structure)
+    }
+}
+
+impl Store {
+    /// The facts of messages, in UID order; those that are gone are left out. Ask for at most [`PAGE`] at a time.
+    pub async fn facts(&self, account: AccountId, mailbox: MailboxId, uids: &[u32], want: Want) -> Result<Vec<Facts>, Error> {
+        let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
+        let bits = i32::from(want.header) | i32::from(want.envelope) << 1 | i32::from(want.structure) << 2;
+        let rows = self.control.db.query(FETCH_FACTS, &[&account.0, &mailbox.0, &uids, &bits]).await?;
+        Ok(rows.iter().map(facts).collect())
+    }
+}
+
+fn facts(row: &tokio_postgres::Row) -> Facts {
+    let bytes = |at: usize| row.get::<_, Option<&[u8]>>(at).unwrap_or_default();
+    Facts {
+        uid: row.get::<_, i64>(0) as u32,
+        content: row.get(1),
+        internal_date: DateTime::new(row.get::<_, Timestamp>(2), row.get(3)),
+        size: row.get::<_, i64>(4) as u64,
+        prefix: Bytes::copy_from_slice(bytes(5)),
+        header_size: row.get::<_, i32>(6) as u64,
+        content_size: row.get::<_, i64>(7) as u64,
+        header: bytes(8).to_vec(),
+        envelope: bytes(9).to_vec(),
+        structure: row.get::<_, Option<&[u8]>>(10).and_then(Structure::read),
+        pop3_uidl: row.get(11),
+    }
+}

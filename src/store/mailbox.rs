@@ -1,0 +1,223 @@
+//! Mailboxes themselves: list, create, delete, rename, subscribe, status.
+
+use super::Store;
+use crate::db::Error;
+use crate::mail::{AccountId, MailboxId};
+use crate::sql;
+
+const LIST: &str = sql!("store/list_mailboxes");
+const FIND: &str = sql!("store/find_mailbox");
+const CREATE: &str = sql!("store/create_mailboxes");
+const COUNT: &str = sql!("store/count_mailboxes");
+const DELETE: &str = sql!("store/delete_mailbox");
+const RENAME: &str = sql!("store/rename_mailboxes");
+const MOVE_INBOX: &str = sql!("store/move_inbox");
+const SUBSCRIBE: &str = sql!("store/subscribe");
+const UNSUBSCRIBE: &str = sql!("store/unsubscribe");
+const STATUS: &str = sql!("store/status");
+const TAKE_RECENT: &str = sql!("store/take_recent");
+
+/// A name that `LIST` knows: a mailbox, or a subscribed name without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Full name, levels separated by `/`.
+    pub name: String,
+    /// The mailbox, if there is one.
+    pub mailbox: Option<Mailbox>,
+    /// Whether the account has subscribed to the name.
+    pub subscribed: bool,
+}
+
+/// A mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Its id.
+    pub id: MailboxId,
+    /// UIDVALIDITY.
+    pub uid_validity: u32,
+    /// UIDNEXT.
+    pub uid_next: u32,
+    /// From which UID on messages are recent.
+    pub recent_uid: u32,
+    /// HIGHESTMODSEQ.
+    pub highest_modseq: u64,
+    /// Special use with its backslash, e.g. `\Sent`.
+    pub special_use: Option<String>,
+}
+
+/// What STATUS tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    /// UIDNEXT.
+    pub uid_next: u32,
+    /// UIDVALIDITY.
+    pub uid_validity: u32,
+    /// HIGHESTMODSEQ.
+    pub highest_modseq: u64,
+    /// MESSAGES.
+    pub messages: u32,
+    /// UNSEEN.
+    pub unseen: u32,
+    /// DELETED.
+    pub deleted: u32,
+    /// SIZE, bytes.
+    pub size: u64,
+    /// RECENT.
+    pub recent: u32,
+}
+
+/// Why a mailbox command was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum MailboxError {
+    /// There is no such mailbox.
+    #[error("there is no mailbox of that name")]
+    Missing,
+    /// The name is taken.
+    #[error("there is a mailbox of that name already")]
+    Exists,
+    /// INBOX cannot be deleted, nor anything be renamed to it.
+    #[error("INBOX cannot be deleted or replaced")]
+    Inbox,
+    /// Mailboxes below it exist.
+    #[error("it has mailboxes below it: delete those first")]
+    HasChildren,
+    /// The account has as many as it may.
+    #[error("this account has {0} mailboxes, as many as it may have")]
+    TooMany(i64),
+    /// The database failed or refused.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+fn entry(row: &tokio_postgres::Row) -> Entry {
+    let mailbox = row.get::<_, Option<i64>>(1).map(|id| Mailbox {
+        id: MailboxId(id),
+        uid_validity: row.get::<_, i64>(2) as u32,
+        uid_next: row.get::<_, i64>(3) as u32,
+        recent_uid: row.get::<_, i64>(4) as u32,
+        highest_modseq: row.get::<_, i64>(5) as u64,
+        special_use: row.get(6),
+    });
+    Entry { name: row.get(0), mailbox, subscribed: row.get(7) }
+}
+
+impl Store {
+    /// All mailboxes and subscribed names of an account, by name.
+    pub async fn list_mailboxes(&self, account: AccountId) -> Result<Vec<Entry>, Error> {
+        Ok(self.control.db.query(LIST, &[&account.0]).await?.iter().map(entry).collect())
+    }
+
+    /// The mailbox with this name; INBOX in capitals.
+    pub async fn find_mailbox(&self, account: AccountId, name: &str) -> Result<Option<Mailbox>, Error> {
+        let row = self.control.db.query_opt(FIND, &[&account.0, &name]).await?;
+        Ok(row.as_ref().map(entry).and_then(|entry| entry.mailbox))
+    }
+
+    /// Creates a mailbox and the levels above it that are missing (RFC 9051 §6.3.4).
+    pub async fn create_mailbox(&self, account: AccountId, name: &str, special_use: Option<&str>) -> Result<Mailbox, MailboxError> {
+        let max = self.control.config().imap.max_mailboxes;
+        let count = self.control.db.query_opt(COUNT, &[&account.0]).await?.map_or(0, |row| row.get::<_, i64>(0));
+        if count >= max {
+            return Err(MailboxError::TooMany(max));
+        }
+        let mut names: Vec<&str> = name.match_indices('/').filter_map(|(at, _)| name.get(..at)).collect();
+        names.push(name);
+        let made = self.control.db.query(CREATE, &[&account.0, &names, &special_use]).await?;
+        if !made.iter().any(|row| row.get::<_, &str>(0) == name) {
+            return Err(MailboxError::Exists);
+        }
+        self.find_mailbox(account, name).await?.ok_or(MailboxError::Missing)
+    }
+
+    /// Deletes a mailbox with its messages. One with mailboxes below it is refused (RFC 9051 §6.3.5 lets us).
+    pub async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<(), MailboxError> {
+        if name == "INBOX" {
+            return Err(MailboxError::Inbox);
+        }
+        let below = format!("{name}/");
+        let all = self.list_mailboxes(account).await?;
+        let Some(mailbox) = all.iter().find(|e| e.name == name).and_then(|e| e.mailbox.as_ref()) else {
+            return Err(MailboxError::Missing);
+        };
+        if all.iter().any(|e| e.mailbox.is_some() && e.name.starts_with(&below)) {
+            return Err(MailboxError::HasChildren);
+        }
+        self.as_by_hand(DELETE, &[&account.0, &mailbox.id.0]).await?;
+        self.views.mark(account, mailbox.id);
+        Ok(())
+    }
+
+    /// Renames a mailbox and all below it; INBOX gives its messages away and stays (RFC 9051 §6.3.6).
+    pub async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<(), MailboxError> {
+        let source = self.find_mailbox(account, from).await?.ok_or(MailboxError::Missing)?;
+        if to == "INBOX" {
+            return Err(MailboxError::Inbox);
+        }
+        if self.find_mailbox(account, to).await?.is_some() {
+            return Err(MailboxError::Exists);
+        }
+        if from == "INBOX" {
+            let target = self.create_mailbox(account, to, None).await?;
+            self.as_by_hand(MOVE_INBOX, &[&account.0, &source.id.0, &target.id.0]).await?;
+            self.views.mark(account, source.id);
+            return Ok(());
+        }
+        if let Some((parent, _)) = to.rsplit_once('/')
+            && self.find_mailbox(account, parent).await?.is_none()
+        {
+            match self.create_mailbox(account, parent, None).await {
+                Ok(_) | Err(MailboxError::Exists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.control.db.execute(RENAME, &[&account.0, &from, &to]).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.constraint().is_some() => Err(MailboxError::Exists),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Subscribes or unsubscribes a name, whether there is a mailbox or not.
+    pub async fn subscribe(&self, account: AccountId, name: &str) -> Result<(), Error> {
+        self.control.db.execute(SUBSCRIBE, &[&account.0, &name]).await.map(drop)
+    }
+
+    /// Takes a subscription back.
+    pub async fn unsubscribe(&self, account: AccountId, name: &str) -> Result<(), Error> {
+        self.control.db.execute(UNSUBSCRIBE, &[&account.0, &name]).await.map(drop)
+    }
+
+    /// STATUS of a mailbox; `None` when it is gone.
+    pub async fn status(&self, account: AccountId, mailbox: MailboxId) -> Result<Option<Status>, Error> {
+        let row = self.control.db.query_opt(STATUS, &[&account.0, &mailbox.0]).await?;
+        let int = |row: &tokio_postgres::Row, at: usize| row.get::<_, i64>(at);
+        Ok(row.map(|row| Status {
+            uid_next: int(&row, 0) as u32,
+            uid_validity: int(&row, 1) as u32,
+            highest_modseq: int(&row, 2) as u64,
+            messages: int(&row, 4) as u32,
+            unseen: int(&row, 5) as u32,
+            deleted: int(&row, 6) as u32,
+            size: int(&row, 7) as u64,
+            recent: int(&row, 8) as u32,
+        }))
+    }
+
+    /// Takes `\Recent` for the session that selects the mailbox: messages from the UID returned on are recent for it,
+    /// and for no other.
+    pub async fn take_recent(&self, account: AccountId, mailbox: MailboxId) -> Result<Option<u32>, Error> {
+        let row = self.control.db.query_opt(TAKE_RECENT, &[&account.0, &mailbox.0]).await?;
+        Ok(row.map(|row| row.get::<_, i64>(0) as u32))
+    }
+
+    /// Runs a statement as if a person had written it, so that the triggers number, count and note what it does.
+    async fn as_by_hand(&self, sql: &'static str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<(), Error> {
+        let mut client = self.control.db.client().await?;
+        let statement = client.prepare(sql).await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute("set local mailwright.daemon = 'off'").await?;
+        transaction.execute(&statement, values).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}

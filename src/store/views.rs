@@ -1,0 +1,254 @@
+//! The mailboxes that are open on this node, each once, however many sessions look at it.
+//!
+//! A view is brought up to date by one path only: everything since the last modseq, in one statement. What sets it off
+//! differs: a mark by whoever changed the mailbox on this node (before the change is acknowledged, so that the next
+//! command of any session here sees it), a bell from elsewhere, or the clock, which asks for all open mailboxes at once
+//! which of them have moved on. A view lives as long as a session has it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::TryStreamExt;
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::view::{EntryRow, Loader, Update, View};
+use crate::control::Control;
+use crate::db::listen::Bell;
+use crate::db::{Db, Error};
+use crate::mail::{AccountId, MailboxId};
+use crate::sql;
+
+const LOAD: &str = sql!("store/load_view");
+const CHANGES: &str = sql!("store/changes_since");
+const FIND_BY_ID: &str = sql!("store/find_mailbox_by_id");
+const STALE: &str = sql!("store/stale_mailboxes");
+
+/// The clock behind the bells.
+const CLOCK: Duration = Duration::from_secs(3);
+
+type Key = (i64, i64);
+
+/// The open mailboxes.
+pub struct Views {
+    control: Arc<Control>,
+    open: Mutex<HashMap<Key, Weak<OpenMailbox>>>,
+}
+
+/// A mailbox that is open.
+pub struct OpenMailbox {
+    /// The account it belongs to.
+    pub account: AccountId,
+    /// Its id.
+    pub id: MailboxId,
+    view: ArcSwap<View>,
+    stale: AtomicBool,
+    deleted: AtomicBool,
+    refreshing: AsyncMutex<()>,
+    news: watch::Sender<()>,
+}
+
+impl OpenMailbox {
+    /// The newest view known.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Whether the mailbox itself has been deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed)
+    }
+
+    /// Hears of newer views: `changed()` on it is cancel-safe.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// The newest view; asks the database only when the mailbox is marked as changed.
+    pub async fn current(&self, db: &Db) -> Result<Arc<View>, Error> {
+        if self.stale.load(Ordering::Acquire) { self.refreshed(db).await } else { Ok(self.view()) }
+    }
+
+    /// The view as the database has it now.
+    pub async fn refreshed(&self, db: &Db) -> Result<Arc<View>, Error> {
+        // Cleared first: what is marked from here on is not part of what is read below, or is read twice.
+        let _one_at_a_time = self.refreshing.lock().await;
+        self.stale.store(false, Ordering::Release);
+        match self.catch_up(db).await {
+            Ok(()) => Ok(self.view()),
+            Err(error) => {
+                self.stale.store(true, Ordering::Release);
+                Err(error)
+            }
+        }
+    }
+
+    async fn catch_up(&self, db: &Db) -> Result<(), Error> {
+        let known = self.view();
+        let (modseq, uid_next) = (known.highest_modseq() as i64, i64::from(known.uid_next()));
+        let rows = db.query(CHANGES, &[&self.account.0, &self.id.0, &modseq, &uid_next]).await?;
+        let mut update = Update { uid_next: 0, highest_modseq: 0, added: Vec::new(), changed: Vec::new(), gone: Vec::new() };
+        let mut exists = false;
+        let mut history_cut = false;
+        for row in &rows {
+            let entry = entry_row(row, 1);
+            match row.get::<_, i32>(0) {
+                0 => {
+                    exists = true;
+                    update.uid_next = entry.uid;
+                    update.highest_modseq = entry.modseq;
+                    history_cut = entry.flags != 0;
+                }
+                1 => update.added.push(entry),
+                2 => update.changed.push(entry),
+                _ => update.gone.push((entry.uid, entry.modseq)),
+            }
+        }
+        if !exists {
+            self.deleted.store(true, Ordering::Relaxed);
+            self.news.send_replace(());
+            return Ok(());
+        }
+        if update.highest_modseq == known.highest_modseq() {
+            return Ok(());
+        }
+        let next = if history_cut { load(db, self.account, self.id).await?.unwrap_or_else(|| known.apply(update)) } else { known.apply(update) };
+        self.view.store(Arc::new(next));
+        self.news.send_replace(());
+        Ok(())
+    }
+}
+
+fn entry_row(row: &tokio_postgres::Row, at: usize) -> EntryRow {
+    EntryRow {
+        uid: row.get::<_, i64>(at) as u32,
+        modseq: row.get::<_, i64>(at + 1) as u64,
+        flags: row.get::<_, i32>(at + 2) as u32,
+        keywords: row.get::<_, Option<Vec<String>>>(at + 3).unwrap_or_default(),
+    }
+}
+
+/// Loads a mailbox in a stream. The mailbox row is read first: what changes meanwhile is met again by the next update.
+async fn load(db: &Db, account: AccountId, mailbox: MailboxId) -> Result<Option<View>, Error> {
+    let client = db.client().await?;
+    let Some(row) = client.query_opt(FIND_BY_ID, &[&account.0, &mailbox.0]).await? else { return Ok(None) };
+    let int = |at: usize| row.get::<_, i64>(at);
+    let mut loader = Loader::new(int(0) as u32, int(1) as u32, int(2) as u64);
+    let statement = client.prepare(LOAD).await?;
+    let rows = client.raw().query_raw(&statement, [account.0, mailbox.0]).await?;
+    let mut rows = std::pin::pin!(rows);
+    while let Some(row) = rows.try_next().await? {
+        loader.push(&entry_row(&row, 0)).map_err(|e| Error::Fault(e.to_string()))?;
+    }
+    Ok(Some(loader.finish()))
+}
+
+impl Views {
+    /// Starts the task that keeps them up to date.
+    pub(super) fn start(control: Arc<Control>) -> Arc<Self> {
+        let views = Arc::new(Self { control, open: Mutex::default() });
+        tokio::spawn(views.clone().keep());
+        views
+    }
+
+    /// Opens a mailbox; `None` when it is not there.
+    pub async fn open(&self, account: AccountId, mailbox: MailboxId) -> Result<Option<Arc<OpenMailbox>>, Error> {
+        let key = (account.0, mailbox.0);
+        if let Some(open) = self.get(key)
+            && !open.is_deleted()
+        {
+            open.refreshed(&self.control.db).await?;
+            return Ok((!open.is_deleted()).then_some(open));
+        }
+        let Some(view) = load(&self.control.db, account, mailbox).await? else { return Ok(None) };
+        let loaded = Arc::new(OpenMailbox {
+            account,
+            id: mailbox,
+            view: ArcSwap::from_pointee(view),
+            // What has changed since it was read is asked for at the first use.
+            stale: AtomicBool::new(true),
+            deleted: AtomicBool::new(false),
+            refreshing: AsyncMutex::default(),
+            news: watch::Sender::new(()),
+        });
+        let open = {
+            let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            match all.get(&key).and_then(Weak::upgrade).filter(|open| !open.is_deleted()) {
+                Some(other) => other,
+                None => {
+                    all.insert(key, Arc::downgrade(&loaded));
+                    loaded
+                }
+            }
+        };
+        open.refreshed(&self.control.db).await?;
+        Ok((!open.is_deleted()).then_some(open))
+    }
+
+    fn get(&self, key: Key) -> Option<Arc<OpenMailbox>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&key).and_then(Weak::upgrade)
+    }
+
+    /// Says that a mailbox has changed; before the change is acknowledged to whoever made it. Sessions here look at
+    /// their next command; those in IDLE and other nodes are rung.
+    pub fn mark(&self, account: AccountId, mailbox: MailboxId) {
+        if let Some(open) = self.get((account.0, mailbox.0)) {
+            open.stale.store(true, Ordering::Release);
+        }
+        self.control.changed_mailbox(account.0, mailbox.0);
+    }
+
+    async fn keep(self: Arc<Self>) {
+        let mut ear = self.control.bells.listen();
+        let mut clock = interval(CLOCK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                bell = ear.next() => match bell {
+                    Bell::Mailbox { account, mailbox } => self.refresh((account, mailbox)),
+                    Bell::Gap => self.look_at_all().await,
+                    Bell::Control | Bell::Session | Bell::Queue => {}
+                },
+                _ = clock.tick() => self.look_at_all().await,
+            }
+        }
+    }
+
+    /// Refreshes an open mailbox in the background. Many marks in a row are one refresh: whoever comes second finds it
+    /// fresh.
+    fn refresh(&self, key: Key) {
+        let Some(open) = self.get(key) else { return };
+        open.stale.store(true, Ordering::Release);
+        let db = self.control.db.clone();
+        tokio::spawn(async move {
+            if let Err(error) = open.current(&db).await {
+                tracing::debug!(%error, "a mailbox could not be brought up to date; the clock tries again");
+            }
+        });
+    }
+
+    /// Asks which of the open mailboxes have moved on, and forgets those that nobody has open any more.
+    async fn look_at_all(&self) {
+        let known: Vec<Arc<OpenMailbox>> = {
+            let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, open| open.strong_count() > 0);
+            all.values().filter_map(Weak::upgrade).collect()
+        };
+        if known.is_empty() {
+            return;
+        }
+        let accounts: Vec<i64> = known.iter().map(|open| open.account.0).collect();
+        let ids: Vec<i64> = known.iter().map(|open| open.id.0).collect();
+        let modseqs: Vec<i64> = known.iter().map(|open| open.view().highest_modseq() as i64).collect();
+        match self.control.db.query(STALE, &[&accounts, &ids, &modseqs]).await {
+            Ok(rows) => {
+                let stale: HashSet<Key> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+                stale.into_iter().for_each(|key| self.refresh(key));
+            }
+            Err(error) => tracing::debug!(%error, "open mailboxes could not be checked"),
+        }
+    }
+}
