@@ -1,1 +1,3 @@
 //! Placeholder while the floor is being laid.
+
+pub mod view;
