@@ -167,6 +167,34 @@ fn keyword_sets_no_longer_used_are_dropped_and_nothing_else_changes() {
 }
 
 #[test]
+fn what_is_held_keeps_its_keywords_when_the_table_is_rebuilt() {
+    let old = load([row(1, 0, 1, &["a"]), row(2, 0, 1, &["b"]), row(3, 0, 1, &["c"])], 1);
+    let mut now = old.apply(Update { highest_modseq: 2, gone: vec![(2, 2)], ..Update::default() });
+    for modseq in 3..1000 {
+        let changed = vec![row(1, 0, modseq, &[&format!("k{modseq}")])];
+        now = now.apply(Update { highest_modseq: modseq, changed, ..Update::default() });
+    }
+    assert!(now.keywords().names_len() < 900, "the table was rebuilt");
+    let held = hold_expunges(&old, &now);
+    let keywords: Vec<&str> =
+        held.iter().flat_map(|(_, entry)| held.keywords_of(entry)).map(|name| &**name).collect();
+    assert_eq!(keywords, ["k999", "b", "c"]);
+    assert_eq!(diff(&old, &held).changed, [1]);
+}
+
+#[test]
+fn small_blocks_that_become_neighbours_are_joined() {
+    let mut view = plain(3 * BLOCK_MAX as u32);
+    let full = BLOCK_MAX as u32;
+    for (from, to, blocks) in [(101, full, 3), (2 * full + 101, 3 * full, 3), (full + 1, 2 * full, 1)] {
+        let gone = (from..=to).map(|uid| (uid, 2)).collect();
+        view = view.apply(Update { gone, ..Update::default() });
+        assert_eq!(view.blocks.len(), blocks);
+        check_shape(&view);
+    }
+}
+
+#[test]
 fn a_million_messages_take_little_memory_and_new_mail_copies_little() {
     let view = plain(1_000_000);
     let bytes_each = view.footprint() as f64 / f64::from(view.len());
