@@ -1,0 +1,166 @@
+//! Where mail for an address goes.
+//!
+//! The answer comes from `logic.resolve`, one round trip, and is remembered until settings or directory change: most
+//! mail goes to few addresses, and RCPT must not cost a round trip each. What an account keeps changes with every
+//! delivery and is no such change: it is remembered beside the answer, told by the committer, and asked for anew when it
+//! is older than [`USAGE_LASTS`] or would lead to a refusal.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::control::Control;
+use crate::db::Error;
+use crate::mail::{AccountId, Address, MailboxId};
+use crate::sql;
+
+const RESOLVE: &str = sql!("directory/resolve");
+const USAGE: &str = sql!("directory/usage");
+
+/// How long an account's usage is believed.
+const USAGE_LASTS: Duration = Duration::from_secs(10);
+/// Addresses remembered at most; when they are more, all are forgotten.
+const REMEMBERED: usize = 100_000;
+
+/// Where mail for an address goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// The domain is none of ours.
+    NotLocal,
+    /// Nobody here has this address.
+    Unknown,
+    /// Only users who have logged in may write to it.
+    Restricted,
+    /// To these.
+    To {
+        /// Accounts here.
+        accounts: Vec<Arc<Recipient>>,
+        /// Addresses elsewhere.
+        remotes: Vec<String>,
+    },
+}
+
+/// An account as delivery needs it.
+#[derive(Debug)]
+pub struct Recipient {
+    /// The account.
+    pub account: AccountId,
+    /// Its INBOX.
+    pub inbox: MailboxId,
+    /// Its own address.
+    pub address: String,
+    /// Bytes it may keep; `None` = no limit.
+    pub quota: Option<i64>,
+    /// Largest message for it, bytes.
+    pub max_message: u64,
+    used: AtomicI64,
+    read_at: Mutex<Instant>,
+}
+
+impl PartialEq for Recipient {
+    fn eq(&self, other: &Self) -> bool {
+        self.account == other.account && self.address == other.address
+    }
+}
+impl Eq for Recipient {}
+
+impl Recipient {
+    /// Takes note of what the account keeps after a delivery.
+    pub fn now_keeps(&self, bytes: i64) {
+        self.used.store(bytes, Ordering::Relaxed);
+        *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn has_room(&self, bytes: i64) -> bool {
+        self.quota.is_none_or(|quota| self.used.load(Ordering::Relaxed).saturating_add(bytes) <= quota)
+    }
+}
+
+/// The directory as delivery sees it.
+pub struct Directory {
+    pub(super) control: Arc<Control>,
+    remembered: Mutex<HashMap<(String, bool), Arc<Route>>>,
+    epoch: AtomicU64,
+}
+
+impl Directory {
+    pub(super) fn new(control: Arc<Control>) -> Self {
+        Self { control, remembered: Mutex::default(), epoch: AtomicU64::new(0) }
+    }
+
+    /// Forgets everything: something has changed.
+    pub fn forget(&self) {
+        // First the epoch: an answer that was asked for before is then not remembered.
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Where mail for this address goes, for a sender who has logged in or not.
+    pub async fn resolve(&self, address: &Address, authenticated: bool) -> Result<Arc<Route>, Error> {
+        let key = (address.key(), authenticated);
+        if let Some(route) = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(route.clone());
+        }
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        let (local, domain) = key.0.rsplit_once('@').unwrap_or((&key.0, ""));
+        let rows = self.control.db.query(RESOLVE, &[&local, &domain, &authenticated]).await?;
+        let route = Arc::new(route(&rows));
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.epoch.load(Ordering::SeqCst) == epoch {
+            if remembered.len() >= REMEMBERED {
+                remembered.clear();
+            }
+            remembered.insert(key, route.clone());
+        }
+        Ok(route)
+    }
+
+    /// Whether an account has room for so many more bytes.
+    pub async fn has_room(&self, recipient: &Recipient, bytes: u64) -> Result<bool, Error> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if recipient.quota.is_none() {
+            return Ok(true);
+        }
+        let fresh = recipient.read_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < USAGE_LASTS;
+        if fresh && recipient.has_room(bytes) {
+            return Ok(true);
+        }
+        if let Some(row) = self.control.db.query_opt(USAGE, &[&recipient.account.0]).await? {
+            recipient.now_keeps(row.get(0));
+        }
+        Ok(recipient.has_room(bytes))
+    }
+}
+
+fn route(rows: &[tokio_postgres::Row]) -> Route {
+    let mut accounts = Vec::new();
+    let mut remotes = Vec::new();
+    let mut restricted = false;
+    for row in rows {
+        match row.get::<_, &str>(0) {
+            "not local" => return Route::NotLocal,
+            "restricted" => restricted = true,
+            "remote" => remotes.push(row.get(1)),
+            "account" => {
+                // An account whose INBOX was deleted by hand has nowhere to put mail.
+                let Some(inbox) = row.get::<_, Option<i64>>(3) else { continue };
+                accounts.push(Arc::new(Recipient {
+                    account: AccountId(row.get(2)),
+                    inbox: MailboxId(inbox),
+                    address: row.get(1),
+                    quota: row.get(4),
+                    max_message: row.get::<_, Option<i64>>(6).map_or(u64::MAX, |bytes| bytes as u64),
+                    used: AtomicI64::new(row.get::<_, Option<i64>>(5).unwrap_or_default()),
+                    read_at: Mutex::new(Instant::now()),
+                }));
+            }
+            _ => {}
+        }
+    }
+    match (accounts.is_empty() && remotes.is_empty(), restricted) {
+        (false, _) => Route::To { accounts, remotes },
+        (true, true) => Route::Restricted,
+        (true, false) => Route::Unknown,
+    }
+}
