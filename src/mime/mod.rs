@@ -15,9 +15,15 @@
 //! [`bodystructure`] write it in IMAP form.
 
 pub mod address;
+pub mod bodystructure;
 pub mod charset;
 pub mod content;
+pub mod envelope;
 pub mod header;
 pub mod nstring;
+pub mod part;
+pub mod structure;
 pub mod transfer;
 
+#[cfg(test)]
+mod golden;
