@@ -18,11 +18,15 @@ pub mod address;
 pub mod bodystructure;
 pub mod charset;
 pub mod content;
+pub mod decode;
 pub mod envelope;
+pub mod fixup;
 pub mod header;
 pub mod nstring;
 pub mod part;
 pub mod structure;
+pub mod summary;
+pub mod text;
 pub mod transfer;
 
 #[cfg(test)]
