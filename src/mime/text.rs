@@ -1,0 +1,276 @@
+//! The text of a message for SEARCH (RFC 9051 §6.4.4): parts and headers as strings, and matching without case.
+//!
+//! # Case folding
+//!
+//! [`fold`] maps each character to upper case and that to lower case, by Unicode's full mappings: `ß` and `SS` fold to
+//! `ss`, all three sigmas to `σ`. It is what `i;unicode-casemap` (RFC 5051) does, but for that collation's
+//! decomposition: a letter with an accent and the same letter with a combining accent stay different. It is applied
+//! character by character, so text may be folded in pieces.
+
+use memchr::{memchr, memmem};
+
+use super::charset;
+use super::content::param;
+use super::decode::decode_header;
+use super::header::fields;
+use super::part::{Body, Part};
+use super::transfer::{self, Encoding};
+
+/// The text of a part of type text/*, transfer encoding and charset undone; none for other types.
+///
+/// `raw_body` is the part's body as in the message. HTML is returned as it is: see [`html_text`]. A charset that is
+/// missing, unknown or us-ascii is read as UTF-8 or else windows-1252.
+#[must_use]
+pub fn decode_part(part: &Part, raw_body: &[u8]) -> Option<String> {
+    if !part.is_type("text") || part.body != Body::Leaf {
+        return None;
+    }
+    let bytes = transfer::decode(Encoding::of(part.encoding.as_deref()), raw_body);
+    let label = param(&part.params, "charset").unwrap_or(b"us-ascii");
+    Some(charset::decode(label, &bytes).unwrap_or_else(|| charset::guess(&bytes)))
+}
+
+/// A header block with every field on one line and its text decoded.
+#[must_use]
+pub fn decoded_header_text(header: &[u8]) -> String {
+    let mut out = String::with_capacity(header.len());
+    for field in fields(header) {
+        if !field.name.is_empty() {
+            out.push_str(&charset::guess(field.name));
+            out.push_str(": ");
+        }
+        out.push_str(&decode_header(field.value));
+        out.push('\n');
+    }
+    out
+}
+
+/// Folds the case of a text; see the head of this module.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().flat_map(folded).collect()
+}
+
+fn folded(c: char) -> impl Iterator<Item = char> {
+    c.to_uppercase().flat_map(char::to_lowercase)
+}
+
+/// How much of a haystack is folded at once.
+const WINDOW: usize = 64 << 10;
+
+/// Whether the haystack, folded, contains the needle, which the caller has folded by [`fold`].
+///
+/// Linear in both, with a fixed window of folded text in memory.
+#[must_use]
+pub fn contains_ignore_case(haystack: &str, needle_folded: &str) -> bool {
+    let finder = memmem::Finder::new(needle_folded.as_bytes());
+    let overlap = needle_folded.len().saturating_sub(1);
+    let full = WINDOW.max(4 * needle_folded.len());
+    let mut window: Vec<u8> = Vec::with_capacity(full.min(haystack.len() + 4));
+    for c in haystack.chars() {
+        if c.is_ascii() {
+            window.push((c as u8).to_ascii_lowercase());
+        } else {
+            folded(c).for_each(|c| window.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()));
+        }
+        if window.len() >= full {
+            if finder.find(&window).is_some() {
+                return true;
+            }
+            window.drain(..window.len() - overlap);
+        }
+    }
+    finder.find(&window).is_some()
+}
+
+/// Elements whose content is not text for a reader.
+const HIDDEN: [&str; 4] = ["style", "script", "template", "title"];
+
+/// Elements within a line: no space is put in their place, so that `<b>W</b>ord` is one word.
+const INLINE: [&str; 16] = [
+    "a", "abbr", "b", "big", "code", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub", "sup",
+    "u",
+];
+
+/// The text of an HTML document: tags, comments, styles and scripts left out, character references decoded.
+///
+/// For searching, not for display: it builds no tree and keeps white space as it is.
+#[must_use]
+pub fn html_text(html: &str) -> String {
+    let mut out = String::with_capacity(html.len() / 2);
+    let mut rest = html.as_bytes();
+    while let Some(at) = rest.iter().position(|b| matches!(b, b'<' | b'&')) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(&String::from_utf8_lossy(before));
+        rest = match from {
+            [b'&', ..] => reference(from, &mut out),
+            [b'<', b'!', b'-', b'-', ..] => past(from, b"-->"),
+            [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!' | b'?', ..] => tag(from, &mut out),
+            _ => {
+                out.push('<');
+                from.get(1..).unwrap_or_default()
+            }
+        };
+    }
+    out.push_str(&String::from_utf8_lossy(rest));
+    out
+}
+
+/// What follows the first `end`, or nothing.
+fn past<'a>(from: &'a [u8], end: &[u8]) -> &'a [u8] {
+    memmem::find(from, end).and_then(|at| from.get(at + end.len()..)).unwrap_or_default()
+}
+
+/// Reads a tag, and the whole element if it is hidden.
+fn tag<'a>(from: &'a [u8], out: &mut String) -> &'a [u8] {
+    let after = memchr(b'>', from).and_then(|at| from.get(at + 1..)).unwrap_or_default();
+    let name = from.get(1..).unwrap_or_default();
+    let closing = name.starts_with(b"/");
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    let name = name.split(|b| !b.is_ascii_alphanumeric()).next().unwrap_or_default();
+    if !INLINE.iter().any(|inline| name.eq_ignore_ascii_case(inline.as_bytes())) {
+        out.push(' ');
+    }
+    match HIDDEN.iter().find(|hidden| name.eq_ignore_ascii_case(hidden.as_bytes())) {
+        Some(hidden) if !closing => past_element(after, hidden),
+        _ => after,
+    }
+}
+
+/// What follows the closing tag of a hidden element, or nothing.
+fn past_element<'a>(from: &'a [u8], name: &str) -> &'a [u8] {
+    let closes = |at: &usize| {
+        let tag = from.get(at + 2..at + 2 + name.len());
+        tag.is_some_and(|tag| tag.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    match memmem::find_iter(from, b"</").find(closes) {
+        Some(at) => past(from.get(at..).unwrap_or_default(), b">"),
+        None => b"",
+    }
+}
+
+/// Longest character reference read, such as `&CounterClockwiseContourIntegral;`.
+const REFERENCE_MAX: usize = 40;
+
+/// Reads a character reference; an ampersand that begins none is text.
+fn reference<'a>(from: &'a [u8], out: &mut String) -> &'a [u8] {
+    let near = from.get(..REFERENCE_MAX).unwrap_or(from);
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'#';
+    let len = near.iter().skip(1).take_while(|b| is_name(b)).count();
+    if len == 0 || near.get(len + 1) != Some(&b';') {
+        out.push('&');
+        return from.get(1..).unwrap_or_default();
+    }
+    let (entity, rest) = from.split_at(len + 2);
+    mail_parser::decoders::html::add_html_token(out, entity, false);
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mime::structure::{Builder, Limits};
+
+    fn text_of(message: &[u8]) -> Option<String> {
+        let mut builder = Builder::new(Limits::default());
+        builder.feed(message);
+        let root = builder.finish().root;
+        decode_part(&root, &message[root.body_start as usize..])
+    }
+
+    #[test]
+    fn parts_that_are_no_text() {
+        assert_eq!(text_of(b"Content-Type: image/png\r\n\r\nx"), None);
+        assert_eq!(text_of(b"Content-Type: message/rfc822\r\n\r\nx"), None);
+    }
+
+    #[test]
+    fn text_in_its_charset() {
+        let table: [(&[u8], &str); 6] = [
+            (b"\r\nplain", "plain"),
+            (b"\r\ngr\xc3\xbcn", "grün"),
+            (b"\r\ngr\xfcn", "grün"),
+            (b"Content-Type: text/plain; charset=iso-8859-5\r\n\r\n\xbf", "П"),
+            (b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nPGI+w7w8L2I+", "<b>ü</b>"),
+            (b"Content-Type: text/x; charset=x-none\r\nContent-Transfer-Encoding: Quoted-Printable\r\n\r\n=FC", "ü"),
+        ];
+        for (message, want) in table {
+            assert_eq!(text_of(message).as_deref(), Some(want));
+        }
+    }
+
+    #[test]
+    fn header_text() {
+        assert_eq!(
+            decoded_header_text(b"Subject: =?utf-8?q?gr=C3=BCn?=\r\n x\r\nnoise\r\n\r\nbody"),
+            "Subject: grün x\nnoise\n"
+        );
+    }
+
+    #[test]
+    fn matching_without_case() {
+        let table = [
+            ("", "x", false),
+            ("abd", "abc", false),
+            ("grün", "grun", false),
+            ("abc", "", true),
+            ("xABCx", "aBc", true),
+            ("GRÜN", "grün", true),
+            ("STRASSE", "straße", true),
+            ("ΟΔΟΣ", "οδος", true),
+            ("Привет", "ПРИВЕТ", true),
+        ];
+        for (haystack, needle, want) in table {
+            assert_eq!(contains_ignore_case(haystack, &fold(needle)), want, "{haystack} {needle}");
+        }
+    }
+
+    #[test]
+    fn matches_across_windows_and_hostile_needles_in_linear_time() {
+        for offset in [WINDOW - 3, WINDOW - 1, WINDOW, 3 * WINDOW - 2] {
+            let haystack = format!("{}NEEDLE{}", "x".repeat(offset), "y".repeat(100));
+            assert!(contains_ignore_case(&haystack, "needle"), "{offset}");
+        }
+        let needle = format!("{}b", "a".repeat(200_000));
+        assert!(!contains_ignore_case(&"a".repeat(2_000_000), &needle));
+    }
+
+    #[test]
+    fn html() {
+        let table = [
+            ("a<b>b</b>c", "abc"),
+            ("<p>a</p><p>b</p>", " a  b "),
+            ("a<!-- <p>no</p> -->b", "ab"),
+            ("<STYLE x>no</p>no</style >a<script>no", " a "),
+            ("&lt;b&gt; &amp; &uuml;&#252;&#xFC; &nosuch; &", "<b> & üüü &nosuch; &"),
+            ("1 < 2 & 3", "1 < 2 & 3"),
+            ("a<br", "a "),
+            ("é<i>ü</i>", "éü"),
+        ];
+        for (given, want) in table {
+            assert_eq!(html_text(given), want, "{given}");
+        }
+        for piece in ["<", "<a", "<!--", "<style>", "</", "&", "&a", "<style></"] {
+            let _ = html_text(&piece.repeat(300_000));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_is_there(before in ".{0,20}", needle in ".{1,10}", after in ".{0,20}") {
+            let haystack = format!("{before}{needle}{after}");
+            prop_assert!(contains_ignore_case(&haystack, &fold(&needle)));
+            prop_assert!(contains_ignore_case(&haystack.to_uppercase(), &fold(&needle.to_uppercase())));
+        }
+
+        #[test]
+        fn any_html_is_text(html in "[<>/!a-cé&;#x0-9 -]{0,60}") {
+            let _ = html_text(&html);
+        }
+    }
+}
