@@ -289,7 +289,8 @@ create table control.directory (
   max_peer_login_failures integer not null default 30
     constraint "max_peer_login_failures is from 1 to 10000" check (max_peer_login_failures between 1 and 10000),
   quota_bytes bigint constraint "a quota is 0 (none) or more bytes" check (quota_bytes >= 0),
-  min_password_length integer not null default 8 constraint "min_password_length is from 1 to 128" check (min_password_length between 1 and 128)
+  min_password_length integer not null default 8 constraint "min_password_length is from 1 to 128" check (min_password_length between 1 and 128),
+  unknown_user_secret control.secret not null default gen_random_uuid()::text || gen_random_uuid()::text
 );
 comment on table control.directory is 'Settings of domains, accounts and logins';
 comment on column control.directory.subaddress_separator is 'What separates user and detail in user+detail@domain; empty = no subaddressing';
@@ -297,6 +298,7 @@ comment on column control.directory.max_login_failures is 'Wrong passwords in a 
 comment on column control.directory.lock_minutes is 'How long an account or peer stays locked';
 comment on column control.directory.max_peer_login_failures is 'Wrong passwords, for whatever accounts, after which a peer address (IPv6: /64) is locked';
 comment on column control.directory.quota_bytes is 'Quota of accounts whose domain and self name none; 0 or empty = no limit';
+comment on column control.directory.unknown_user_secret is 'Makes what SCRAM shows for unknown users look real and the same on all nodes';
 comment on column control.directory.min_password_length is 'Shortest password that the commands and pages accept';
 insert into control.directory default values;
 

@@ -77,13 +77,20 @@ pub struct Pop3 {
     pub max_errors: u32,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct Directory {
     pub subaddress_separator: String,
     pub max_login_failures: i32,
     pub lock_minutes: i32,
     pub max_peer_login_failures: i32,
     pub min_password_length: usize,
+    pub unknown_user_secret: String,
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Directory(…)")
+    }
 }
 
 #[derive(Debug, Deserialize)]
