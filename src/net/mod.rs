@@ -1,1 +1,17 @@
-//! Placeholder while the floor is being laid.
+//! Sockets, and the one session loop under every line protocol.
+//!
+//! `accept` binds and accepts, `limit` counts who is connected, `stream` is a connection in plain or over TLS, `talk` runs
+//! a [`talk::Session`] on it and writes through [`out::Out`], `stop` carries the wish to end.
+//!
+//! House rules: nothing here knows mail, SQL or settings: values are passed in. A session never sees a socket. What a
+//! client sent in plain text before a TLS handshake is never looked at after it. Every wait has a limit. An idle
+//! session holds no buffer. Of the modules beside this one only `tls` is used, by `stream`.
+
+pub mod accept;
+pub mod files;
+pub mod holder;
+pub mod limit;
+pub mod out;
+pub mod stop;
+pub mod stream;
+pub mod talk;

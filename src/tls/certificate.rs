@@ -1,0 +1,236 @@
+//! A certificate with its key: from PEM, checked, with errors for the person who pasted it.
+//!
+//! Keys are taken as PKCS#8, PKCS#1 or SEC 1 (RFC 7468 §10, RFC 8017 A.1.2, RFC 5915). An expired certificate is kept
+//! and only warned about: a mail server that stops speaking TLS is worse than one that clients complain about.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::signature_algorithm::SignatureAlgorithm;
+
+/// A certificate that can be served.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// Host names it answers for, lower case; a name may begin with `*.`.
+    pub names: Vec<String>,
+    /// The end of its validity.
+    pub not_after: Timestamp,
+    /// Chain and private key, as rustls wants them.
+    pub key: Arc<CertifiedKey>,
+    /// The channel binding `tls-server-end-point` (RFC 5929 §4.1), where it is defined for this certificate.
+    pub end_point_hash: Option<Vec<u8>>,
+}
+
+/// Why a pair of PEM texts can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// No `CERTIFICATE` block.
+    #[error("the chain holds no certificate: it should begin with -----BEGIN CERTIFICATE-----")]
+    NoCertificate,
+    /// The text of the chain is damaged.
+    #[error("the certificate chain isn't valid PEM: {0}")]
+    BadChain(String),
+    /// No private key block.
+    #[error(
+        "there is no private key: a block PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY is wanted, without a passphrase"
+    )]
+    NoKey,
+    /// The text of the key is damaged.
+    #[error("the private key isn't valid PEM: {0}")]
+    BadKey(String),
+    /// The first certificate can't be understood.
+    #[error("the first certificate of the chain can't be read: {0}")]
+    Unreadable(String),
+    /// Key and certificate are no pair.
+    #[error(
+        "the private key does not belong to the first certificate of the chain (the server's own certificate comes first, then the intermediates)"
+    )]
+    KeyMismatch,
+    /// A kind of key, or a version of certificate, that isn't supported.
+    #[error("this certificate or key can't be used: {0}")]
+    Unsupported(String),
+    /// Neither given nor found in the certificate.
+    #[error("the certificate names no host, and none was given")]
+    NoNames,
+    /// A self-signed certificate could not be made.
+    #[error("a self-signed certificate could not be made: {0}")]
+    NotMade(String),
+}
+
+impl Certified {
+    /// Reads a chain (the server's own certificate first) and its key. Without `names` the certificate's own are used.
+    ///
+    /// # Errors
+    /// Says what is wrong with which of the two texts.
+    pub fn from_pem(chain: &[u8], key: &[u8], names: &[String]) -> Result<Self, CertificateError> {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|error| CertificateError::BadChain(error.to_string()))?;
+        let leaf = chain.first().ok_or(CertificateError::NoCertificate)?.clone();
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+            rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey,
+            other => CertificateError::BadKey(other.to_string()),
+        })?;
+        let (_, parsed) = X509Certificate::from_der(&leaf)
+            .map_err(|error| CertificateError::Unreadable(error.to_string()))?;
+        let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp())
+            .map_err(|error| CertificateError::Unreadable(error.to_string()))?;
+        let mut names: Vec<String> = names.iter().map(|name| normal(name)).collect();
+        if names.is_empty() {
+            names = own_names(&parsed);
+        }
+        if names.is_empty() {
+            return Err(CertificateError::NoNames);
+        }
+        let key = CertifiedKey::from_der(chain, key, &super::provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => CertificateError::KeyMismatch,
+            other => CertificateError::Unsupported(other.to_string()),
+        })?;
+        let certified = Self { names, not_after, key: Arc::new(key), end_point_hash: end_point_hash(&leaf) };
+        if certified.expired(Timestamp::now()) {
+            tracing::warn!(names = ?certified.names, %not_after, "a certificate has expired and is served all the same");
+        }
+        Ok(certified)
+    }
+
+    /// Whether its time is over at `now`.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.not_after < now
+    }
+}
+
+/// Makes a certificate that nobody but us vouches for; gives chain and key as PEM.
+///
+/// It lasts ten years. The 825 or 398 days of public authorities limit how long a wrongly issued certificate can be
+/// abused, and apply where someone verifies; a self-signed certificate is accepted by hand or not looked at, and its
+/// expiry would only break a server on a day that nobody remembers. Ten years is past the life of the installation.
+///
+/// # Errors
+/// When a name is no host name, or the system gives no randomness.
+pub fn self_signed(names: &[String]) -> Result<(String, String), CertificateError> {
+    let refuse = |error: rcgen::Error| CertificateError::NotMade(error.to_string());
+    let first = names.first().ok_or(CertificateError::NoNames)?;
+    let mut params = CertificateParams::new(names.to_vec()).map_err(refuse)?;
+    params.distinguished_name.push(DnType::CommonName, first.as_str());
+    let year = i32::from(Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year());
+    // From the start of this year: a client whose clock is behind still accepts it.
+    params.not_before = rcgen::date_time_ymd(year, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year + 10, 12, 31);
+    let key = KeyPair::generate().map_err(refuse)?;
+    let certificate = params.self_signed(&key).map_err(refuse)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+/// The channel binding `tls-server-end-point` of a certificate in DER (RFC 5929 §4.1): its hash under the hash function
+/// of its signature, MD5 and SHA-1 replaced by SHA-256. `None` where the signature has no single hash function
+/// (Ed25519), for which the RFC leaves the binding undefined.
+pub fn end_point_hash(certificate: &[u8]) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let identifier = &parsed.signature_algorithm;
+    let oid = match SignatureAlgorithm::try_from(identifier) {
+        Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) => parameters.hash_algorithm_oid().to_id_string(),
+        _ => identifier.algorithm.to_id_string(),
+    };
+    let algorithm = match oid.as_str() {
+        // md5WithRSA, sha1WithRSA, ecdsa-with-SHA1, SHA-1; then the SHA-256 of RSA, ECDSA and PSS.
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.10045.4.1"
+        | "1.3.14.3.2.26"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.3.2"
+        | "2.16.840.1.101.3.4.2.1" => &ring::digest::SHA256,
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" | "2.16.840.1.101.3.4.2.2" => &ring::digest::SHA384,
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" | "2.16.840.1.101.3.4.2.3" => &ring::digest::SHA512,
+        _ => return None,
+    };
+    Some(ring::digest::digest(algorithm, certificate).as_ref().to_vec())
+}
+
+/// The names in a certificate: its DNS subject alternative names (RFC 6125 §6.4.4), else its common name.
+fn own_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Ok(Some(extension)) = certificate.subject_alternative_name() {
+        for name in &extension.value.general_names {
+            if let GeneralName::DNSName(name) = name {
+                names.push(normal(name));
+            }
+        }
+    }
+    if names.is_empty() {
+        let common = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        names.extend(common.map(normal));
+    }
+    names
+}
+
+/// A host name as it is compared: lower case, no final dot.
+pub(super) fn normal(name: &str) -> String {
+    name.trim().trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_served() {
+        let (chain, key) = self_signed(&names(&["mail.example.test"])).unwrap();
+        let (_, other) = self_signed(&names(&["mail.example.test"])).unwrap();
+        let cases: &[(&str, &str, &str)] = &[
+            ("", &key, "holds no certificate"),
+            (&key, &key, "holds no certificate"),
+            (&chain, "", "no private key"),
+            (&chain, &chain, "no private key"),
+            (&chain, &other, "does not belong"),
+            ("-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n", &key, "isn't valid PEM"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key, "can't be read"),
+            (&chain, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "can't be used"),
+        ];
+        for (chain, key, wanted) in cases {
+            let error = Certified::from_pem(chain.as_bytes(), key.as_bytes(), &[]).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error} should say: {wanted}");
+        }
+        assert!(matches!(self_signed(&[]), Err(CertificateError::NoNames)));
+    }
+
+    #[test]
+    fn reads_its_own_names_and_takes_given_ones() {
+        let (chain, key) =
+            self_signed(&names(&["Mail.Example.Test", "*.example.test", "192.0.2.1"])).unwrap();
+        let own = Certified::from_pem(chain.as_bytes(), key.as_bytes(), &[]).unwrap();
+        assert_eq!(own.names, ["mail.example.test", "*.example.test"]);
+        let given = Certified::from_pem(chain.as_bytes(), key.as_bytes(), &names(&["Other.Test."])).unwrap();
+        assert_eq!(given.names, ["other.test"]);
+    }
+
+    #[test]
+    fn a_self_signed_certificate_lasts_ten_years() {
+        let (chain, key) = self_signed(&names(&["a.test"])).unwrap();
+        let made = Certified::from_pem(chain.as_bytes(), key.as_bytes(), &[]).unwrap();
+        let hours = |years: i64| jiff::SignedDuration::from_hours(years * 365 * 24);
+        assert!(!made.expired(Timestamp::now() + hours(10)));
+        assert!(made.expired(Timestamp::now() + hours(12)));
+    }
+
+    #[test]
+    fn the_end_point_hash_follows_the_signature() {
+        let params = CertificateParams::new(names(&["a.test"])).unwrap();
+        let hash = |algorithm| {
+            let key = KeyPair::generate_for(algorithm).unwrap();
+            end_point_hash(params.self_signed(&key).unwrap().der()).map(|hash| hash.len())
+        };
+        assert_eq!(hash(&rcgen::PKCS_ECDSA_P256_SHA256), Some(32));
+        assert_eq!(hash(&rcgen::PKCS_ECDSA_P384_SHA384), Some(48));
+        assert_eq!(hash(&rcgen::PKCS_ED25519), None);
+        assert_eq!(end_point_hash(b"not a certificate"), None);
+    }
+}
