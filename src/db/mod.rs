@@ -1,1 +1,3 @@
-//! Placeholder while the floor is being laid.
+//! PostgreSQL: the private cluster.
+
+pub mod cluster;
