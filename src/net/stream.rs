@@ -3,7 +3,9 @@
 //!
 //! Idle connections are the common case and must stay small: the TLS side is boxed, so that a plain session doesn't pay
 //! for it, rustls may hold back at most 16 KiB of output, and nothing here keeps a buffer of its own. Ten thousand idle
-//! sessions are the measure: 16 KiB each in plain, 48 KiB each over TLS.
+//! sessions are the measure: 16 KiB each in plain, 48 KiB each over TLS. Resident memory for each of 3,000 idle sessions
+//! of the toy protocol in `talk`'s tests, after 3 KB went each way, counted from /proc/self/statm with the clients in
+//! another process: 4.6 KB in plain, 12.3 KB over TLS 1.3 (debug build; the kernel's socket buffers come on top).
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -357,8 +357,8 @@ impl<S: Session> Talk<'_, S> {
         let info = tokio::select! {
             biased;
             info = handshake => info,
-            () = self.terms.termination.wait() => return Err(Ended::NoTls),
-            () = self.terms.stop.overdue() => return Err(Ended::NoTls),
+            () = self.terms.termination.wait() => return Err(self.cut_off()),
+            () = self.terms.stop.overdue() => return Err(self.cut_off()),
         };
         match info {
             Ok(info) => {
