@@ -27,5 +27,6 @@ pub mod intake;
 pub mod imap;
 pub mod pop3;
 pub mod smtpd;
-// Starting.
+// Assembling and starting.
 pub mod cli;
+pub mod server;

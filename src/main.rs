@@ -1,3 +1,5 @@
 //! The `mailwright` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    mailwright::cli::main()
+}

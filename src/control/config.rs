@@ -2,7 +2,10 @@
 //!
 //! Sessions take the current snapshot at each command, so a change counts from the next command on and never in the
 //! middle of one. Fields are named as the columns are, whose comments in the migrations say what they mean.
-#![allow(missing_docs, reason = "each field is a column; its meaning, unit and range stand in the column's COMMENT")]
+#![allow(
+    missing_docs,
+    reason = "each field is a column; its meaning, unit and range stand in the column's COMMENT"
+)]
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -36,7 +36,8 @@ pub async fn load(db: &crate::db::Db) -> Result<Config, Error> {
 
 /// Follows the control plane until told to stop.
 pub async fn follow(control: Arc<Control>, supervisor: Arc<Supervisor>, stop: Stop) {
-    let mut follower = Follower { ear: control.bells.listen(), control, supervisor, applied: -1, reported_error: None };
+    let mut follower =
+        Follower { ear: control.bells.listen(), control, supervisor, applied: -1, reported_error: None };
     follower.run(stop).await;
 }
 

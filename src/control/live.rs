@@ -124,7 +124,11 @@ impl Drop for SessionHandle {
 impl Registry {
     /// The registry of the node with this name; takes its first ids.
     pub async fn open(db: &Db, node: &str) -> Result<Arc<Self>, Error> {
-        let registry = Self { node: node.to_owned(), inner: Mutex::default(), next_id: AtomicI64::new(take_ids(db).await?) };
+        let registry = Self {
+            node: node.to_owned(),
+            inner: Mutex::default(),
+            next_id: AtomicI64::new(take_ids(db).await?),
+        };
         Ok(Arc::new(registry))
     }
 
@@ -190,8 +194,20 @@ impl Registry {
             .execute(
                 WRITE_SESSIONS,
                 &[
-                    &self.node, &gone, &rows.ids, &rows.new, &rows.services, &rows.listeners, &rows.peers, &rows.ports, &rows.tls,
-                    &rows.accounts, &rows.logins, &rows.states, &rows.since, &rows.active,
+                    &self.node,
+                    &gone,
+                    &rows.ids,
+                    &rows.new,
+                    &rows.services,
+                    &rows.listeners,
+                    &rows.peers,
+                    &rows.ports,
+                    &rows.tls,
+                    &rows.accounts,
+                    &rows.logins,
+                    &rows.states,
+                    &rows.since,
+                    &rows.active,
                 ],
             )
             .await;
@@ -247,7 +263,8 @@ impl Registry {
 async fn take_ids(db: &Db) -> Result<i64, Error> {
     let row = db.query_opt(TAKE_SESSION_IDS, &[]).await?;
     // Blocks start at a multiple of their size, so that the place within one is the remainder.
-    row.map(|row| row.get::<_, i64>(0) / ID_BLOCK * ID_BLOCK).ok_or_else(|| Error::Fault("no session ids".to_owned()))
+    row.map(|row| row.get::<_, i64>(0) / ID_BLOCK * ID_BLOCK)
+        .ok_or_else(|| Error::Fault("no session ids".to_owned()))
 }
 
 /// The columns of the rows to write.

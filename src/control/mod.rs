@@ -11,8 +11,8 @@ pub mod live;
 pub mod supervisor;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -128,7 +128,8 @@ async fn ring(control: Weak<Control>, mut rung: mpsc::UnboundedReceiver<(i64, i6
             control.bells.ring(Bell::Mailbox { account, mailbox });
         }
         if control.other_nodes() > 0 {
-            let payloads: Vec<String> = mailboxes.iter().map(|(account, mailbox)| format!("{account}:{mailbox}")).collect();
+            let payloads: Vec<String> =
+                mailboxes.iter().map(|(account, mailbox)| format!("{account}:{mailbox}")).collect();
             if let Err(error) = control.db.query(RING_MAILBOXES, &[&payloads]).await {
                 tracing::debug!(%error, "bell not rung; the other nodes will look by themselves");
             }

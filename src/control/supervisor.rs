@@ -125,7 +125,11 @@ struct Status {
 
 impl Supervisor {
     /// A supervisor of these faces; nothing is open yet. The offset is added to every port.
-    pub fn new(faces: Vec<Arc<dyn Face>>, control: &Control, port_offset: u16) -> Result<Arc<Self>, rustls::Error> {
+    pub fn new(
+        faces: Vec<Arc<dyn Face>>,
+        control: &Control,
+        port_offset: u16,
+    ) -> Result<Arc<Self>, rustls::Error> {
         Ok(Arc::new(Self {
             faces: faces.into_iter().map(|face| (face.service(), face)).collect(),
             port_offset,
@@ -159,7 +163,8 @@ impl Supervisor {
     }
 
     fn wanted(&self, row: &config::Listener, config: &Config) -> bool {
-        self.faces.contains_key(row.service.as_str()) && config.service(&row.service).is_some_and(|s| s.enabled)
+        self.faces.contains_key(row.service.as_str())
+            && config.service(&row.service).is_some_and(|s| s.enabled)
     }
 
     async fn close_unwanted(&self, state: &mut State, config: &Config) {
@@ -175,13 +180,21 @@ impl Supervisor {
             .open
             .iter()
             .filter(|(id, open)| {
-                !config.listeners.iter().any(|row| row.id == **id && *row == *open.row && self.wanted(row, config))
+                !config
+                    .listeners
+                    .iter()
+                    .any(|row| row.id == **id && *row == *open.row && self.wanted(row, config))
             })
             .map(|(id, _)| *id)
             .collect();
         for id in unwanted {
             if let Some(open) = state.open.remove(&id) {
-                tracing::info!(service = open.row.service, address = open.row.address, port = open.row.port, "listener closes");
+                tracing::info!(
+                    service = open.row.service,
+                    address = open.row.address,
+                    port = open.row.port,
+                    "listener closes"
+                );
                 open.listener.stop().await;
             }
         }
@@ -190,13 +203,25 @@ impl Supervisor {
     fn open(self: &Arc<Self>, state: &mut State, row: &config::Listener, control: &Arc<Control>) {
         match self.try_open(state, row, control) {
             Ok(listener) => {
-                tracing::info!(service = row.service, address = row.address, port = self.port(row), "listening");
+                tracing::info!(
+                    service = row.service,
+                    address = row.address,
+                    port = self.port(row),
+                    "listening"
+                );
                 state.open.insert(row.id, Open { row: Arc::new(row.clone()), listener });
             }
             Err(error) => {
-                let known = state.written.as_ref().is_some_and(|w| w.listener_errors.iter().flatten().any(|e| *e == error));
+                let known = state
+                    .written
+                    .as_ref()
+                    .is_some_and(|w| w.listener_errors.iter().flatten().any(|e| *e == error));
                 if !known {
-                    tracing::error!(service = row.service, error, "a listener could not be opened; it is tried again every few seconds");
+                    tracing::error!(
+                        service = row.service,
+                        error,
+                        "a listener could not be opened; it is tried again every few seconds"
+                    );
                 }
                 state.failed.insert(row.id, Failed { row: row.clone(), error });
             }
@@ -207,20 +232,36 @@ impl Supervisor {
         u32::from(row.port) + u32::from(self.port_offset)
     }
 
-    fn try_open(self: &Arc<Self>, state: &mut State, row: &config::Listener, control: &Arc<Control>) -> Result<Listener, String> {
+    fn try_open(
+        self: &Arc<Self>,
+        state: &mut State,
+        row: &config::Listener,
+        control: &Arc<Control>,
+    ) -> Result<Listener, String> {
         let port = self.port(row);
-        let port = u16::try_from(port).map_err(|_| format!("port {port} (with the port offset) is above 65535: choose a lower one"))?;
+        let port = u16::try_from(port)
+            .map_err(|_| format!("port {port} (with the port offset) is above 65535: choose a lower one"))?;
         let address = match row.address.as_str() {
             "*" => Address::Any,
             text => Address::One(text.parse::<IpAddr>().map_err(|_| format!("\"{text}\" is no IP address"))?),
         };
-        let face = self.faces.get(row.service.as_str()).cloned().ok_or_else(|| format!("there is no service {}", row.service))?;
+        let face = self
+            .faces
+            .get(row.service.as_str())
+            .cloned()
+            .ok_or_else(|| format!("there is no service {}", row.service))?;
         let bound = bind(address, port).map_err(|e| e.to_string())?;
         let running = state.services.entry(face.service()).or_insert_with(|| {
             let (stopper, stop) = Stopper::new();
             Running { stopper, stop }
         });
-        let door = Door { face, row: Arc::new(row.clone()), control: control.clone(), tls: self.tls.clone(), stop: running.stop.clone() };
+        let door = Door {
+            face,
+            row: Arc::new(row.clone()),
+            control: control.clone(),
+            tls: self.tls.clone(),
+            stop: running.stop.clone(),
+        };
         Ok(Listener::start(bound, move |stream| door.arrived(stream)))
     }
 
@@ -240,8 +281,15 @@ impl Supervisor {
             .execute(
                 WRITE_STATUS,
                 &[
-                    &control.node.name, &status.services, &status.states, &status.errors, &status.listeners,
-                    &status.listener_services, &status.addresses, &status.ports, &status.listener_errors,
+                    &control.node.name,
+                    &status.services,
+                    &status.states,
+                    &status.errors,
+                    &status.listeners,
+                    &status.listener_services,
+                    &status.addresses,
+                    &status.ports,
+                    &status.listener_errors,
                 ],
             )
             .await;
@@ -315,7 +363,10 @@ impl Supervisor {
         };
         // Sessions that are being written to may need a moment beyond their grace to close.
         if tokio::time::timeout(grace + Duration::from_secs(4), all_gone).await.is_err() {
-            tracing::warn!(sessions = control.registry.len(), "sessions that did not end in time are cut off");
+            tracing::warn!(
+                sessions = control.registry.len(),
+                "sessions that did not end in time are cut off"
+            );
         }
     }
 
@@ -343,7 +394,11 @@ impl State {
             match Certified::from_pem(row.chain.as_bytes(), row.key.as_bytes(), &row.names) {
                 Ok(certified) => {
                     if certified.expired(jiff::Timestamp::now()) {
-                        errors.push(format!("certificate {} ({}) has expired", row.id, certified.names.join(", ")));
+                        errors.push(format!(
+                            "certificate {} ({}) has expired",
+                            row.id,
+                            certified.names.join(", ")
+                        ));
                     }
                     usable.push(certified);
                 }
@@ -398,8 +453,14 @@ impl Door {
             stop: self.stop.clone(),
             termination: handle.termination(),
         };
-        let connection =
-            Connection { stream, terms, listener: self.row.clone(), handle, guard, control: self.control.clone() };
+        let connection = Connection {
+            stream,
+            terms,
+            listener: self.row.clone(),
+            handle,
+            guard,
+            control: self.control.clone(),
+        };
         tokio::spawn(self.face.serve(connection));
     }
 

@@ -48,7 +48,9 @@ impl Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
-            return if error.is_closed() || std::error::Error::source(&error).is_some_and(|e| e.is::<std::io::Error>()) {
+            return if error.is_closed()
+                || std::error::Error::source(&error).is_some_and(|e| e.is::<std::io::Error>())
+            {
                 Error::Unavailable(describe(&error))
             } else {
                 Error::Fault(describe(&error))
@@ -70,7 +72,9 @@ impl From<tokio_postgres::Error> for Error {
         {
             // Connection lost, resources short, shutting down, starting up, or a lock or statement that took too long.
             Error::Unavailable(text)
-        } else if matches!(class, "23" | "22" | "P0" | "42") && !matches!(code.code(), "42601" | "42703" | "42P01") {
+        } else if matches!(class, "23" | "22" | "P0" | "42")
+            && !matches!(code.code(), "42601" | "42703" | "42P01")
+        {
             Error::Refused { message: text, constraint: db.constraint().map(str::to_owned) }
         } else {
             Error::Fault(format!("{text} [{}]", code.code()))

@@ -4,6 +4,7 @@
 //! changed, which [`Bell::Gap`] says. A listener that fell behind hears `Gap` as well.
 
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -84,28 +85,24 @@ impl Bells {
 
     async fn follow_once(&self, target: &Target, pause: &mut Duration) -> Result<(), tokio_postgres::Error> {
         let (client, mut connection) = target.config().connect(target.connector()).await?;
-        let mut listen = client.batch_execute("listen control; listen store; listen queue").boxed();
-        let mut listening = false;
+        let mut listen = Some(client.batch_execute("listen control; listen store; listen queue").boxed());
         poll_fn(|cx| {
             loop {
-                // The connection has to be driven for the LISTEN to be answered.
-                if !listening && listen.poll_unpin(cx).is_ready() {
-                    listening = true;
-                    *pause = Duration::from_millis(50);
-                    self.ring(Bell::Gap);
-                }
                 match connection.poll_message(cx) {
-                    std::task::Poll::Ready(Some(Ok(AsyncMessage::Notification(n)))) => {
-                        self.ring(Bell::parse(n.channel(), n.payload()));
+                    Poll::Ready(Some(Ok(AsyncMessage::Notification(n)))) => {
+                        self.ring(Bell::parse(n.channel(), n.payload()))
                     }
-                    std::task::Poll::Ready(Some(Ok(_))) => {}
-                    std::task::Poll::Ready(Some(Err(e))) => return std::task::Poll::Ready(Err(e)),
-                    std::task::Poll::Ready(None) => return std::task::Poll::Ready(Ok(())),
-                    std::task::Poll::Pending => {
-                        if !listening && listen.poll_unpin(cx).is_ready() {
-                            continue;
-                        }
-                        return std::task::Poll::Pending;
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending => {
+                        // The connection has to be driven for LISTEN to be sent and answered.
+                        let Some(answer) = &mut listen else { return Poll::Pending };
+                        let Poll::Ready(outcome) = answer.poll_unpin(cx) else { return Poll::Pending };
+                        listen = None;
+                        outcome?;
+                        *pause = Duration::from_millis(50);
+                        self.ring(Bell::Gap);
                     }
                 }
             }

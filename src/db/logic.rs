@@ -24,7 +24,8 @@ pub(super) async fn rebuild(client: &mut tokio_postgres::Client) -> Result<(), E
         hasher.update(file.as_bytes()).update(&[0]);
     }
     let digest = hasher.finalize().to_hex().to_string();
-    let version: Vec<i32> = env!("CARGO_PKG_VERSION").split('.').filter_map(|part| part.parse().ok()).collect();
+    let version: Vec<i32> =
+        env!("CARGO_PKG_VERSION").split('.').filter_map(|part| part.parse().ok()).collect();
     let there = client.query_opt("select digest, version from control.logic", &[]).await?;
     if let Some(row) = there {
         let (old_digest, old_version): (String, Vec<i32>) = (row.get(0), row.get(1));
@@ -41,7 +42,9 @@ pub(super) async fn rebuild(client: &mut tokio_postgres::Client) -> Result<(), E
     if let Some(row) = dependents.first() {
         let what: String = row.get(0);
         return Err(Error::Refused {
-            message: format!("{what} depends on a schema of replaceable functions and would be lost: remove that dependency first"),
+            message: format!(
+                "{what} depends on a schema of replaceable functions and would be lost: remove that dependency first"
+            ),
             constraint: None,
         });
     }

@@ -14,7 +14,8 @@ const LOCK: i64 = 0x6d61_696c_7772_6967;
 /// ever add to what an older one needs.
 pub async fn migrate(target: &Target) -> Result<(), Error> {
     let mut client = target.connect().await?;
-    let version: i32 = client.query_one("select current_setting('server_version_num')::int", &[]).await?.get(0);
+    let version: i32 =
+        client.query_one("select current_setting('server_version_num')::int", &[]).await?.get(0);
     if version < 150_000 {
         return Err(Error::Refused {
             message: format!(

@@ -68,7 +68,11 @@ impl Db {
     }
 
     /// Runs one statement that returns at most one row.
-    pub async fn query_opt(&self, sql: &'static str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+    pub async fn query_opt(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, Error> {
         Ok(self.query(sql, values).await?.into_iter().next())
     }
 
@@ -97,7 +101,11 @@ impl Client {
     }
 
     /// Runs one statement that returns at most one row.
-    pub async fn query_opt(&self, sql: &'static str, values: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, Error> {
+    pub async fn query_opt(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, Error> {
         Ok(self.query(sql, values).await?.into_iter().next())
     }
 

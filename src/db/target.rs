@@ -23,7 +23,9 @@ impl Target {
         let (rest, mode, root) = take_tls_options(text);
         let mode = match mode.as_deref() {
             None => Mode::Prefer,
-            Some(word) => word.parse().map_err(|e: ConnectorError| Error::Refused { message: e.to_string(), constraint: None })?,
+            Some(word) => word
+                .parse()
+                .map_err(|e: ConnectorError| Error::Refused { message: e.to_string(), constraint: None })?,
         };
         let mut config: tokio_postgres::Config = rest.parse().map_err(|e: tokio_postgres::Error| Error::Refused {
             message: format!("the database URL cannot be read: {e}; write it as postgresql://user:password@host/database"),
@@ -41,8 +43,8 @@ impl Target {
 
     /// A database that needs no TLS: the private cluster's socket.
     pub fn local(config: tokio_postgres::Config) -> Result<Self, Error> {
-        let connector =
-            postgres_tls(Mode::Disable, None).map_err(|e| Error::Refused { message: e.to_string(), constraint: None })?;
+        let connector = postgres_tls(Mode::Disable, None)
+            .map_err(|e| Error::Refused { message: e.to_string(), constraint: None })?;
         let mut config = config;
         config.ssl_mode(SslMode::Disable);
         Ok(Self::finish(config, connector))
@@ -53,7 +55,10 @@ impl Target {
             config.connect_timeout(Duration::from_secs(5));
         }
         // A dead peer is noticed in half a minute, not after two hours of silence.
-        config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+        config
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3);
         config.tcp_user_timeout(Duration::from_secs(30));
         if config.get_application_name().is_none() {
             config.application_name("mailwright");
@@ -130,7 +135,9 @@ mod tests {
 
     #[test]
     fn tls_options_are_taken_out() {
-        let (rest, mode, root) = take_tls_options("postgresql://u:p@h1,h2/db?sslmode=verify-full&target_session_attrs=read-write&sslrootcert=/etc/ca.pem");
+        let (rest, mode, root) = take_tls_options(
+            "postgresql://u:p@h1,h2/db?sslmode=verify-full&target_session_attrs=read-write&sslrootcert=/etc/ca.pem",
+        );
         assert_eq!(rest, "postgresql://u:p@h1,h2/db?target_session_attrs=read-write");
         assert_eq!(mode.as_deref(), Some("verify-full"));
         assert_eq!(root, Some(PathBuf::from("/etc/ca.pem")));

@@ -94,10 +94,16 @@ impl Directory {
     pub async fn login(&self, visitor: Visitor, name: &str, password: &Secret) -> Result<Login, LoginError> {
         let candidature = self.candidature(visitor, name).await?;
         let candidate = match &candidature.account {
-            Some(Account { login, password_hash: Some(stored), .. }) => Candidate::Known { id: login.account.0, stored },
+            Some(Account { login, password_hash: Some(stored), .. }) => {
+                Candidate::Known { id: login.account.0, stored }
+            }
             _ => Candidate::Unknown,
         };
-        let verdict = self.checker.check(candidate, password).await.map_err(|busy| LoginError::Temporary(busy.to_string()))?;
+        let verdict = self
+            .checker
+            .check(candidate, password)
+            .await
+            .map_err(|busy| LoginError::Temporary(busy.to_string()))?;
         if verdict == Verdict::Unreadable {
             tracing::error!(name, "the stored password hash is of no known scheme; set the password anew");
         }
@@ -144,7 +150,10 @@ impl Directory {
             .execute(
                 COUNT_FAILURE,
                 &[
-                    &candidature.key, &candidature.peer_key, &settings.max_login_failures, &settings.max_peer_login_failures,
+                    &candidature.key,
+                    &candidature.peer_key,
+                    &settings.max_login_failures,
+                    &settings.max_peer_login_failures,
                     &settings.lock_minutes,
                 ],
             )
@@ -170,9 +179,15 @@ impl Directory {
     async fn upgrade(&self, candidature: &Candidature, password: &Secret) {
         let Some(Account { login, password_hash: Some(old), .. }) = &candidature.account else { return };
         let Ok(Ok(stored)) = self.checker.hash(password).await else { return };
-        let outcome = self.control.db.execute(UPGRADE_PASSWORD, &[&login.account.0, old, &stored.hash, &stored.scram]).await;
+        let outcome = self
+            .control
+            .db
+            .execute(UPGRADE_PASSWORD, &[&login.account.0, old, &stored.hash, &stored.scram])
+            .await;
         match outcome {
-            Ok(_) => tracing::info!(account = login.address, "an imported password hash was replaced by argon2id"),
+            Ok(_) => {
+                tracing::info!(account = login.address, "an imported password hash was replaced by argon2id")
+            }
             Err(error) => tracing::warn!(%error, "an imported password hash could not be replaced"),
         }
     }
@@ -188,7 +203,10 @@ fn split_name(name: &str) -> (String, String) {
         }
         Err(_) => match name.rsplit_once('@') {
             // No address can look like this, so nobody has it; it is counted and answered like any other.
-            Some((local, domain)) => (local.to_lowercase(), domain_to_ascii(domain.as_bytes()).unwrap_or_else(|_| "invalid".to_owned())),
+            Some((local, domain)) => (
+                local.to_lowercase(),
+                domain_to_ascii(domain.as_bytes()).unwrap_or_else(|_| "invalid".to_owned()),
+            ),
             None => (name.to_lowercase(), String::new()),
         },
     }

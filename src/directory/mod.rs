@@ -1,13 +1,19 @@
 //! Who is who: domains, accounts, aliases, and whether someone is who he says.
 //!
-//! What must hold here: a login attempt tells nothing of whether the account exists (`throttle` counts
-//! unknown names alike, `checker` spends the same time on them); expensive work on passwords goes through the
-//! one [`gate::Gate`] of the process and never runs on a thread that serves connections.
+//! What must hold here: a login attempt tells nothing of whether the account exists (`login` counts unknown names alike,
+//! `checker` spends the same time on them); expensive work on passwords goes through the one [`gate::Gate`] of the
+//! process and never runs on a thread that serves connections; what is remembered of the directory is forgotten when it
+//! changes, before that change counts as obeyed.
 
 pub mod checker;
 pub mod gate;
+pub mod login;
 pub mod password;
 mod recent;
 pub mod remembered;
+pub mod resolve;
 mod scheme;
 pub mod throttle;
+
+pub use login::{Authentication, Login, LoginError, Progress, Visitor};
+pub use resolve::{Directory, Recipient, Route};

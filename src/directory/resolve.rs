@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::checker::Checker;
+use super::gate::Gate;
+use super::remembered::Remembered;
 use crate::control::Control;
 use crate::db::Error;
 use crate::mail::{AccountId, Address, MailboxId};
@@ -80,13 +83,30 @@ impl Recipient {
 /// The directory as delivery sees it.
 pub struct Directory {
     pub(super) control: Arc<Control>,
+    pub(super) checker: Checker,
     remembered: Mutex<HashMap<(String, bool), Arc<Route>>>,
     epoch: AtomicU64,
 }
 
 impl Directory {
-    pub(super) fn new(control: Arc<Control>) -> Self {
-        Self { control, remembered: Mutex::default(), epoch: AtomicU64::new(0) }
+    /// The directory on this database; forgets what it remembers whenever something changes.
+    pub fn start(control: Arc<Control>) -> Result<Arc<Self>, Error> {
+        let remembered =
+            Remembered::new().ok_or_else(|| Error::Fault("the system gives no random numbers".to_owned()))?;
+        let checker = Checker::new(Gate::new(), remembered);
+        let directory = Arc::new(Self {
+            control: control.clone(),
+            checker,
+            remembered: Mutex::default(),
+            epoch: AtomicU64::new(0),
+        });
+        let weak = Arc::downgrade(&directory);
+        control.on_change(move || {
+            if let Some(directory) = weak.upgrade() {
+                directory.forget();
+            }
+        });
+        Ok(directory)
     }
 
     /// Forgets everything: something has changed.

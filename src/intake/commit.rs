@@ -351,7 +351,8 @@ impl<'a> Batch<'a> {
                 client.prepare(PLACE_MESSAGES).await?,
             ))
         };
-        let (insert_batch, insert_content, insert_chunks, lock, place) = prepared.await.map_err(Failed::Before)?;
+        let (insert_batch, insert_content, insert_chunks, lock, place) =
+            prepared.await.map_err(Failed::Before)?;
         let enqueue = match self.deliveries.iter().any(|d| d.outbound.is_some()) {
             true => Some(client.prepare(ENQUEUE).await.map_err(Failed::Before)?),
             false => None,
@@ -360,24 +361,50 @@ impl<'a> Batch<'a> {
         let pg = client.raw();
         let work = async {
             let content_values: [&(dyn tokio_postgres::types::ToSql + Sync); 14] = [
-                &content.id, &content.digest, &content.size, &content.header_size, &content.sent_at, &content.version,
-                &content.subject, &content.from, &content.message_id, &content.to, &content.attachments, &content.header,
-                &content.envelope, &content.structure,
+                &content.id,
+                &content.digest,
+                &content.size,
+                &content.header_size,
+                &content.sent_at,
+                &content.version,
+                &content.subject,
+                &content.from,
+                &content.message_id,
+                &content.to,
+                &content.attachments,
+                &content.header,
+                &content.envelope,
+                &content.structure,
             ];
             let chunk_values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                 [&chunks.content, &chunks.start, &chunks.size, &chunks.codec, &chunks.bytes];
             let place_values: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
-                &places.account, &places.mailbox, &places.digest, &places.date, &places.zone, &places.size, &places.flags,
-                &places.keywords, &places.prefix,
+                &places.account,
+                &places.mailbox,
+                &places.digest,
+                &places.date,
+                &places.zone,
+                &places.size,
+                &places.flags,
+                &places.keywords,
+                &places.prefix,
             ];
             let begin = pg.batch_execute("begin");
             let batch = async { pg.execute(&insert_batch, &[&self.id]).await };
             let contents = async { pg.execute(&insert_content, &content_values).await };
             let bodies = async {
-                if chunks.content.is_empty() { Ok(0) } else { pg.execute(&insert_chunks, &chunk_values).await }
+                if chunks.content.is_empty() {
+                    Ok(0)
+                } else {
+                    pg.execute(&insert_chunks, &chunk_values).await
+                }
             };
             let locks = async {
-                if places.account.is_empty() { Ok(Vec::new()) } else { pg.query(&lock, &[&places.account, &places.mailbox]).await }
+                if places.account.is_empty() {
+                    Ok(Vec::new())
+                } else {
+                    pg.query(&lock, &[&places.account, &places.mailbox]).await
+                }
             };
             let placing = async {
                 if places.account.is_empty() { Ok(Vec::new()) } else { pg.query(&place, &place_values).await }
@@ -389,7 +416,8 @@ impl<'a> Batch<'a> {
                 }
             };
             // Futures joined on one connection are sent in this order, in one go.
-            let (a, b, c, d, e, rows, g) = tokio::join!(begin, batch, contents, bodies, locks, placing, queueing);
+            let (a, b, c, d, e, rows, g) =
+                tokio::join!(begin, batch, contents, bodies, locks, placing, queueing);
             a?;
             b?;
             c?;
@@ -409,7 +437,11 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn enqueue(&self, pg: &tokio_postgres::Client, statement: &tokio_postgres::Statement) -> Result<(), tokio_postgres::Error> {
+    async fn enqueue(
+        &self,
+        pg: &tokio_postgres::Client,
+        statement: &tokio_postgres::Statement,
+    ) -> Result<(), tokio_postgres::Error> {
         for delivery in self.deliveries {
             let Some(out) = &delivery.outbound else { continue };
             let prefix = out.prefix.as_deref();
@@ -421,8 +453,19 @@ impl<'a> Batch<'a> {
             pg.execute(
                 statement,
                 &[
-                    &&delivery.draft.digest[..], &prefix, &size, &out.sender, &out.account.map(|a| a.0), &out.envelope_id,
-                    &out.return_full, &out.smtputf8, &out.body_type, &addresses, &domains, &notify, &original,
+                    &&delivery.draft.digest[..],
+                    &prefix,
+                    &size,
+                    &out.sender,
+                    &out.account.map(|a| a.0),
+                    &out.envelope_id,
+                    &out.return_full,
+                    &out.smtputf8,
+                    &out.body_type,
+                    &addresses,
+                    &domains,
+                    &notify,
+                    &original,
                 ],
             )
             .await?;
@@ -437,7 +480,15 @@ impl<'a> Batch<'a> {
             .map(|row| {
                 let (uid, validity, modseq): (i64, i64, i64) = (row.get(1), row.get(2), row.get(3));
                 let used_bytes = row.get::<_, Option<i64>>(4).unwrap_or_default();
-                (row.get(0), Placed { uid: uid as u32, uid_validity: validity as u32, modseq: modseq as u64, used_bytes })
+                (
+                    row.get(0),
+                    Placed {
+                        uid: uid as u32,
+                        uid_validity: validity as u32,
+                        modseq: modseq as u64,
+                        used_bytes,
+                    },
+                )
             })
             .collect();
         let mut place = 0;

@@ -1,7 +1,26 @@
 //! A message comes in, from anywhere: SMTP, LMTP, APPEND, import.
 //!
-//! `commit` is the only way into the tables.
+//! `commit` is the only way into the tables. [`House`] is what every face is given: settings and sessions, the message
+//! store, the directory and the committer.
 
 pub mod commit;
 
+use std::sync::Arc;
+
 pub use commit::{Committer, Delivery, Outbound, OutboundRecipient, Place, Placed, Receipt};
+
+use crate::control::Control;
+use crate::directory::Directory;
+use crate::store::Store;
+
+/// What a face stands on.
+pub struct House {
+    /// Settings, sessions, limits, the database.
+    pub control: Arc<Control>,
+    /// Messages and mailboxes.
+    pub store: Arc<Store>,
+    /// Addresses and logins.
+    pub directory: Arc<Directory>,
+    /// Takes messages in.
+    pub committer: Committer,
+}

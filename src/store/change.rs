@@ -74,7 +74,13 @@ impl Store {
     }
 
     /// Removes messages; returns the UIDs that are gone by this.
-    pub async fn expunge(&self, account: AccountId, mailbox: MailboxId, list: &[u32], which: Which) -> Result<Vec<u32>, Error> {
+    pub async fn expunge(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        list: &[u32],
+        which: Which,
+    ) -> Result<Vec<u32>, Error> {
         let only_deleted = which == Which::Deleted;
         let rows = self.retried(EXPUNGE, &[&account.0, &mailbox.0, &uids(list), &only_deleted]).await?;
         self.views.mark(account, mailbox);
@@ -82,21 +88,36 @@ impl Store {
     }
 
     /// Copies messages into a mailbox of the same account; `None` when there was nothing to copy, or no such mailbox.
-    pub async fn copy(&self, account: AccountId, from: MailboxId, list: &[u32], to: MailboxId) -> Result<Option<Copied>, Error> {
+    pub async fn copy(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        list: &[u32],
+        to: MailboxId,
+    ) -> Result<Option<Copied>, Error> {
         let rows = self.retried(COPY, &[&account.0, &from.0, &uids(list), &to.0]).await?;
         self.views.mark(account, to);
         Ok(copied(&rows))
     }
 
     /// Moves messages to another mailbox of the same account, all or none.
-    pub async fn relocate(&self, account: AccountId, from: MailboxId, list: &[u32], to: MailboxId) -> Result<Option<Copied>, Error> {
+    pub async fn relocate(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        list: &[u32],
+        to: MailboxId,
+    ) -> Result<Option<Copied>, Error> {
         let mut client = self.control.db.client().await?;
         let lock = client.prepare(LOCK_TWO).await?;
         let relocate = client.prepare(MOVE).await?;
         let transaction = client.transaction().await?;
-        let (list, lock_values): (Vec<i64>, [&(dyn tokio_postgres::types::ToSql + Sync); 3]) = (uids(list), [&account.0, &from.0, &to.0]);
-        let move_values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&account.0, &from.0, &list, &to.0];
-        let (locked, rows) = tokio::join!(transaction.query(&lock, &lock_values), transaction.query(&relocate, &move_values));
+        let (list, lock_values): (Vec<i64>, [&(dyn tokio_postgres::types::ToSql + Sync); 3]) =
+            (uids(list), [&account.0, &from.0, &to.0]);
+        let move_values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&account.0, &from.0, &list, &to.0];
+        let (locked, rows) =
+            tokio::join!(transaction.query(&lock, &lock_values), transaction.query(&relocate, &move_values));
         locked?;
         let rows = rows?;
         transaction.commit().await?;
@@ -106,7 +127,11 @@ impl Store {
     }
 
     /// One statement, once more after a deadlock.
-    async fn retried(&self, sql: &'static str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<tokio_postgres::Row>, Error> {
+    async fn retried(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, Error> {
         match self.control.db.query(sql, values).await {
             Err(error) if error.is_retry() => self.control.db.query(sql, values).await,
             other => other,

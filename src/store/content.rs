@@ -28,7 +28,8 @@ impl Store {
         let before = prefix.len() as u64;
         let total = before + content_size;
         let (start, end) = (range.start.min(total), range.end.min(total));
-        let prefix = prefix.slice(start.min(before) as usize..end.min(before).max(start.min(before)) as usize);
+        let prefix =
+            prefix.slice(start.min(before) as usize..end.min(before).max(start.min(before)) as usize);
         let rest = start.saturating_sub(before)..end.saturating_sub(before);
         Reader { db: self.control.db.clone(), content, prefix, rest, ready: Default::default() }
     }
@@ -87,6 +88,8 @@ fn decode(codec: i16, stored: &[u8], size: usize) -> Result<Bytes, Error> {
         1 => zstd::bulk::decompress(stored, size.min(CHUNK))
             .map(Bytes::from)
             .map_err(|e| Error::Fault(format!("a stored chunk cannot be decompressed: {e}"))),
-        other => Err(Error::Fault(format!("a stored chunk has codec {other}, which this version does not know"))),
+        other => {
+            Err(Error::Fault(format!("a stored chunk has codec {other}, which this version does not know")))
+        }
     }
 }

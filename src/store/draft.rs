@@ -28,14 +28,18 @@ pub struct Draft {
     pub summary: Summary,
     /// Chunks that are not in the database yet.
     pub chunks: Vec<Chunk>,
-    /// Its share of the node's budget.
+    /// Its share of the node's budget, given back when the draft is dropped.
+    #[expect(dead_code, reason = "held, not read")]
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Draft {
     /// Bytes that the committer will send.
     pub fn stored_bytes(&self) -> usize {
-        self.header.len() + self.envelope.len() + self.structure.len() + self.chunks.iter().map(|c| c.bytes.len()).sum::<usize>()
+        self.header.len()
+            + self.envelope.len()
+            + self.structure.len()
+            + self.chunks.iter().map(|c| c.bytes.len()).sum::<usize>()
     }
 }
 

@@ -65,7 +65,13 @@ impl Structure {
 
 impl Store {
     /// The facts of messages, in UID order; those that are gone are left out. Ask for at most [`PAGE`] at a time.
-    pub async fn facts(&self, account: AccountId, mailbox: MailboxId, uids: &[u32], want: Want) -> Result<Vec<Facts>, Error> {
+    pub async fn facts(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+        want: Want,
+    ) -> Result<Vec<Facts>, Error> {
         let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
         let bits = i32::from(want.header) | i32::from(want.envelope) << 1 | i32::from(want.structure) << 2;
         let rows = self.control.db.query(FETCH_FACTS, &[&account.0, &mailbox.0, &uids, &bits]).await?;

@@ -114,9 +114,15 @@ impl Store {
     }
 
     /// Creates a mailbox and the levels above it that are missing (RFC 9051 §6.3.4).
-    pub async fn create_mailbox(&self, account: AccountId, name: &str, special_use: Option<&str>) -> Result<Mailbox, MailboxError> {
+    pub async fn create_mailbox(
+        &self,
+        account: AccountId,
+        name: &str,
+        special_use: Option<&str>,
+    ) -> Result<Mailbox, MailboxError> {
         let max = self.control.config().imap.max_mailboxes;
-        let count = self.control.db.query_opt(COUNT, &[&account.0]).await?.map_or(0, |row| row.get::<_, i64>(0));
+        let count =
+            self.control.db.query_opt(COUNT, &[&account.0]).await?.map_or(0, |row| row.get::<_, i64>(0));
         if count >= max {
             return Err(MailboxError::TooMany(max));
         }
@@ -211,7 +217,11 @@ impl Store {
     }
 
     /// Runs a statement as if a person had written it, so that the triggers number, count and note what it does.
-    async fn as_by_hand(&self, sql: &'static str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<(), Error> {
+    async fn as_by_hand(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<(), Error> {
         let mut client = self.control.db.client().await?;
         let statement = client.prepare(sql).await?;
         let transaction = client.transaction().await?;

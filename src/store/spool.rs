@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-use super::draft::{Chunk, Draft, STRUCTURE_VERSION};
 use super::Store;
+use super::draft::{Chunk, Draft, STRUCTURE_VERSION};
 use crate::db::{Db, Error};
 use crate::mime::envelope::{Envelope, write_envelope};
 use crate::mime::structure::{Builder, Limits};
@@ -76,7 +76,8 @@ impl Ids {
         let mut block = self.0.lock().await;
         if block.0 == block.1 {
             let row = db.query_opt(TAKE_CONTENT_IDS, &[]).await?;
-            let first: i64 = row.map(|row| row.get(0)).ok_or_else(|| Error::Fault("no content ids".to_owned()))?;
+            let first: i64 =
+                row.map(|row| row.get(0)).ok_or_else(|| Error::Fault("no content ids".to_owned()))?;
             *block = (first, first + ID_BLOCK);
         }
         block.0 += 1;

@@ -90,7 +90,13 @@ impl OpenMailbox {
         let known = self.view();
         let (modseq, uid_next) = (known.highest_modseq() as i64, i64::from(known.uid_next()));
         let rows = db.query(CHANGES, &[&self.account.0, &self.id.0, &modseq, &uid_next]).await?;
-        let mut update = Update { uid_next: 0, highest_modseq: 0, added: Vec::new(), changed: Vec::new(), gone: Vec::new() };
+        let mut update = Update {
+            uid_next: 0,
+            highest_modseq: 0,
+            added: Vec::new(),
+            changed: Vec::new(),
+            gone: Vec::new(),
+        };
         let mut exists = false;
         let mut history_cut = false;
         for row in &rows {
@@ -115,7 +121,11 @@ impl OpenMailbox {
         if update.highest_modseq == known.highest_modseq() {
             return Ok(());
         }
-        let next = if history_cut { load(db, self.account, self.id).await?.unwrap_or_else(|| known.apply(update)) } else { known.apply(update) };
+        let next = if history_cut {
+            load(db, self.account, self.id).await?.unwrap_or_else(|| known.apply(update))
+        } else {
+            known.apply(update)
+        };
         self.view.store(Arc::new(next));
         self.news.send_replace(());
         Ok(())
@@ -155,7 +165,11 @@ impl Views {
     }
 
     /// Opens a mailbox; `None` when it is not there.
-    pub async fn open(&self, account: AccountId, mailbox: MailboxId) -> Result<Option<Arc<OpenMailbox>>, Error> {
+    pub async fn open(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Option<Arc<OpenMailbox>>, Error> {
         let key = (account.0, mailbox.0);
         if let Some(open) = self.get(key)
             && !open.is_deleted()
