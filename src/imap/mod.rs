@@ -13,5 +13,7 @@
 //!   `INBOX` in capitals. Modified UTF-7 exists on the wire only.
 //! - Whether a command may be followed by untagged EXPUNGE is a column of the table (RFC 9051 §7.5.1).
 
+pub mod cmd;
 pub mod pattern;
+pub mod table;
 pub mod wire;
