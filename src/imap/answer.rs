@@ -56,7 +56,13 @@ impl Done {
 
     /// Writes the tagged response.
     pub fn write(&self, tag: &Tag, out: &mut Out<'_>) {
-        reply::tagged(&mut out.buffer(), tag, Condition::Ok, self.code.as_ref().map(OwnedCode::borrow), &self.text);
+        reply::tagged(
+            &mut out.buffer(),
+            tag,
+            Condition::Ok,
+            self.code.as_ref().map(OwnedCode::borrow),
+            &self.text,
+        );
     }
 }
 
@@ -95,7 +101,9 @@ impl Fail {
             Fail::Database(error) if error.is_unavailable() => {
                 (Condition::No, Some(Code::Unavailable), "the server cannot do this now, try again later")
             }
-            Fail::Database(db::Error::Refused { message, .. }) => (Condition::No, Some(Code::Cannot), message.as_str()),
+            Fail::Database(db::Error::Refused { message, .. }) => {
+                (Condition::No, Some(Code::Cannot), message.as_str())
+            }
             Fail::Database(error) => {
                 tracing::error!(%error, "a command failed");
                 (Condition::No, Some(Code::ServerBug), "internal error; the administrator's log says more")

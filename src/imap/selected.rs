@@ -17,8 +17,8 @@ use super::wire::set::{Numbering, RawSet};
 use crate::intake::House;
 use crate::mail::{AccountId, MailboxId, SequenceSet, UidSet};
 use crate::net::out::Out;
-use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, SEEN, View, diff, hold_expunges};
 use crate::store::OpenMailbox;
+use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, SEEN, View, diff, hold_expunges};
 
 /// Whether the mailbox may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,16 @@ impl Selected {
         }
         let mut news = open.news();
         news.mark_unchanged();
-        Self { account: open.account, mailbox: open.id, access, news, reached: view.clone(), view, open, recent }
+        Self {
+            account: open.account,
+            mailbox: open.id,
+            access,
+            news,
+            reached: view.clone(),
+            view,
+            open,
+            recent,
+        }
     }
 
     /// What the client knows: its sequence numbers are valid in this view only.
@@ -89,7 +98,13 @@ impl Selected {
 
     /// Tells the client what has changed, as far as it may be told now. Flags of `known` are not sent: the command's own
     /// answer has them.
-    pub async fn announce(&mut self, house: &House, out: &mut Out<'_>, expunges: Expunges, mode: Mode<'_>) -> Result<(), Fail> {
+    pub async fn announce(
+        &mut self,
+        house: &House,
+        out: &mut Out<'_>,
+        expunges: Expunges,
+        mode: Mode<'_>,
+    ) -> Result<(), Fail> {
         if self.open.is_deleted() {
             return Err(Fail::Bye("the selected mailbox has been deleted".into()));
         }
@@ -111,7 +126,8 @@ impl Selected {
             && let Some(from) = house.store.take_recent(self.account, self.mailbox).await?
         {
             let from = from.max(first);
-            let fresh: Vec<u32> = self.view.range_uids(from..=u32::MAX).map(|(_, entry)| entry.uid()).collect();
+            let fresh: Vec<u32> =
+                self.view.range_uids(from..=u32::MAX).map(|(_, entry)| entry.uid()).collect();
             fresh.into_iter().for_each(|uid| self.recent.insert(uid));
         }
         for (seq, uid) in delta.gone {
@@ -161,8 +177,13 @@ impl Selected {
 
     /// The flags of a message in parentheses, \Recent among them.
     pub fn flags<B: bytes::BufMut>(&self, line: &mut Line<'_, B>, entry: Entry) {
-        const SYSTEM: [(u32, &str); 5] =
-            [(ANSWERED, "\\Answered"), (FLAGGED, "\\Flagged"), (DELETED, "\\Deleted"), (SEEN, "\\Seen"), (DRAFT, "\\Draft")];
+        const SYSTEM: [(u32, &str); 5] = [
+            (ANSWERED, "\\Answered"),
+            (FLAGGED, "\\Flagged"),
+            (DELETED, "\\Deleted"),
+            (SEEN, "\\Seen"),
+            (DRAFT, "\\Draft"),
+        ];
         let system = SYSTEM.into_iter().filter(|(bit, _)| entry.has(*bit)).map(|(_, name)| name);
         let recent = self.recent.contains(entry.uid()).then_some("\\Recent");
         let keywords = self.view.keywords_of(entry).iter().map(|name| &**name);
@@ -182,7 +203,11 @@ impl Selected {
                 let wanted = set.resolve(u32::MAX).ranges().count();
                 let resolved = if set.has_star() { set.resolve(last) } else { set.resolve(u32::MAX) };
                 debug_assert!(wanted > 0 || resolved.is_empty());
-                Ok(resolved.ranges().flat_map(|range| self.view.range_uids(range)).map(|(_, entry)| entry.uid()).collect())
+                Ok(resolved
+                    .ranges()
+                    .flat_map(|range| self.view.range_uids(range))
+                    .map(|(_, entry)| entry.uid())
+                    .collect())
             }
             Numbering::Sequence => {
                 let count = self.view.len();
@@ -190,7 +215,11 @@ impl Selected {
                     return Err(Fail::bad("there are not that many messages"));
                 }
                 let resolved = set.resolve(count);
-                Ok(resolved.ranges().flat_map(|range| self.view.range_seqs(range)).map(|(_, entry)| entry.uid()).collect())
+                Ok(resolved
+                    .ranges()
+                    .flat_map(|range| self.view.range_seqs(range))
+                    .map(|(_, entry)| entry.uid())
+                    .collect())
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::answer::{Done, Fail, OwnedCode, Outcome};
+use super::answer::{Done, Fail, Outcome, OwnedCode};
 use super::cmd::append::Receiving;
 use super::cmd::capability::{Link, announce};
 use super::cmd::{Command, Context, Request, parse};
@@ -184,12 +184,22 @@ impl Session {
         self.finish(&tag, row.expunges, outcome, out).await
     }
 
-    async fn run(&mut self, tag: &Tag, row: &'static Row, command: Command, out: &mut Out<'_>) -> Result<Option<Done>, Fail> {
+    async fn run(
+        &mut self,
+        tag: &Tag,
+        row: &'static Row,
+        command: Command,
+        out: &mut Out<'_>,
+    ) -> Result<Option<Done>, Fail> {
         if row.privacy == Privacy::Password && !self.private() {
             return Err(Fail::no(Code::PrivacyRequired, "this needs TLS: use STARTTLS or port 993 first"));
         }
         // News first: what another session has just done is part of what this command sees.
-        let look = if matches!(command, Command::Noop | Command::Check | Command::Idle) { Look::Always } else { Look::IfMarked };
+        let look = if matches!(command, Command::Noop | Command::Check | Command::Idle) {
+            Look::Always
+        } else {
+            Look::IfMarked
+        };
         let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq, known: None });
         if let State::Selected(_, selected) = &mut self.state {
             selected.look(&house, look).await?;
@@ -252,7 +262,13 @@ impl Session {
     }
 
     /// The end of a command: what has changed, as far as it may be told, then the tagged response.
-    pub(super) async fn finish(&mut self, tag: &Tag, expunges: Expunges, outcome: Result<Option<Done>, Fail>, out: &mut Out<'_>) -> Next {
+    pub(super) async fn finish(
+        &mut self,
+        tag: &Tag,
+        expunges: Expunges,
+        outcome: Result<Option<Done>, Fail>,
+        out: &mut Out<'_>,
+    ) -> Next {
         let outcome = match outcome {
             Ok(None) => return Next::Continue,
             Ok(Some(done)) => self.announce(expunges, out).await.map(|()| done),
@@ -356,7 +372,9 @@ impl TalkSession for Session {
                 reply::continuation(&mut out.buffer(), "go on");
                 Next::Continue
             }
-            Frame::Command(unit) | Frame::Message(unit) if matches!(self.turn, Turn::Command) => self.command(&unit, out).await,
+            Frame::Command(unit) | Frame::Message(unit) if matches!(self.turn, Turn::Command) => {
+                self.command(&unit, out).await
+            }
             Frame::Line(line) => self.line(&line, out).await,
             Frame::Chunk(bytes) => {
                 if let Turn::Append(receiving) = &mut self.turn {

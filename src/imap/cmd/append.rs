@@ -3,12 +3,24 @@
 //! The message itself is not here: the framer stops in front of it, and this is what was said until then. The session
 //! decides by [`Append::message`] whether it takes it; what follows the message is checked by [`tail`].
 
+use std::sync::Arc;
+
+use crate::db;
+use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
+use crate::imap::session::{Session, Turn};
 use crate::imap::wire::bad::Bad;
+use crate::imap::wire::code::Code;
 use crate::imap::wire::date::DateTime;
 use crate::imap::wire::flag::Flag;
 use crate::imap::wire::name::{MailboxName, NameCoding};
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply;
+use crate::imap::wire::unit::Tag;
 use crate::imap::wire::unit::{LiteralHeader, Unit};
+use crate::intake::{Delivery, Place};
+use crate::mail::{Flags, MailboxId};
+use crate::net::out::Out;
+use crate::store::Spool;
 
 /// `APPEND mailbox [(flag …)] [date-time] literal`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +59,120 @@ impl Append {
         }
         Ok(Append { mailbox, flags, date, message })
     }
+}
+
+impl Append {
+    /// Decides whether to take the message; it comes in by [`Receiving`].
+    pub async fn run(
+        self,
+        tag: &Tag,
+        session: &mut Session,
+        out: &mut Out<'_>,
+    ) -> Result<Option<Done>, Fail> {
+        match self.admit(tag, session).await {
+            Ok(receiving) => {
+                if receiving.append.message.synchronizing {
+                    reply::continuation(&mut out.buffer(), "send the message");
+                }
+                session.framer.stream();
+                session.handle.state("receiving a message");
+                session.turn = Turn::Append(Box::new(receiving));
+                Ok(None)
+            }
+            Err(fail) => {
+                session.framer.refuse();
+                Err(fail)
+            }
+        }
+    }
+
+    async fn admit(self, tag: &Tag, session: &mut Session) -> Result<Receiving, Fail> {
+        let house = session.house.clone();
+        let (account, size) = (session.login()?.account, self.message.size);
+        if size > session.config().smtp.max_message_bytes {
+            return Err(Fail::no(Code::TooBig, "the message is larger than this server takes"));
+        }
+        let Some(mailbox) = house.store.find_mailbox(account, self.mailbox.as_str()).await? else {
+            return Err(Fail::no(Code::TryCreate, "there is no mailbox of that name"));
+        };
+        if !house.directory.account_has_room(account, size).await? {
+            return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
+        }
+        let spool = house.store.spool().await?;
+        Ok(Receiving { tag: tag.clone(), append: self, mailbox: mailbox.id, spool: Ok(spool) })
+    }
+}
+
+/// The message of an APPEND that is coming in.
+pub struct Receiving {
+    /// What the answer begins with.
+    pub tag: Tag,
+    append: Append,
+    mailbox: MailboxId,
+    /// Where it goes, or why it goes nowhere: then the rest is read and thrown away.
+    spool: Result<Spool, db::Error>,
+}
+
+impl Receiving {
+    /// Takes the next bytes.
+    pub async fn take(&mut self, bytes: &[u8]) {
+        if let Ok(spool) = &mut self.spool
+            && let Err(error) = spool.write(bytes).await
+        {
+            self.spool = Err(error);
+        }
+    }
+
+    /// All of it is there: it is put into its mailbox.
+    pub async fn finish(self: Box<Self>, rest: &Unit, session: &mut Session) -> Outcome {
+        session.handle.state("logged in");
+        tail(rest).map_err(|bad| Fail::bad(bad.to_string()))?;
+        let spool = self.spool?;
+        let now = || crate::mail::DateTime::new(jiff::Timestamp::now(), 0);
+        let date = self
+            .append
+            .date
+            .map(|date| crate::mail::DateTime::new(date.at, (date.zone.seconds() / 60) as i16));
+        let (flags, keywords) = split_flags(self.append.flags);
+        let place = Place {
+            account: session.login()?.account,
+            mailbox: self.mailbox,
+            prefix: None,
+            internal_date: date.unwrap_or_else(now),
+            flags,
+            keywords,
+        };
+        let delivery = Delivery { draft: Arc::new(spool.finish()), places: vec![place], outbound: None };
+        let receipt = session.house.committer.deliver(delivery).await?;
+        match receipt.first().copied().flatten() {
+            Some(placed) => Ok(Done::with(
+                OwnedCode::AppendUid(placed.uid_validity, placed.uid.to_string()),
+                "message appended",
+            )),
+            None => Err(Fail::no(Code::TryCreate, "the mailbox has just been deleted")),
+        }
+    }
+}
+
+/// System flags and keywords apart; keywords that differ only in case are one.
+pub(super) fn split_flags(list: Vec<Flag>) -> (Flags, Vec<String>) {
+    let mut flags = Flags::NONE;
+    let mut keywords: Vec<String> = Vec::new();
+    for flag in list {
+        match flag {
+            Flag::Answered => flags |= Flags::ANSWERED,
+            Flag::Flagged => flags |= Flags::FLAGGED,
+            Flag::Deleted => flags |= Flags::DELETED,
+            Flag::Seen => flags |= Flags::SEEN,
+            Flag::Draft => flags |= Flags::DRAFT,
+            Flag::Keyword(keyword) => {
+                if !keywords.iter().any(|known| known.eq_ignore_ascii_case(&keyword)) {
+                    keywords.push(keyword);
+                }
+            }
+        }
+    }
+    (flags, keywords)
 }
 
 /// Checks what followed the message: nothing may.

@@ -1,5 +1,14 @@
 //! AUTHENTICATE (RFC 3501 §6.2.2), with an initial response (RFC 4959).
 
+use super::login::refused;
+use crate::directory::{Authentication, LoginError, Progress};
+use crate::imap::answer::{Done, Fail};
+use crate::imap::session::{Session, Turn};
+use crate::imap::wire::code::Code;
+use crate::imap::wire::reply;
+use crate::imap::wire::unit::Tag;
+use crate::net::out::Out;
+use crate::sasl::{Cleartext, Mechanism, Protection, encode_challenge};
 use std::fmt;
 
 use base64::Engine;
@@ -66,6 +75,69 @@ pub fn response(line: &[u8]) -> Result<Response, Bad> {
 
 fn decode(encoded: &[u8], at: usize) -> Result<Vec<u8>, Bad> {
     BASE64.decode(encoded).map_err(|_| Bad::new("invalid base64", at))
+}
+
+impl Authenticate {
+    /// Begins the exchange.
+    pub async fn run(
+        self,
+        tag: &Tag,
+        session: &mut Session,
+        out: &mut Out<'_>,
+    ) -> Result<Option<Done>, Fail> {
+        let Some(mechanism) = Mechanism::parse(self.mechanism.as_bytes()) else {
+            return Err(Fail::no(Code::Cannot, "this mechanism is not known here"));
+        };
+        let binding = session.binding();
+        let protection = match (&session.tls, binding.is_none()) {
+            (None, _) => Protection::None,
+            (Some(_), true) => Protection::Tls,
+            (Some(_), false) => Protection::TlsBound,
+        };
+        let cleartext = if session.private() { Cleartext::Allowed } else { Cleartext::Refused };
+        if !mechanism.is_offered(protection, cleartext) {
+            return Err(Fail::no(
+                Code::PrivacyRequired,
+                "this mechanism needs TLS: use STARTTLS or port 993 first",
+            ));
+        }
+        let directory = session.house.directory.clone();
+        let mut authentication =
+            Box::new(Authentication::new(directory, session.visitor(), mechanism, binding));
+        let progress = authentication.begin_decoded(self.initial.as_deref()).await;
+        follow(tag, session, authentication, progress, out)
+    }
+}
+
+/// Takes the client's answer to a challenge.
+pub async fn go_on(
+    tag: &Tag,
+    session: &mut Session,
+    mut authentication: Box<Authentication>,
+    line: &[u8],
+    out: &mut Out<'_>,
+) -> Result<Option<Done>, Fail> {
+    let progress = authentication.step(line).await;
+    follow(tag, session, authentication, progress, out)
+}
+
+fn follow(
+    tag: &Tag,
+    session: &mut Session,
+    authentication: Box<Authentication>,
+    progress: Result<Progress, LoginError>,
+    out: &mut Out<'_>,
+) -> Result<Option<Done>, Fail> {
+    match progress {
+        Ok(Progress::Done(login)) => session.become_user(login).map(Some),
+        Ok(Progress::Challenge(challenge)) => {
+            reply::continuation(&mut out.buffer(), &encode_challenge(&challenge));
+            session.framer.expect_line();
+            session.turn = Turn::Sasl(tag.clone(), authentication);
+            Ok(None)
+        }
+        Err(error) => Err(refused(error)),
+    }
 }
 
 #[cfg(test)]

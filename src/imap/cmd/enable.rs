@@ -1,7 +1,11 @@
 //! ENABLE (RFC 5161).
 
+use crate::imap::answer::Done;
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::Line;
+use crate::net::out::Out;
 
 /// An extension that changes what the server sends unasked, and so waits for the client's consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,22 @@ impl Enable {
                 return Ok(Enable { extensions });
             }
         }
+    }
+}
+
+impl Enable {
+    /// Enables them and says which.
+    pub fn run(self, session: &mut Session, out: &mut Out<'_>) -> Done {
+        let mut names = String::new();
+        for extension in self.extensions {
+            match extension {
+                Extension::CondStore => session.enable_condstore(),
+            }
+            names.push(' ');
+            names.push_str(extension.name());
+        }
+        Line::untagged(&mut out.buffer()).raw("ENABLED").text(&names);
+        Done::ok("done")
     }
 }
 

@@ -1,7 +1,11 @@
 //! ID (RFC 2971): what the client says it is, for the session list and the log.
 
+use crate::imap::answer::Done;
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::Line;
+use crate::net::out::Out;
 
 /// RFC 2971 §3.3: fields, and octets of a field's name and value.
 const FIELDS_MAX: usize = 30;
@@ -43,6 +47,18 @@ fn field(parser: &mut Parser<'_>) -> Result<(String, Option<String>), Bad> {
 
 fn readable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(char::is_control, " ")
+}
+
+impl Id {
+    /// Says who we are, and notes who they are.
+    pub fn run(self, session: &mut Session, out: &mut Out<'_>) -> Done {
+        tracing::debug!(peer = %session.handle.peer(), client = ?self.fields, "client identifies itself");
+        let fields: [(&str, &str); 2] = [("name", "Mailwright"), ("version", env!("CARGO_PKG_VERSION"))];
+        Line::untagged(&mut out.buffer()).raw("ID ").list(fields, |line, (name, value)| {
+            line.string(name.as_bytes()).raw(" ").string(value.as_bytes());
+        });
+        Done::ok("done")
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! LIST (RFC 3501 §6.3.8), extended (RFC 5258), with special uses (RFC 6154) and STATUS (RFC 5819).
 
 use super::status::{StatusItem, status_items};
+use crate::imap::answer::Done;
 use crate::imap::pattern::Pattern;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::Line;
+use crate::net::out::Out;
 
 /// Patterns in one command. Each is matched with every mailbox of the account.
 const PATTERNS_MAX: usize = 32;
@@ -140,6 +143,12 @@ fn return_option(parser: &mut Parser<'_>) -> Result<Return, Bad> {
         }
         _ => Err(Bad::new("unknown LIST return option", at)),
     }
+}
+
+/// NAMESPACE (RFC 2342): one personal namespace, its levels separated by `/`.
+pub fn namespace(out: &mut Out<'_>) -> Done {
+    Line::untagged(&mut out.buffer()).raw("NAMESPACE ((\"\" \"/\")) NIL NIL");
+    Done::ok("done")
 }
 
 #[cfg(test)]

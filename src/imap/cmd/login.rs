@@ -1,5 +1,10 @@
 //! LOGIN (RFC 3501 §6.2.3).
 
+use crate::directory::LoginError;
+use crate::imap::answer::{Fail, Outcome};
+use crate::imap::session::Session;
+use crate::imap::wire::code::Code;
+use crate::sasl::Secret;
 use std::fmt;
 
 use crate::imap::wire::bad::Bad;
@@ -29,6 +34,29 @@ impl Login {
         parser.space()?;
         let password = parser.astring()?.into_owned();
         Ok(Login { userid, password })
+    }
+}
+
+impl Login {
+    /// Checks name and password.
+    pub async fn run(self, session: &mut Session) -> Outcome {
+        let house = session.house.clone();
+        let password = Secret::new(self.password);
+        match house.directory.login(session.visitor(), &self.userid, &password).await {
+            Ok(login) => session.become_user(login),
+            Err(error) => Err(refused(error)),
+        }
+    }
+}
+
+/// A failed login as a response (RFC 5530 §3).
+pub(super) fn refused(error: LoginError) -> Fail {
+    let text = error.to_string();
+    match error {
+        LoginError::Wrong | LoginError::Locked(_) => Fail::no(Code::AuthenticationFailed, text),
+        LoginError::Forbidden(_) => Fail::no(Code::AuthorizationFailed, text),
+        LoginError::Temporary(_) => Fail::no(Code::Unavailable, text),
+        LoginError::Cancelled | LoginError::Syntax(_) => Fail::bad(text),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod id;
 pub mod list;
 pub mod login;
 pub mod lsub;
+mod pending;
 pub mod relocate;
 pub mod rename;
 pub mod search;
