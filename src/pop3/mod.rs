@@ -13,8 +13,8 @@
 //!   connection without the final dot, so that no client takes a part for the whole.
 //! - Messages go out as they are stored, with UTF8 or without (RFC 6856 §2 would have them downgraded or refused
 //!   without it, which loses more than it saves: the clients that never say UTF8 have shown 8-bit headers for decades).
-//!   Only line ends are mended: see `wire::DotEncoder`. So an answer may have more octets than LIST says, where a
-//!   message was stored with bare LFs.
+//!   Only line ends are mended: a CR or LF that stands alone becomes CRLF, as lines of POP3 end so and only so. An answer
+//!   then has more octets than LIST says (RFC 9051's RFC822.SIZE, from the table).
 //! - RETR leaves `\Seen` alone.
 
 pub mod cmd;

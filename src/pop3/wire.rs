@@ -1,4 +1,5 @@
-//! Bytes of POP3, without any I/O: lines in, replies and dot-stuffed messages out.
+//! Bytes of POP3, without any I/O: lines in, replies out. Messages are written by
+//! [`crate::smtp::DotEncoder`]: the dots of RFC 1939 §3 are those of SMTP.
 //!
 //! A line ends with CRLF; a bare LF is tolerated. A command has at most 255 octets (RFC 2449 §4), only AUTH may be as
 //! long as SASL needs, and the client's lines within an exchange, too (RFC 5034 §4). What is longer is read to its end
@@ -6,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 use crate::db::Error;
@@ -182,62 +183,6 @@ pub fn end(out: &mut Out<'_>) {
     out.put(b".\r\n");
 }
 
-/// Writes a message as the lines of an answer (RFC 1939 §3): a dot that begins a line is doubled, a bare LF becomes
-/// CRLF (lines of POP3 end so, and only so), and the last line gets its end where it has none. A CR that no LF follows
-/// passes as it is, but at the very end.
-#[derive(Debug)]
-pub struct DotEncoder {
-    last: Last,
-}
-
-/// The octet before the next one, as far as it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
-    LineEnd,
-    Cr,
-    Other,
-}
-
-impl DotEncoder {
-    /// At the start of a message.
-    #[expect(clippy::new_without_default, reason = "an encoder by default would be one that nobody finishes")]
-    pub fn new() -> Self {
-        Self { last: Last::LineEnd }
-    }
-
-    /// Writes some content.
-    pub fn encode(&mut self, content: &[u8], out: &mut impl BufMut) {
-        for line in content.split_inclusive(|byte| *byte == b'\n') {
-            if self.last == Last::LineEnd && line.first() == Some(&b'.') {
-                out.put_u8(b'.');
-            }
-            let (text, ended) = match line.split_last() {
-                Some((b'\n', text)) => (text, true),
-                _ => (line, false),
-            };
-            out.put_slice(text);
-            match text.last() {
-                Some(b'\r') => self.last = Last::Cr,
-                Some(_) => self.last = Last::Other,
-                None => {}
-            }
-            if ended {
-                out.put_slice(if self.last == Last::Cr { b"\n" } else { b"\r\n" });
-                self.last = Last::LineEnd;
-            }
-        }
-    }
-
-    /// Ends the message.
-    pub fn finish(self, out: &mut impl BufMut) {
-        out.put_slice(match self.last {
-            Last::LineEnd => b".\r\n",
-            Last::Cr => b"\n.\r\n",
-            Last::Other => b"\r\n.\r\n",
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,48 +231,6 @@ mod tests {
         assert_eq!((number(b"0"), number(b"012"), number(b"4294967295")), (Ok(0), Ok(12), Ok(u32::MAX)));
     }
 
-    fn encoded(pieces: &[&[u8]]) -> Vec<u8> {
-        let (mut encoder, mut out) = (DotEncoder::new(), BytesMut::new());
-        for piece in pieces {
-            encoder.encode(piece, &mut out);
-        }
-        encoder.finish(&mut out);
-        out.to_vec()
-    }
-
-    #[test]
-    fn messages_are_stuffed_and_ended() {
-        let cases: [(&[&[u8]], &[u8]); 9] = [
-            (&[], b".\r\n"),
-            (&[b"a\r\n"], b"a\r\n.\r\n"),
-            (&[b"a"], b"a\r\n.\r\n"),
-            (&[b"a\nb\n"], b"a\r\nb\r\n.\r\n"),
-            (&[b".\r\n..\r\n"], b"..\r\n...\r\n.\r\n"),
-            (&[b"a\r", b"\n", b".", b"\r\n"], b"a\r\n..\r\n.\r\n"),
-            (&[b"a\r.b\r\n"], b"a\r.b\r\n.\r\n"),
-            (&[b"a\n.\n"], b"a\r\n..\r\n.\r\n"),
-            (&[b"a\r"], b"a\r\n.\r\n"),
-        ];
-        for (pieces, expected) in cases {
-            assert_eq!(encoded(pieces), expected, "{pieces:?}");
-        }
-    }
-
-    /// What a client makes of an answer of several lines.
-    fn decoded(mut answer: &[u8]) -> Vec<u8> {
-        let mut content = Vec::new();
-        loop {
-            let end = answer.windows(2).position(|pair| pair == b"\r\n").unwrap();
-            let (line, rest) = answer.split_at(end + 2);
-            answer = rest;
-            if line == b".\r\n" {
-                assert!(answer.is_empty(), "nothing follows the end");
-                return content;
-            }
-            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
-        }
-    }
-
     fn spicy() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'.'), Just(b' '), any::<u8>()];
         proptest::collection::vec(byte, 0..400)
@@ -341,24 +244,6 @@ mod tests {
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
             prop_assert_eq!(lines(&pieces, Awaited::Command), lines(&[&bytes], Awaited::Command));
-            prop_assert_eq!(encoded(&pieces), encoded(&[&bytes]));
-        }
-
-        #[test]
-        fn a_message_arrives_as_it_is_but_for_its_line_ends(bytes in spicy()) {
-            let mut expected = Vec::new();
-            for byte in &bytes {
-                if *byte == b'\n' && expected.last() != Some(&b'\r') {
-                    expected.push(b'\r');
-                }
-                expected.push(*byte);
-            }
-            match expected.as_slice() {
-                [] | [.., b'\r', b'\n'] => {}
-                [.., b'\r'] => expected.push(b'\n'),
-                _ => expected.extend_from_slice(b"\r\n"),
-            }
-            prop_assert_eq!(decoded(&encoded(&[&bytes])), expected);
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::net::out::{Gone, Out, PAGE};
 use crate::net::talk::Next;
 use crate::pop3::maildrop::{Maildrop, gone};
 use crate::pop3::session::{Session, State};
-use crate::pop3::wire::{self, DotEncoder, Refusal};
+use crate::pop3::wire::{self, Refusal};
+use crate::smtp::DotEncoder;
 use crate::store::content::Reader;
 use crate::store::fetch::{Facts, Want};
 
