@@ -12,6 +12,7 @@ use crate::sql;
 
 const FETCH_FACTS: &str = sql!("store/fetch_facts");
 const LIST_MAILDROP: &str = sql!("store/list_maildrop");
+const DROP_POP3_UIDLS: &str = sql!("store/drop_pop3_uidls");
 
 /// Messages asked for in one query at most.
 pub const PAGE: usize = 500;
@@ -96,6 +97,17 @@ impl Store {
             each(row.get::<_, i64>(0) as u32, row.get::<_, i64>(1) as u64, row.get(2));
         }
         Ok(())
+    }
+
+    /// Takes away imported POP3 unique ids, for messages that another one has the same id as.
+    pub async fn drop_pop3_uidls(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+    ) -> Result<(), Error> {
+        let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
+        self.control.db.execute(DROP_POP3_UIDLS, &[&account.0, &mailbox.0, &uids]).await.map(drop)
     }
 }
 
