@@ -55,26 +55,43 @@ impl Maildrop {
     pub async fn open(store: &Store, account: AccountId) -> Result<Option<Self>, Error> {
         let Some(inbox) = store.find_mailbox(account, "INBOX").await? else { return Ok(None) };
         let mut maildrop = Self::new(account, inbox.id, inbox.uid_validity);
-        let mut taken = HashSet::new();
+        let (mut taken, mut doubles) = (HashSet::new(), Vec::new());
         store
             .list_maildrop(account, inbox.id, |uid, size, imported| {
-                maildrop.push(uid, size, imported, &mut taken);
+                if !maildrop.push(uid, size, imported, &mut taken) {
+                    doubles.push(uid);
+                }
             })
             .await?;
+        if !doubles.is_empty() {
+            // For good: otherwise the second of two would change its id when the first is deleted, to one that its
+            // client has seen before (RFC 1939 §7: ids persist, and are not used again).
+            store.drop_pop3_uidls(account, inbox.id, &doubles).await?;
+        }
         Ok(Some(maildrop))
     }
 
-    /// Adds a message. Its imported unique id counts only if it is one, and nobody's before it (`taken`).
-    pub fn push(&mut self, uid: u32, size: u64, imported: Option<&str>, taken: &mut HashSet<Arc<str>>) {
+    /// Adds a message. Its imported unique id counts only if it is one, and nobody's before it (`taken`); false if
+    /// it was somebody's.
+    pub fn push(
+        &mut self,
+        uid: u32,
+        size: u64,
+        imported: Option<&str>,
+        taken: &mut HashSet<Arc<str>>,
+    ) -> bool {
+        let mut own = true;
         if let Some(text) = imported.filter(|text| self.may_be_uidl(text)) {
             let text: Arc<str> = text.into();
-            if taken.insert(text.clone()) {
+            own = taken.insert(text.clone());
+            if own {
                 self.imported.insert(self.uids.len(), text);
             }
         }
         self.uids.push(uid);
         self.sizes.push(size);
         self.bytes += size;
+        own
     }
 
     /// RFC 1939 §7: 1 to 70 characters from 0x21 to 0x7E. What looks like ours could be another message's.
@@ -197,6 +214,9 @@ mod tests {
             [Some("00000001abc"), None, Some("00000001abc"), Some(&longest), Some("78.1"), Some("77.x")];
         let texts: Vec<String> = maildrop(&list).uidls().map(|(_, text)| text).collect();
         assert_eq!(texts, ["00000001abc", "77.11", "77.21", &longest, "78.1", "77.x"]);
+        let (mut maildrop, mut taken) = (Maildrop::new(AccountId(1), MailboxId(2), 77), HashSet::new());
+        let own = list.iter().zip(1..).map(|(text, uid)| maildrop.push(uid, 1, *text, &mut taken));
+        assert_eq!(own.collect::<Vec<_>>(), [true, true, false, true, true, true]);
     }
 
     #[test]
