@@ -7,7 +7,7 @@ pub mod commit;
 
 use std::sync::Arc;
 
-pub use commit::{Committer, Delivery, Outbound, OutboundRecipient, Place, Placed, Receipt};
+pub use commit::{Committer, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt};
 
 use crate::control::Control;
 use crate::directory::Directory;
