@@ -40,7 +40,11 @@ impl Target {
         });
         let connector = postgres_tls(mode, root.as_deref())
             .map_err(|e| Error::Refused { message: e.to_string(), constraint: None })?;
-        Ok(Self { mode: Some(word.unwrap_or_else(|| "prefer".to_owned())), root, ..Self::finish(config, connector) })
+        Ok(Self {
+            mode: Some(word.unwrap_or_else(|| "prefer".to_owned())),
+            root,
+            ..Self::finish(config, connector)
+        })
     }
 
     /// A database that needs no TLS: the private cluster's socket.
@@ -163,7 +167,8 @@ mod tests {
 
     #[test]
     fn psql_reaches_the_same_database() {
-        let text = "postgresql://u:p%20w@h1:5433,h2:5434/db?sslmode=verify-full&target_session_attrs=read-write";
+        let text =
+            "postgresql://u:p%20w@h1:5433,h2:5434/db?sslmode=verify-full&target_session_attrs=read-write";
         let found = Target::parse(text).unwrap().environment();
         for pair in [
             ("PGHOST", "h1,h2"),
@@ -174,7 +179,10 @@ mod tests {
             ("PGSSLMODE", "verify-full"),
             ("PGTARGETSESSIONATTRS", "read-write"),
         ] {
-            assert!(found.iter().any(|(name, value)| (*name, value.as_str()) == pair), "{pair:?} in {found:?}");
+            assert!(
+                found.iter().any(|(name, value)| (*name, value.as_str()) == pair),
+                "{pair:?} in {found:?}"
+            );
         }
         let found = Target::parse("host=/run/x user=u dbname=d").unwrap().environment();
         assert!(found.contains(&("PGHOST", "/run/x".to_owned())), "{found:?}");
