@@ -19,6 +19,7 @@ use crate::mail::{AccountId, Address, MailboxId};
 use crate::sql;
 
 const RESOLVE: &str = sql!("directory/resolve");
+const QUOTA: &str = sql!("directory/quota");
 const USAGE: &str = sql!("directory/usage");
 const DEFAULT_DOMAIN: &str = sql!("directory/default_domain");
 
@@ -153,6 +154,16 @@ impl Directory {
     pub async fn postmaster(&self) -> Result<Option<Address>, Error> {
         let row = self.control.db.query_opt(DEFAULT_DOMAIN, &[]).await?;
         Ok(row.and_then(|row| Address::from_parts("postmaster", row.get(0)).ok()))
+    }
+
+    /// Whether an account that is at work here has room for so many more bytes; asks the database.
+    pub async fn account_has_room(&self, account: AccountId, bytes: u64) -> Result<bool, Error> {
+        let row = self.control.db.query_opt(QUOTA, &[&account.0]).await?;
+        Ok(row.is_none_or(|row| {
+            let (used, quota) =
+                (row.get::<_, Option<i64>>(0).unwrap_or_default(), row.get::<_, Option<i64>>(1));
+            quota.is_none_or(|quota| used.saturating_add_unsigned(bytes) <= quota)
+        }))
     }
 
     /// Whether an account has room for so many more bytes.
