@@ -71,6 +71,7 @@ impl Daemon {
         {
             command.env_remove(name);
         }
+        command.env("NO_COLOR", "1");
         let process = command.stdout(log).stderr(errors).spawn().told("start mailwright")?;
         let mut starting = Starting(Some(process), data_dir.to_owned());
         let quoted = |what: &str| Trouble::broken(format!("{what}; its log ends with:\n{}", tail(&log_path)));
@@ -174,13 +175,13 @@ fn stop(process: &mut Child, data_dir: &Path) {
         }
     }
     // A daemon that was killed leaves its PostgreSQL running, for the next one to adopt.
-    if let Some(pid) = postmaster(data_dir) {
+    if let (Ok(Some(_)), Some(pid)) = (Cluster::find(data_dir), postmaster(data_dir)) {
         child::signal(pid, libc::SIGQUIT);
         std::thread::sleep(Duration::from_secs(1));
     }
 }
 
-/// The postmaster, if one runs.
+/// The postmaster that runs or has been killed.
 fn postmaster(data_dir: &Path) -> Option<u32> {
     let text = std::fs::read_to_string(data_dir.join("postgres/data/postmaster.pid")).ok()?;
     text.lines().next()?.trim().parse().ok()
