@@ -1,0 +1,44 @@
+//! RENAME (RFC 3501 §6.3.5).
+
+use crate::imap::wire::bad::Bad;
+use crate::imap::wire::name::MailboxName;
+use crate::imap::wire::parser::Parser;
+
+/// `RENAME from to`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// The mailbox; of INBOX it is the messages that move.
+    pub from: MailboxName,
+    /// Its new name.
+    pub to: MailboxName,
+}
+
+impl Rename {
+    /// Reads the arguments.
+    pub fn parse(parser: &mut Parser<'_>) -> Result<Self, Bad> {
+        parser.space()?;
+        let from = parser.mailbox()?;
+        parser.space()?;
+        let to = parser.mailbox_to_create()?;
+        Ok(Rename { from, to })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::cmd::Command;
+    use crate::imap::cmd::tests::{command, refusal};
+
+    #[test]
+    fn grammar() {
+        for input in ["RENAME", "RENAME a", "RENAME a ", "RENAME a b c", "RENAME a \"\""] {
+            refusal(input);
+        }
+        let name = |name| MailboxName::new(name).unwrap();
+        assert_eq!(
+            command("RENAME inbox \"a b\""),
+            Command::Rename(Rename { from: name("INBOX"), to: name("a b") })
+        );
+    }
+}
