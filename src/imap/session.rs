@@ -34,6 +34,15 @@ pub(super) enum State {
     Logout,
 }
 
+/// Whether there was a mailbox to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unselected {
+    /// There was.
+    Mailbox,
+    /// None was selected.
+    Nothing,
+}
+
 /// What the next frame is for.
 pub(super) enum Turn {
     /// A command.
@@ -254,11 +263,24 @@ impl Session {
         Ok(Some(done))
     }
 
-    /// Leaves the selected mailbox.
-    pub(super) fn unselect(&mut self) {
-        if let State::Selected(login, _) = std::mem::replace(&mut self.state, State::Logout) {
-            self.state = State::Authenticated(login);
-        }
+    /// Leaves the selected mailbox, if there is one.
+    pub(super) fn unselect(&mut self) -> Unselected {
+        let (state, unselected) = match std::mem::replace(&mut self.state, State::Logout) {
+            State::Selected(login, _) => (State::Authenticated(login), Unselected::Mailbox),
+            other => (other, Unselected::Nothing),
+        };
+        self.state = state;
+        unselected
+    }
+
+    /// Enters a mailbox; any selected before is left.
+    pub(super) fn select(&mut self, selected: Selected) {
+        self.state = match std::mem::replace(&mut self.state, State::Logout) {
+            State::Authenticated(login) | State::Selected(login, _) => {
+                State::Selected(login, Box::new(selected))
+            }
+            other => other,
+        };
     }
 
     /// The end of a command: what has changed, as far as it may be told, then the tagged response.

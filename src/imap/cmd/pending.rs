@@ -3,11 +3,6 @@
 use super::super::answer::{Fail, Outcome};
 use super::super::session::Session;
 use crate::net::out::Out;
-impl super::select::Select {
-    pub async fn run(self, _: &mut Session, _: &mut Out<'_>) -> Outcome {
-        Err(Fail::No(None, "to come".into()))
-    }
-}
 impl super::list::List {
     pub async fn run(self, _: &mut Session, _: &mut Out<'_>) -> Outcome {
         Err(Fail::No(None, "to come".into()))
