@@ -4,7 +4,9 @@
 
 mod support;
 
+mod clients;
 mod control;
+mod hostile;
 mod house;
 mod ip;
 mod schema;
