@@ -5,6 +5,7 @@
 mod support;
 
 mod control;
+mod faces_control;
 mod house;
 mod ip;
 mod schema;
