@@ -7,6 +7,7 @@ mod support;
 mod control;
 mod faces_control;
 mod house;
+mod imap_mailbox;
 mod ip;
 mod schema;
 mod sql;
