@@ -18,11 +18,6 @@ impl super::status::Status {
         Err(Fail::No(None, "to come".into()))
     }
 }
-impl super::fetch::Fetch {
-    pub async fn run(self, _: &mut Session, _: &mut Out<'_>) -> Outcome {
-        Err(Fail::No(None, "to come".into()))
-    }
-}
 impl super::search::Search {
     pub async fn run(self, _: &mut Session, _: &mut Out<'_>) -> Outcome {
         Err(Fail::No(None, "to come".into()))
