@@ -18,21 +18,6 @@ impl super::status::Status {
         Err(Fail::No(None, "to come".into()))
     }
 }
-impl super::search::Search {
-    pub async fn run(self, _: &mut Session, _: &mut Out<'_>) -> Outcome {
-        Err(Fail::No(None, "to come".into()))
-    }
-}
-impl super::store::Store {
-    pub async fn run(self, _: &mut Session, _: &mut Out<'_>) -> Outcome {
-        Err(Fail::No(None, "to come".into()))
-    }
-}
-impl super::relocate::Move {
-    pub async fn run(self, _: &mut Session, _: &mut Out<'_>) -> Outcome {
-        Err(Fail::No(None, "to come".into()))
-    }
-}
 impl super::create::Create {
     pub async fn run(self, _: &mut Session) -> Outcome {
         Err(Fail::No(None, "to come".into()))
@@ -54,16 +39,6 @@ impl super::subscribe::Subscribe {
     }
 }
 impl super::subscribe::Unsubscribe {
-    pub async fn run(self, _: &mut Session) -> Outcome {
-        Err(Fail::No(None, "to come".into()))
-    }
-}
-impl super::expunge::Expunge {
-    pub async fn run(self, _: &mut Session) -> Outcome {
-        Err(Fail::No(None, "to come".into()))
-    }
-}
-impl super::copy::Copy {
     pub async fn run(self, _: &mut Session) -> Outcome {
         Err(Fail::No(None, "to come".into()))
     }
