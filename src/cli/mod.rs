@@ -2,8 +2,6 @@
 //!
 //! `serve` runs the daemon; the others speak to the database of a running one, found by the same options.
 
-<<<<<<< HEAD
-=======
 mod alias;
 mod ask;
 mod connect;
@@ -17,7 +15,6 @@ mod switch;
 mod table;
 mod user;
 
->>>>>>> cli
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -161,17 +158,6 @@ fn log_to_stderr(level: &str) {
 }
 
 async fn run_server(place: Place, serve: Serve) -> Result<(), server::StartError> {
-<<<<<<< HEAD
-    // RUST_LOG is for those who look for a fault; everybody else uses control.server.log_level.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-=======
->>>>>>> cli
     let node = serve.node.unwrap_or_else(|| {
         std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| "node".to_owned(), |name| name.trim().to_owned())
