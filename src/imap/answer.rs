@@ -25,7 +25,8 @@ pub enum OwnedCode {
 }
 
 impl OwnedCode {
-    fn borrow(&self) -> Code<'_> {
+    /// The code as it is written.
+    pub fn borrow(&self) -> Code<'_> {
         match self {
             OwnedCode::Plain(code) => *code,
             OwnedCode::AppendUid(validity, uids) => Code::AppendUid(*validity, uids),

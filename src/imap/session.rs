@@ -254,7 +254,7 @@ impl Session {
                 Done::ok("done")
             }
             Command::Expunge(c) => c.run(self).await?,
-            Command::Search(c) => c.run(self, out).await?,
+            Command::Search(c) => c.run(tag, self, out).await?,
             Command::Fetch(c) => c.run(self, out).await?,
             Command::Store(c) => c.run(self, out).await?,
             Command::Copy(c) => c.run(self).await?,

@@ -45,8 +45,11 @@ pub struct Facts {
     pub header_size: u64,
     /// Bytes of the content.
     pub content_size: u64,
-    /// The content's header, if wanted.
-    pub header: Vec<u8>,
+    /// The content's header, if wanted. Of one beyond [`Limits::header_bytes`] only the beginning: then it is shorter
+    /// than `header_size`.
+    ///
+    /// [`Limits::header_bytes`]: crate::mime::structure::Limits::header_bytes
+    pub header: Bytes,
     /// ENVELOPE as IMAP shows it, if wanted.
     pub envelope: Vec<u8>,
     /// The tree of parts, if wanted; its offsets count from the start of the content, behind the prefix.
@@ -121,7 +124,7 @@ fn facts(row: &tokio_postgres::Row) -> Facts {
         prefix: Bytes::copy_from_slice(bytes(5)),
         header_size: row.get::<_, i32>(6) as u64,
         content_size: row.get::<_, i64>(7) as u64,
-        header: bytes(8).to_vec(),
+        header: Bytes::copy_from_slice(bytes(8)),
         envelope: bytes(9).to_vec(),
         structure: row.get::<_, Option<&[u8]>>(10).and_then(Structure::read),
         pop3_uidl: row.get(11),

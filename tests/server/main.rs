@@ -14,6 +14,7 @@ mod support;
 
 mod control;
 mod house;
+mod imap_mailbox;
 mod ip;
 mod schema;
 mod sql;
