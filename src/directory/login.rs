@@ -236,11 +236,16 @@ impl Authentication {
 
     /// Takes the initial response (as it stands in the command, in base64), or none.
     pub async fn begin(&mut self, initial: Option<&[u8]>) -> Result<Progress, LoginError> {
-        let step = match initial.map(crate::sasl::decode_initial) {
-            None => self.exchange.begin(None),
-            Some(Ok(response)) => self.exchange.begin(Some(&response)),
-            Some(Err(reason)) => Step::Failed(reason),
-        };
+        match initial.map(crate::sasl::decode_initial) {
+            None => self.begin_decoded(None).await,
+            Some(Ok(response)) => self.begin_decoded(Some(&response)).await,
+            Some(Err(reason)) => self.follow(Step::Failed(reason)).await,
+        }
+    }
+
+    /// As [`Authentication::begin`], for a response that is out of its base64 already.
+    pub async fn begin_decoded(&mut self, initial: Option<&[u8]>) -> Result<Progress, LoginError> {
+        let step = self.exchange.begin(initial);
         self.follow(step).await
     }
 

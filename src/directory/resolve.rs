@@ -19,7 +19,9 @@ use crate::mail::{AccountId, Address, MailboxId};
 use crate::sql;
 
 const RESOLVE: &str = sql!("directory/resolve");
+const QUOTA: &str = sql!("directory/quota");
 const USAGE: &str = sql!("directory/usage");
+const DEFAULT_DOMAIN: &str = sql!("directory/default_domain");
 
 /// How long an account's usage is believed.
 const USAGE_LASTS: Duration = Duration::from_secs(10);
@@ -42,6 +44,17 @@ pub enum Route {
         /// Addresses elsewhere.
         remotes: Vec<String>,
     },
+}
+
+impl Route {
+    /// How many copies of a message it makes.
+    pub fn copies(&self) -> usize {
+        match self {
+            Route::To { accounts, remotes } => accounts.len() + remotes.len(),
+            Route::NotLocal => 1,
+            Route::Unknown | Route::Restricted => 0,
+        }
+    }
 }
 
 /// An account as delivery needs it.
@@ -73,6 +86,20 @@ impl Recipient {
     pub fn now_keeps(&self, bytes: i64) {
         self.used.store(bytes, Ordering::Relaxed);
         *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// An account that is in no table.
+    #[cfg(test)]
+    pub(crate) fn sample(id: i64) -> Self {
+        Self {
+            account: AccountId(id),
+            inbox: MailboxId(id),
+            address: format!("account{id}@x.test"),
+            quota: None,
+            max_message: u64::MAX,
+            used: AtomicI64::new(0),
+            read_at: Mutex::new(Instant::now()),
+        }
     }
 
     fn has_room(&self, bytes: i64) -> bool {
@@ -134,6 +161,23 @@ impl Directory {
             remembered.insert(key, route.clone());
         }
         Ok(route)
+    }
+
+    /// Whom `<Postmaster>` without a domain means (RFC 5321 §4.5.1): that of the default domain, or of the first where
+    /// none is the default; nobody where there is no domain at all.
+    pub async fn postmaster(&self) -> Result<Option<Address>, Error> {
+        let row = self.control.db.query_opt(DEFAULT_DOMAIN, &[]).await?;
+        Ok(row.and_then(|row| Address::from_parts("postmaster", row.get(0)).ok()))
+    }
+
+    /// Whether an account that is at work here has room for so many more bytes; asks the database.
+    pub async fn account_has_room(&self, account: AccountId, bytes: u64) -> Result<bool, Error> {
+        let row = self.control.db.query_opt(QUOTA, &[&account.0]).await?;
+        Ok(row.is_none_or(|row| {
+            let (used, quota) =
+                (row.get::<_, Option<i64>>(0).unwrap_or_default(), row.get::<_, Option<i64>>(1));
+            quota.is_none_or(|quota| used.saturating_add_unsigned(bytes) <= quota)
+        }))
     }
 
     /// Whether an account has room for so many more bytes.

@@ -1,4 +1,31 @@
-//! The imap face.
+//! IMAP4rev1 server (RFC 3501, with the extensions that [`cmd::capability`] lists and RFC 9051 where it says
+//! the same thing more clearly).
+//!
+//! [`wire`] turns bytes into units, units into words, and answers into bytes; it does no I/O. [`table`] lists
+//! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
+//! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
+//! names it shows. [`session`] is the
+//! connection's state; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
+//!
+//! What must hold:
+//! - A connection runs one command at a time.
+//! - A command is bounded before it is understood: the framer limits text and literals, and nothing that a client
+//!   only announces is allocated.
+//! - Only `wire/reply.rs` writes CRLF, and nothing that a client or a message supplies can add one.
+//! - Mailbox names exist in one form inside the server ([`wire::name::MailboxName`]): NFC, `/` between levels,
+//!   `INBOX` in capitals. Modified UTF-7 exists on the wire only.
+//! - Whether a command may be followed by untagged EXPUNGE is a column of the table (RFC 9051 §7.5.1).
+//! - Sequence numbers live in [`selected`] and nowhere else.
+//! - No transaction is open while something is sent.
+
+pub mod answer;
+pub mod cmd;
+pub mod listing;
+pub mod pattern;
+pub mod selected;
+pub mod session;
+pub mod table;
+pub mod wire;
 
 use std::sync::Arc;
 
@@ -6,8 +33,9 @@ use futures_util::future::BoxFuture;
 
 use crate::control::{Connection, Face, Refused};
 use crate::intake::House;
+use crate::net::talk::talk;
 
-/// The imap service.
+/// The IMAP service.
 pub struct Imap {
     house: Arc<House>,
 }
@@ -27,11 +55,17 @@ impl Face for Imap {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
         let house = self.house.clone();
         Box::pin(async move {
-            drop((house, connection));
+            let Connection { stream, terms, listener, handle, guard, control: _ } = connection;
+            let mut session = session::Session::new(house, &listener, handle, guard);
+            let report = talk(&mut session, stream, terms).await;
+            tracing::debug!(?report, "imap session ended");
         })
     }
 
-    fn refusal(&self, _why: Refused) -> &'static [u8] {
-        b"\r\n"
+    fn refusal(&self, why: Refused) -> &'static [u8] {
+        match why {
+            Refused::TooMany => b"* BYE [UNAVAILABLE] too many connections, try again later\r\n",
+            Refused::Denied => b"* BYE [NOPERM] your address may not connect here\r\n",
+        }
     }
 }

@@ -1,13 +1,19 @@
 //! A message comes in, from anywhere: SMTP, LMTP, APPEND, import.
 //!
-//! `commit` is the only way into the tables. [`House`] is what every face is given: settings and sessions, the message
-//! store, the directory and the committer.
+//! `facts` is what is known of it besides its bytes, `submission` what we may change in the mail of our users, `trace`
+//! writes where it came from, `place` plans where it goes, and `commit` is the only way into the tables. [`House`] is
+//! what every face is given: settings and sessions, the message store, the directory and the committer.
 
 pub mod commit;
+pub mod facts;
+pub mod place;
+pub mod submission;
+pub mod trace;
 
 use std::sync::Arc;
 
 pub use commit::{Committer, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt};
+pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;
 use crate::directory::Directory;

@@ -11,8 +11,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::error::IoAt as _;
 use super::install::RunAs;
-use super::{Error, IoAt as _, PORT};
+use super::{Error, PORT};
 
 /// The folders of one cluster, all absolute.
 #[derive(Clone, Debug)]

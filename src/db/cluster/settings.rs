@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use super::Error;
+use super::error::IoAt as _;
 use super::install::RunAs;
-use super::{Error, IoAt as _};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;

@@ -1,0 +1,83 @@
+//! ENABLE (RFC 5161).
+
+use crate::imap::answer::Done;
+use crate::imap::session::Session;
+use crate::imap::wire::bad::Bad;
+use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::Line;
+use crate::net::out::Out;
+
+/// An extension that changes what the server sends unasked, and so waits for the client's consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// RFC 7162 §3.1: MODSEQ in every FETCH of flags.
+    CondStore,
+}
+
+impl Extension {
+    const ALL: [Extension; 1] = [Extension::CondStore];
+
+    /// As it is written in ENABLE and ENABLED.
+    pub fn name(self) -> &'static str {
+        match self {
+            Extension::CondStore => "CONDSTORE",
+        }
+    }
+}
+
+/// `ENABLE capability …`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enable {
+    /// Those asked for that this server has. RFC 5161 §3.1: others are ignored.
+    pub extensions: Vec<Extension>,
+}
+
+impl Enable {
+    /// Reads the arguments.
+    pub fn parse(parser: &mut Parser<'_>) -> Result<Self, Bad> {
+        let mut extensions = Vec::new();
+        parser.space()?;
+        loop {
+            let name = parser.atom()?;
+            let known = Extension::ALL.into_iter().find(|e| name.eq_ignore_ascii_case(e.name().as_bytes()));
+            extensions.extend(known.filter(|e| !extensions.contains(e)));
+            if !parser.skip(b' ') {
+                return Ok(Enable { extensions });
+            }
+        }
+    }
+}
+
+impl Enable {
+    /// Enables them and says which.
+    pub fn run(self, session: &mut Session, out: &mut Out<'_>) -> Done {
+        let mut names = String::new();
+        for extension in self.extensions {
+            match extension {
+                Extension::CondStore => session.enable_condstore(),
+            }
+            names.push(' ');
+            names.push_str(extension.name());
+        }
+        Line::untagged(&mut out.buffer()).raw("ENABLED").text(&names);
+        Done::ok("done")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::cmd::Command;
+    use crate::imap::cmd::tests::{command, refusal};
+
+    #[test]
+    fn grammar() {
+        for input in ["ENABLE", "ENABLE ", "ENABLE (CONDSTORE)", "ENABLE CONDSTORE ", "ENABLE \"CONDSTORE\""]
+        {
+            refusal(input);
+        }
+        let enable = |extensions: &[Extension]| Command::Enable(Enable { extensions: extensions.to_vec() });
+        assert_eq!(command("ENABLE X-GOOD-IDEA"), enable(&[]));
+        assert_eq!(command("ENABLE condstore X CONDSTORE"), enable(&[Extension::CondStore]));
+    }
+}

@@ -1,0 +1,78 @@
+//! MOVE and UID MOVE (RFC 6851).
+
+use super::copy::{copy_uid, target};
+use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::session::Session;
+use crate::imap::wire::bad::Bad;
+use crate::imap::wire::code::{Code, Condition};
+use crate::imap::wire::name::MailboxName;
+use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply;
+use crate::imap::wire::set::{Numbering, RawSet};
+use crate::net::out::Out;
+
+/// `MOVE set mailbox`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// What the set's numbers are.
+    pub numbering: Numbering,
+    /// Which messages.
+    pub set: RawSet,
+    /// Where to.
+    pub mailbox: MailboxName,
+}
+
+impl Move {
+    /// Reads the arguments.
+    pub fn parse(parser: &mut Parser<'_>, numbering: Numbering) -> Result<Self, Bad> {
+        parser.space()?;
+        let set = parser.sequence_set()?;
+        parser.space()?;
+        let mailbox = parser.mailbox()?;
+        Ok(Move { numbering, set, mailbox })
+    }
+
+    /// Moves all of the messages, or none. RFC 6851 §4.3: the new UIDs are told before the messages are gone from here,
+    /// which the end of the command announces.
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let (house, login, selected) = session.at_work()?;
+        selected.writable()?;
+        let uids = selected.uids(&self.set, self.numbering)?;
+        let target = target(&house, login.account, &self.mailbox).await?;
+        // Nothing would be gained by new UIDs but work for all who look at the mailbox.
+        if target.id == selected.mailbox {
+            return Err(Fail::no(Code::Cannot, "the messages are in that mailbox already"));
+        }
+        if uids.is_empty() {
+            return Ok(Done::ok("there was nothing to move"));
+        }
+        match house.store.relocate(selected.account, selected.mailbox, &uids, target.id).await? {
+            Some(moved) => {
+                let code = copy_uid(&moved);
+                reply::untagged(&mut out.buffer(), Condition::Ok, Some(code.borrow()), "moved");
+                Ok(Done::ok("moved"))
+            }
+            None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::cmd::Command;
+    use crate::imap::cmd::tests::{command, refusal};
+
+    #[test]
+    fn grammar() {
+        for input in ["MOVE", "MOVE 1", "MOVE a 1", "MOVE 1 a b", "MOVE 1, a", "UID MOVE 1"] {
+            refusal(input);
+        }
+        let relocate = |numbering, set: &str| {
+            let set = RawSet::new(set.as_bytes()).unwrap();
+            Command::Move(Move { numbering, set, mailbox: MailboxName::new("a").unwrap() })
+        };
+        assert_eq!(command("MOVE 1:3 a"), relocate(Numbering::Sequence, "1:3"));
+        assert_eq!(command("UID MOVE * {1+}\r\na"), relocate(Numbering::Uid, "*"));
+    }
+}

@@ -1,0 +1,486 @@
+//! An IMAP connection: its state, and how a frame becomes an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::answer::{Done, Fail, Outcome, OwnedCode};
+use super::cmd::append::Receiving;
+use super::cmd::capability::{Link, announce};
+use super::cmd::{Command, Context, Request, parse};
+use super::selected::{Look, Mode, Selected, SendModSeq};
+use super::table::{Expunges, Privacy, Row, States};
+use super::wire::code::{Code, Condition};
+use super::wire::framer::{Frame, Framer, Limits};
+use super::wire::name::NameCoding;
+use super::wire::reply;
+use super::wire::unit::{Tag, Unit};
+use crate::control::SessionHandle;
+use crate::control::config::{Config, Listener, TlsMode};
+use crate::directory::{Authentication, Login, Visitor};
+use crate::intake::House;
+use crate::net::limit::Guard;
+use crate::net::out::Out;
+use crate::net::stream::TlsInfo;
+use crate::net::talk::{Farewell, Next, Session as TalkSession};
+use crate::sasl::Binding;
+
+/// Where the connection is (RFC 3501 §3).
+pub(super) enum State {
+    NotAuthenticated,
+    Authenticated(Login),
+    Selected(Login, Box<Selected>),
+    Logout,
+}
+
+/// Whether there was a mailbox to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unselected {
+    /// There was.
+    Mailbox,
+    /// None was selected.
+    Nothing,
+}
+
+/// What the next frame is for.
+pub(super) enum Turn {
+    /// A command.
+    Command,
+    /// An answer to a challenge of AUTHENTICATE.
+    Sasl(Tag, Box<Authentication>),
+    /// DONE.
+    Idle(Tag),
+    /// The message of APPEND.
+    Append(Box<Receiving>),
+}
+
+/// An IMAP connection.
+pub struct Session {
+    pub(super) house: Arc<House>,
+    pub(super) handle: SessionHandle,
+    pub(super) guard: Guard,
+    pub(super) state: State,
+    pub(super) turn: Turn,
+    pub(super) framer: Framer,
+    pub(super) tls: Option<TlsInfo>,
+    pub(super) modseq: SendModSeq,
+    starttls: bool,
+    /// STARTTLS was accepted: the handshake comes next.
+    handshake_due: bool,
+    errors: u32,
+}
+
+impl Session {
+    /// A connection that has just been made.
+    pub fn new(house: Arc<House>, listener: &Listener, handle: SessionHandle, guard: Guard) -> Self {
+        Self {
+            house,
+            handle,
+            guard,
+            state: State::NotAuthenticated,
+            turn: Turn::Command,
+            framer: Framer::new(Limits::before_login()),
+            tls: None,
+            modseq: SendModSeq::No,
+            starttls: listener.tls == TlsMode::Starttls,
+            handshake_due: false,
+            errors: 0,
+        }
+    }
+
+    /// The settings as they are now.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.house.control.config()
+    }
+
+    /// Who has logged in.
+    pub(super) fn login(&self) -> Result<&Login, Fail> {
+        match &self.state {
+            State::Authenticated(login) | State::Selected(login, _) => Ok(login),
+            State::NotAuthenticated | State::Logout => Err(Fail::bad("log in first")),
+        }
+    }
+
+    /// The selected mailbox.
+    pub(super) fn selected(&mut self) -> Result<&mut Selected, Fail> {
+        match &mut self.state {
+            State::Selected(_, selected) => Ok(selected),
+            _ => Err(Fail::bad("select a mailbox first")),
+        }
+    }
+
+    /// Login, selected mailbox and house at once, for commands that need all three.
+    pub(super) fn at_work(&mut self) -> Result<(Arc<House>, &Login, &mut Selected), Fail> {
+        match &mut self.state {
+            State::Selected(login, selected) => Ok((self.house.clone(), login, selected)),
+            _ => Err(Fail::bad("select a mailbox first")),
+        }
+    }
+
+    /// How mailbox names are written.
+    pub(super) fn coding(&self) -> NameCoding {
+        NameCoding::ModifiedUtf7
+    }
+
+    /// From here on the client is told MODSEQ (RFC 7162 §3.1.8).
+    pub(super) fn enable_condstore(&mut self) {
+        self.modseq = SendModSeq::Yes;
+    }
+
+    pub(super) fn visitor(&self) -> Visitor {
+        Visitor { peer: self.handle.peer().ip(), service: "imap" }
+    }
+
+    /// Whether a password may travel: under TLS, or where the setting does without.
+    pub(super) fn private(&self) -> bool {
+        self.tls.is_some() || !self.config().imap.require_tls_for_login
+    }
+
+    pub(super) fn binding(&self) -> Binding {
+        self.tls.as_ref().map_or_else(Binding::none, |tls| Binding {
+            tls_exporter: tls.exporter,
+            tls_server_end_point: tls.server_end_point.clone(),
+        })
+    }
+
+    /// What is announced now.
+    pub(super) fn capabilities(&self) -> String {
+        announce(match (&self.state, &self.tls) {
+            (State::Authenticated(_) | State::Selected(..), _) => Link::LoggedIn,
+            (_, Some(_)) => Link::Tls { channel_binding: !self.binding().is_none() },
+            (_, None) => Link::Clear { starttls: self.starttls, passwords: self.private() },
+        })
+    }
+
+    /// The session becomes this account's.
+    pub(super) fn become_user(&mut self, login: Login) -> Outcome {
+        let config = self.config();
+        let max = config.service("imap").map_or(0, |service| service.max_connections_per_account);
+        if let Err(refusal) = self.guard.login(login.account.0, (max > 0).then_some(max)) {
+            tracing::info!(%refusal, "login refused");
+            return Err(Fail::no(Code::Limit, "this account has too many connections"));
+        }
+        self.handle.login(login.account.0, &login.address);
+        self.handle.state("logged in");
+        self.framer.set_limits(Limits::default());
+        self.state = State::Authenticated(login);
+        Ok(Done::with(OwnedCode::Capability(self.capabilities()), "logged in"))
+    }
+
+    fn states(&self) -> States {
+        match self.state {
+            State::NotAuthenticated | State::Logout => States::NOT_AUTHENTICATED,
+            State::Authenticated(_) => States::AUTHENTICATED,
+            State::Selected(..) => States::SELECTED,
+        }
+    }
+
+    async fn command(&mut self, unit: &Unit, out: &mut Out<'_>) -> Next {
+        let context = Context { state: self.states(), coding: self.coding() };
+        let request = match parse(unit, context) {
+            Ok(request) => request,
+            Err(rejected) => {
+                if unit.pending().is_some() {
+                    self.framer.refuse();
+                }
+                reply::rejected(&mut out.buffer(), &rejected);
+                return self.mistake(out);
+            }
+        };
+        let Request { tag, row, command } = request;
+        let outcome = self.run(&tag, row, command, out).await;
+        self.finish(&tag, row.expunges, outcome, out).await
+    }
+
+    async fn run(
+        &mut self,
+        tag: &Tag,
+        row: &'static Row,
+        command: Command,
+        out: &mut Out<'_>,
+    ) -> Result<Option<Done>, Fail> {
+        if row.privacy == Privacy::Password && !self.private() {
+            return Err(Fail::no(Code::PrivacyRequired, "this needs TLS: use STARTTLS or port 993 first"));
+        }
+        // News first: what another session has just done is part of what this command sees.
+        let look = if matches!(command, Command::Noop | Command::Check | Command::Idle) {
+            Look::Always
+        } else {
+            Look::IfMarked
+        };
+        let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq, known: None });
+        if let State::Selected(_, selected) = &mut self.state {
+            selected.look(&house, look).await?;
+            selected.announce(&house, out, Expunges::Held, mode).await?;
+        }
+        let done = match command {
+            Command::Capability => {
+                reply::Line::untagged(&mut out.buffer()).raw("CAPABILITY ").text(&self.capabilities());
+                Done::ok("done")
+            }
+            Command::Noop | Command::Check => Done::ok("done"),
+            Command::Logout => {
+                reply::untagged(&mut out.buffer(), Condition::Bye, None, "good bye");
+                self.state = State::Logout;
+                Done::ok("logged out")
+            }
+            Command::StartTls => return self.start_tls().map(Some),
+            Command::Idle => {
+                reply::continuation(&mut out.buffer(), "idling");
+                self.framer.expect_line();
+                self.handle.state("idle");
+                self.turn = Turn::Idle(tag.clone());
+                return Ok(None);
+            }
+            Command::Authenticate(c) => return c.run(tag, self, out).await,
+            Command::Append(c) => return c.run(tag, self, out).await,
+            Command::Login(c) => c.run(self).await?,
+            Command::Id(c) => c.run(self, out),
+            Command::Enable(c) => c.run(self, out),
+            Command::Select(c) => c.run(self, out).await?,
+            Command::Create(c) => c.run(self).await?,
+            Command::Delete(c) => c.run(self, out).await?,
+            Command::Rename(c) => c.run(self).await?,
+            Command::Subscribe(c) => c.run(self).await?,
+            Command::Unsubscribe(c) => c.run(self).await?,
+            Command::List(c) => c.run(self, out).await?,
+            Command::Lsub(c) => c.run(self, out).await?,
+            Command::Namespace => super::cmd::list::namespace(out),
+            Command::Status(c) => c.run(self, out).await?,
+            Command::Close => super::cmd::expunge::close(self).await?,
+            Command::Unselect => {
+                self.unselect();
+                Done::ok("done")
+            }
+            Command::Expunge(c) => c.run(self).await?,
+            Command::Search(c) => c.run(tag, self, out).await?,
+            Command::Fetch(c) => c.run(self, out).await?,
+            Command::Store(c) => c.run(self, out).await?,
+            Command::Copy(c) => c.run(self).await?,
+            Command::Move(c) => c.run(self, out).await?,
+        };
+        Ok(Some(done))
+    }
+
+    /// Leaves the selected mailbox, if there is one.
+    pub(super) fn unselect(&mut self) -> Unselected {
+        let (state, unselected) = match std::mem::replace(&mut self.state, State::Logout) {
+            State::Selected(login, _) => (State::Authenticated(login), Unselected::Mailbox),
+            other => (other, Unselected::Nothing),
+        };
+        self.state = state;
+        unselected
+    }
+
+    /// Enters a mailbox; any selected before is left.
+    pub(super) fn select(&mut self, selected: Selected) {
+        self.state = match std::mem::replace(&mut self.state, State::Logout) {
+            State::Authenticated(login) | State::Selected(login, _) => {
+                State::Selected(login, Box::new(selected))
+            }
+            other => other,
+        };
+    }
+
+    /// The end of a command: what has changed, as far as it may be told, then the tagged response.
+    pub(super) async fn finish(
+        &mut self,
+        tag: &Tag,
+        expunges: Expunges,
+        outcome: Result<Option<Done>, Fail>,
+        out: &mut Out<'_>,
+    ) -> Next {
+        let outcome = match outcome {
+            Ok(None) => return Next::Continue,
+            Ok(Some(done)) => self.announce(expunges, out).await.map(|()| done),
+            Err(fail) => Err(fail),
+        };
+        match outcome {
+            Ok(done) => {
+                done.write(tag, out);
+                match self.state {
+                    State::Logout => Next::Close,
+                    _ if self.handshake_due => Next::StartTls,
+                    _ => Next::Continue,
+                }
+            }
+            Err(Fail::Gone) => Next::Close,
+            Err(Fail::Bye(text)) => {
+                reply::untagged(&mut out.buffer(), Condition::Bye, None, &text);
+                Next::Close
+            }
+            Err(fail) => {
+                fail.write(tag, out);
+                if matches!(fail, Fail::Bad(_)) { self.mistake(out) } else { Next::Continue }
+            }
+        }
+    }
+
+    async fn announce(&mut self, expunges: Expunges, out: &mut Out<'_>) -> Result<(), Fail> {
+        let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq, known: None });
+        match &mut self.state {
+            State::Selected(_, selected) => {
+                selected.look(&house, Look::IfMarked).await?;
+                selected.announce(&house, out, expunges, mode).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn start_tls(&mut self) -> Outcome {
+        if self.tls.is_some() {
+            return Err(Fail::bad("TLS is active already"));
+        }
+        if !self.starttls {
+            return Err(Fail::No(None, "STARTTLS is not offered here".into()));
+        }
+        self.handshake_due = true;
+        Ok(Done::ok("begin TLS now"))
+    }
+
+    /// A mistake is counted; too many end the connection.
+    fn mistake(&mut self, out: &mut Out<'_>) -> Next {
+        self.errors += 1;
+        if self.errors < self.config().imap.max_errors {
+            return Next::Continue;
+        }
+        reply::untagged(&mut out.buffer(), Condition::Bye, None, "too many mistakes");
+        Next::Close
+    }
+
+    async fn line(&mut self, line: &[u8], out: &mut Out<'_>) -> Next {
+        match std::mem::replace(&mut self.turn, Turn::Command) {
+            Turn::Sasl(tag, authentication) => {
+                let outcome = super::cmd::authenticate::go_on(&tag, self, authentication, line, out).await;
+                self.finish(&tag, Expunges::Sent, outcome, out).await
+            }
+            Turn::Idle(tag) => {
+                let outcome = if line.eq_ignore_ascii_case(b"DONE") {
+                    Ok(Some(Done::ok("done idling")))
+                } else {
+                    Err(Fail::bad("expected DONE"))
+                };
+                self.handle.state("logged in");
+                self.finish(&tag, Expunges::Sent, outcome, out).await
+            }
+            Turn::Command | Turn::Append(_) => Next::Close,
+        }
+    }
+}
+
+impl TalkSession for Session {
+    type Unit = Frame;
+    type Bell = ();
+
+    async fn greet(&mut self, out: &mut Out<'_>) -> Next {
+        let (capabilities, host) = (self.capabilities(), self.config().hostname().to_owned());
+        let text = format!("{host} Mailwright ready");
+        reply::untagged(&mut out.buffer(), Condition::Ok, Some(Code::Capability(&capabilities)), &text);
+        Next::Continue
+    }
+
+    fn frame(&mut self, input: &mut BytesMut) -> Option<Frame> {
+        match self.framer.next(input) {
+            Frame::NeedMore => None,
+            frame => Some(frame),
+        }
+    }
+
+    async fn handle(&mut self, frame: Frame, out: &mut Out<'_>) -> Next {
+        match frame {
+            Frame::NeedMore => Next::Continue,
+            Frame::Continue => {
+                reply::continuation(&mut out.buffer(), "go on");
+                Next::Continue
+            }
+            Frame::Command(unit) | Frame::Message(unit) if matches!(self.turn, Turn::Command) => {
+                self.command(&unit, out).await
+            }
+            Frame::Line(line) => self.line(&line, out).await,
+            Frame::Chunk(bytes) => {
+                if let Turn::Append(receiving) = &mut self.turn {
+                    receiving.take(&bytes).await;
+                }
+                Next::Continue
+            }
+            Frame::MessageEnd => Next::Continue,
+            Frame::Tail(unit) | Frame::Command(unit) | Frame::Message(unit) => {
+                match std::mem::replace(&mut self.turn, Turn::Command) {
+                    Turn::Append(receiving) => {
+                        let tag = receiving.tag.clone();
+                        if unit.pending().is_some() {
+                            self.framer.refuse();
+                        }
+                        let outcome = receiving.finish(&unit, self).await.map(Some);
+                        self.finish(&tag, Expunges::Sent, outcome, out).await
+                    }
+                    _ => Next::Close,
+                }
+            }
+            Frame::Refused(rejected) => {
+                self.turn = Turn::Command;
+                reply::rejected(&mut out.buffer(), &rejected);
+                self.mistake(out)
+            }
+            Frame::Fatal(bad) => {
+                reply::untagged(&mut out.buffer(), Condition::Bye, None, bad.what);
+                Next::Close
+            }
+        }
+    }
+
+    async fn bell(&mut self) {
+        match (&self.turn, &mut self.state) {
+            (Turn::Idle(_), State::Selected(_, selected)) => selected.rung().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn notice(&mut self, (): (), out: &mut Out<'_>) -> Next {
+        match self.announce(Expunges::Sent, out).await {
+            Ok(()) => Next::Continue,
+            Err(Fail::Bye(text)) => {
+                reply::untagged(&mut out.buffer(), Condition::Bye, None, &text);
+                Next::Close
+            }
+            Err(Fail::Gone) => Next::Close,
+            // The database is away; the next bell or the clock brings what was missed.
+            Err(_) => Next::Continue,
+        }
+    }
+
+    fn secured(&mut self, tls: &TlsInfo) {
+        self.handle.tls(format!("{} {}", tls.version, tls.cipher));
+        self.tls = Some(tls.clone());
+        self.framer = Framer::new(Limits::before_login());
+        self.turn = Turn::Command;
+        self.state = State::NotAuthenticated;
+        self.starttls = false;
+        self.handshake_due = false;
+    }
+
+    fn farewell(&mut self, why: Farewell, out: &mut Out<'_>) {
+        let (code, text) = match why {
+            Farewell::Shutdown => (Some(Code::Unavailable), "the server is stopping"),
+            Farewell::Terminated => (None, "this session was ended by an administrator"),
+            Farewell::IdleTimeout => (None, "idle for too long"),
+            Farewell::TooSlow => (None, "too slow"),
+            Farewell::TooLong => (None, "command too long"),
+        };
+        reply::untagged(&mut out.buffer(), Condition::Bye, code, text);
+    }
+
+    fn patience(&self) -> Duration {
+        let config = self.config();
+        let seconds = match self.state {
+            State::NotAuthenticated => config.imap.login_timeout_seconds,
+            _ => config.imap.idle_timeout_seconds,
+        };
+        Duration::from_secs(u64::from(seconds))
+    }
+
+    fn busy(&self) -> bool {
+        matches!(self.turn, Turn::Append(_))
+    }
+}

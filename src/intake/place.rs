@@ -1,0 +1,252 @@
+//! From an envelope and a message to what is to be committed: which mailboxes, which queue entries.
+//!
+//! An account that is reached on several ways gets one copy, and so does an address elsewhere.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::commit::{Outbound, OutboundRecipient, Place};
+use super::facts::{Addressee, Envelope};
+use super::trace::{Received, write_delivered_to, write_return_path};
+use crate::directory::{Recipient, Route};
+use crate::mail::{AccountId, Address, Flags};
+use crate::smtp::RcptParams;
+use crate::smtp::mail::{Body, Ret};
+use crate::smtp::rcpt::Notify;
+
+/// A message that has arrived, without its bytes.
+pub struct Arrival<'a> {
+    /// Its envelope.
+    pub envelope: &'a Envelope,
+    /// How it came.
+    pub received: Received<'a>,
+    /// Header fields that we have added.
+    pub added: &'a [u8],
+    /// The account that submitted it.
+    pub submitter: Option<AccountId>,
+}
+
+/// Where a message goes.
+#[derive(Default)]
+pub struct Plan {
+    /// Mailboxes.
+    pub places: Vec<Place>,
+    /// Whose these are, in their order.
+    pub owners: Vec<Arc<Recipient>>,
+    /// Recipients elsewhere.
+    pub outbound: Option<Outbound>,
+}
+
+impl Arrival<'_> {
+    /// Plans the delivery to some of the envelope's recipients.
+    pub fn plan<'r>(&self, recipients: impl Iterator<Item = &'r Addressee>) -> Plan {
+        let mut plan = Plan::default();
+        let mut elsewhere = Vec::new();
+        let mut accounts = HashSet::new();
+        let mut addresses = HashSet::new();
+        for addressee in recipients {
+            match &*addressee.route {
+                Route::To { accounts: targets, remotes } => {
+                    for owner in targets.iter().filter(|owner| accounts.insert(owner.account)) {
+                        plan.places.push(self.place(owner, &addressee.address));
+                        plan.owners.push(owner.clone());
+                    }
+                    let remotes = remotes.iter().filter_map(|remote| parse_target(remote));
+                    for remote in remotes {
+                        if !addresses.contains(&remote) {
+                            elsewhere.push(outbound_recipient(&remote, &addressee.params));
+                            addresses.insert(remote);
+                        }
+                    }
+                }
+                Route::NotLocal if addresses.insert(addressee.address.clone()) => {
+                    elsewhere.push(outbound_recipient(&addressee.address, &addressee.params));
+                }
+                // None of these is ever accepted.
+                Route::NotLocal | Route::Unknown | Route::Restricted => {}
+            }
+        }
+        if !elsewhere.is_empty() {
+            plan.outbound = Some(self.outbound(elsewhere));
+        }
+        plan
+    }
+
+    fn place(&self, owner: &Recipient, address: &Address) -> Place {
+        let mut prefix = Vec::with_capacity(512);
+        write_return_path(self.envelope.sender.as_ref(), &mut prefix);
+        write_delivered_to(address, &mut prefix);
+        self.write_trace(&mut prefix);
+        Place {
+            account: owner.account,
+            mailbox: owner.inbox,
+            prefix: Some(Bytes::from(prefix)),
+            internal_date: self.received.at,
+            flags: Flags::default(),
+            keywords: Vec::new(),
+        }
+    }
+
+    /// Writes what all copies have.
+    fn write_trace(&self, prefix: &mut Vec<u8>) {
+        // With more than one recipient the field would tell each of the others (RFC 5321 §7.2).
+        let addressee = match &self.envelope.recipients[..] {
+            [only] => Some(&only.address),
+            _ => None,
+        };
+        self.received.write(addressee, prefix);
+        prefix.extend_from_slice(self.added);
+    }
+
+    fn outbound(&self, recipients: Vec<OutboundRecipient>) -> Outbound {
+        let mut prefix = Vec::with_capacity(512);
+        self.write_trace(&mut prefix);
+        let params = &self.envelope.params;
+        Outbound {
+            prefix: Some(Bytes::from(prefix)),
+            sender: self.envelope.sender.as_ref().map(Address::to_string).unwrap_or_default(),
+            account: self.submitter,
+            envelope_id: params.envelope_id.clone(),
+            return_full: params.ret.map(|ret| ret == Ret::Full),
+            smtputf8: params.utf8.is_some(),
+            body_type: match params.body {
+                None | Some(Body::SevenBit) => "7BIT",
+                Some(Body::EightBitMime) => "8BITMIME",
+                Some(Body::BinaryMime) => "BINARYMIME",
+            },
+            recipients,
+        }
+    }
+}
+
+/// An alias' target on another server. What is no address was let into the table by hand; it is logged and left out.
+pub fn parse_target(target: &str) -> Option<Address> {
+    match Address::parse(target.as_bytes()) {
+        Ok(address) => Some(address),
+        Err(error) => {
+            tracing::error!(target, %error, "an alias has a target that is no address");
+            None
+        }
+    }
+}
+
+fn outbound_recipient(address: &Address, params: &RcptParams) -> OutboundRecipient {
+    OutboundRecipient {
+        address: address.to_string(),
+        domain: address.domain().to_owned(),
+        notify: params.notify.map(notify_words),
+        original: params.original.clone().map(|original| {
+            let written = RcptParams { notify: None, original: Some(original) }.to_string();
+            written.trim_start_matches(" ORCPT=").to_owned()
+        }),
+    }
+}
+
+fn notify_words(notify: Notify) -> String {
+    let Notify::On(on) = notify else { return "NEVER".to_owned() };
+    let words = [(on.success, "SUCCESS"), (on.failure, "FAILURE"), (on.delay, "DELAY")];
+    let words: Vec<&str> = words.into_iter().filter_map(|(set, word)| set.then_some(word)).collect();
+    words.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::intake::trace::Protocol;
+    use crate::mail::DateTime;
+    use crate::smtp::{Command, parse};
+
+    fn addressee(command: &str, route: Route) -> Addressee {
+        let Command::Rcpt(rcpt) = parse(command.as_bytes()).unwrap() else { panic!("{command}") };
+        let address = Address::parse(rcpt.path.0).unwrap();
+        Addressee { address, params: rcpt.params, route: Arc::new(route), max_message: u64::MAX }
+    }
+
+    fn to(accounts: &[i64], remotes: &[&str]) -> Route {
+        Route::To {
+            accounts: accounts.iter().map(|id| Arc::new(Recipient::sample(*id))).collect(),
+            remotes: remotes.iter().map(|remote| (*remote).to_owned()).collect(),
+        }
+    }
+
+    fn planned(mail: &str, recipients: Vec<Addressee>) -> Plan {
+        let Command::Mail(mail) = parse(mail.as_bytes()).unwrap() else { panic!("{mail}") };
+        let mut envelope = Envelope::new(Address::parse(mail.path.0).ok(), mail.params);
+        recipients.into_iter().for_each(|recipient| envelope.push(recipient));
+        let received = Received {
+            helo: "mx.example.org",
+            well_formed: true,
+            peer: IpAddr::from([192, 0, 2, 1]),
+            host: "mail.example.test",
+            protocol: Protocol::Esmtp,
+            tls: None,
+            authenticated: true,
+            utf8: false,
+            id: "7-1",
+            at: DateTime::new(jiff::Timestamp::UNIX_EPOCH, 0),
+        };
+        let arrival =
+            Arrival { envelope: &envelope, received, added: b"Added: x\r\n", submitter: Some(AccountId(9)) };
+        arrival.plan(envelope.recipients.iter())
+    }
+
+    fn text(prefix: &Option<Bytes>) -> &str {
+        std::str::from_utf8(prefix.as_ref().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nobody_gets_two_copies() {
+        let plan = planned(
+            "MAIL FROM:<a@b.test>",
+            vec![
+                addressee("RCPT TO:<team@x.test>", to(&[1, 2], &["far@y.test"])),
+                addressee("RCPT TO:<one@x.test>", to(&[1], &[])),
+                addressee("RCPT TO:<far@y.test>", Route::NotLocal),
+            ],
+        );
+        let accounts: Vec<i64> = plan.places.iter().map(|place| place.account.0).collect();
+        let owners: Vec<i64> = plan.owners.iter().map(|owner| owner.account.0).collect();
+        assert_eq!((&accounts[..], &owners[..]), (&[1, 2][..], &[1, 2][..]));
+        let outbound = plan.outbound.unwrap();
+        assert_eq!(outbound.recipients.len(), 1);
+        assert_eq!(
+            (outbound.recipients[0].address.as_str(), outbound.recipients[0].domain.as_str()),
+            ("far@y.test", "y.test")
+        );
+        // Several recipients: none learns of the others.
+        assert!(
+            text(&plan.places[0].prefix)
+                .starts_with("Return-Path: <a@b.test>\r\nDelivered-To: team@x.test\r\nReceived: ")
+        );
+        assert!(!text(&plan.places[0].prefix).contains("for <") && !text(&outbound.prefix).contains("for <"));
+        assert!(
+            text(&outbound.prefix).starts_with("Received: ")
+                && text(&outbound.prefix).ends_with("Added: x\r\n")
+        );
+    }
+
+    #[test]
+    fn the_queue_keeps_what_was_asked_for() {
+        let rcpt = "RCPT TO:<far@y.test> NOTIFY=DELAY,SUCCESS ORCPT=rfc822;a+2Bb@z.test";
+        let plan = planned(
+            "MAIL FROM:<> RET=HDRS ENVID=Q+2B1 BODY=8BITMIME SMTPUTF8",
+            vec![addressee(rcpt, Route::NotLocal)],
+        );
+        let outbound = plan.outbound.unwrap();
+        assert_eq!(outbound.sender, "");
+        assert_eq!(outbound.account, Some(AccountId(9)));
+        assert_eq!(outbound.envelope_id.as_deref(), Some("Q+1"));
+        assert_eq!(
+            (outbound.return_full, outbound.smtputf8, outbound.body_type),
+            (Some(false), true, "8BITMIME")
+        );
+        assert_eq!(outbound.recipients[0].notify.as_deref(), Some("SUCCESS,DELAY"));
+        assert_eq!(outbound.recipients[0].original.as_deref(), Some("rfc822;a+2Bb@z.test"));
+        assert!(text(&outbound.prefix).contains("for <far@y.test>;"));
+        assert!(plan.places.is_empty());
+    }
+}

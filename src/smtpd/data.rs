@@ -1,0 +1,409 @@
+//! The message: DATA (RFC 5321 §4.1.1.4), BDAT (RFC 3030), and what becomes of it after its last byte.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::crlf::LineEnds;
+use super::session::{Answer, Hello, Session, State, temporary};
+use crate::control::Control;
+use crate::control::config::{Config, ListenerMode, NewlinePolicy};
+use crate::db;
+use crate::directory::Route;
+use crate::intake::place::{Arrival, Plan};
+use crate::intake::submission::{Gathered, Head};
+use crate::intake::trace::Received;
+use crate::intake::{Addressee, Delivery, Envelope};
+use crate::mail::{AccountId, DateTime};
+use crate::mime::header::fields;
+use crate::net::out::Out;
+use crate::net::talk::Next;
+use crate::smtp::command::{Chunk, Place};
+use crate::smtp::framer::DataEnd;
+use crate::smtp::mail::Body;
+use crate::smtp::{Bare, Reply};
+use crate::store::{Draft, Spool};
+
+/// How long all of a message may take: who sends slower than this is holding on to a session, not sending mail.
+const MESSAGE_TIME: Duration = Duration::from_secs(3600);
+/// How long a client waits for memory at most. It is told before its own patience ends (two minutes for DATA, RFC 5321
+/// §4.5.3.2.4).
+const MEMORY_WAIT: Duration = Duration::from_secs(90);
+/// How much of a message that is refused already is still read, so that its client hears why; bytes.
+const SWALLOWED: u64 = 1 << 30;
+
+/// A message that is coming in.
+pub(super) struct Incoming {
+    /// What we call it.
+    id: String,
+    sink: Sink,
+    /// The header of a submitted message, until it is whole.
+    head: Option<Head>,
+    /// Header fields that are added.
+    added: Vec<u8>,
+    /// Largest size, for all of its recipients.
+    limit: u64,
+    size: u64,
+    bare: Bare,
+    /// Watches the line ends of chunks; those of DATA are the framer's.
+    line_ends: Option<LineEnds>,
+    /// The chunk that is coming in.
+    chunk: Place,
+    deadline: Instant,
+}
+
+/// Where its bytes go.
+enum Sink {
+    Spool(Box<Spool>),
+    /// Nowhere; this will be said at the end.
+    Refused(Reply),
+}
+
+impl Incoming {
+    pub(super) fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    fn refuse(&mut self, reply: Reply) {
+        // The memory goes back at once.
+        self.sink = Sink::Refused(reply);
+        self.head = None;
+    }
+
+    /// Takes the next bytes.
+    async fn take(&mut self, bytes: &[u8], control: &Control) {
+        self.size += bytes.len() as u64;
+        if matches!(self.sink, Sink::Refused(_)) {
+            return;
+        }
+        if self.size > self.limit {
+            return self.refuse(Reply::message_too_large());
+        }
+        let bytes = match &mut self.line_ends {
+            Some(line_ends) => line_ends.pass(bytes, self.bare),
+            None => bytes.into(),
+        };
+        let Some(head) = &mut self.head else { return self.store(&bytes).await };
+        match head.push(&bytes) {
+            Gathered::More => {}
+            Gathered::TooLong => self.refuse(header_too_large()),
+            Gathered::Whole => self.pass_head(control).await,
+        }
+    }
+
+    /// Lets the header go on, as far as there is one.
+    async fn pass_head(&mut self, control: &Control) {
+        if let Some(head) = self.head.take() {
+            let fixed = head.fix(&self.id, control.config().hostname(), now());
+            self.added = fixed.added;
+            self.store(&fixed.content).await;
+        }
+    }
+
+    async fn store(&mut self, bytes: &[u8]) {
+        let Sink::Spool(spool) = &mut self.sink else { return };
+        if let Err(error) = spool.write(bytes).await {
+            self.refuse(temporary(&error));
+        }
+    }
+
+    /// The message is whole.
+    async fn close(mut self, control: &Control) -> Result<(Draft, String, Vec<u8>), Reply> {
+        if let Some(mut line_ends) = self.line_ends.take() {
+            let rest = line_ends.finish(self.bare);
+            if self.bare == Bare::Refuse && line_ends.bare_seen() {
+                self.refuse(Reply::bare_in_message());
+            }
+            match &mut self.head {
+                Some(head) => drop(head.push(rest)),
+                None => self.store(rest).await,
+            }
+        }
+        self.pass_head(control).await;
+        match self.sink {
+            Sink::Spool(spool) => Ok((spool.finish(), self.id, self.added)),
+            Sink::Refused(reply) => Err(reply),
+        }
+    }
+}
+
+impl Session {
+    pub(super) async fn data(&mut self) -> Reply {
+        if let State::Open(_, envelope) = &self.state
+            && envelope.params.body == Some(Body::BinaryMime)
+        {
+            // RFC 3030 §3.
+            return Reply::bad_sequence("BINARYMIME needs BDAT");
+        }
+        match self.begin(None).await {
+            Ok(bare) => {
+                self.framer.expect_data(bare);
+                Reply::start_data()
+            }
+            Err(reply) => reply,
+        }
+    }
+
+    /// Begins to take in a message.
+    async fn begin(&mut self, line_ends: Option<LineEnds>) -> Result<Bare, Reply> {
+        let State::Open(_, envelope) = &self.state else {
+            return Err(Reply::bad_sequence("MAIL comes first"));
+        };
+        let spool = match tokio::time::timeout(MEMORY_WAIT, self.house.store.spool()).await {
+            Ok(Ok(spool)) => Box::new(spool),
+            Ok(Err(error)) => return Err(temporary(&error)),
+            Err(_) => return Err(Reply::no_room()),
+        };
+        let config = self.config();
+        let most = self.max_message(&config);
+        // LMTP can tell each recipient of its own, SMTP has only one answer for all.
+        let limit = match self.is_lmtp() {
+            true => most,
+            false => envelope.recipients.iter().map(|r| r.max_message).fold(most, u64::min),
+        };
+        let bare = match config.smtp.bare_newline {
+            NewlinePolicy::Refuse => Bare::Refuse,
+            NewlinePolicy::Normalise => Bare::Normalise,
+        };
+        let submitted = self.listener.mode == ListenerMode::Submission;
+        let incoming = Box::new(Incoming {
+            id: format!("{}-{}", self.handle.id(), self.transactions),
+            sink: Sink::Spool(spool),
+            head: submitted.then(|| Head::new(config.smtp.max_header_bytes)),
+            added: Vec::new(),
+            limit,
+            size: 0,
+            bare,
+            line_ends,
+            chunk: Place::Last,
+            deadline: Instant::now() + MESSAGE_TIME,
+        });
+        self.state = match std::mem::take(&mut self.state) {
+            State::Open(hello, envelope) => State::Receiving(hello, envelope, incoming),
+            other => other,
+        };
+        self.show("receiving");
+        Ok(bare)
+    }
+
+    /// Takes bytes of a message. An error are last words: the client has tried our patience too far.
+    pub(super) async fn take(&mut self, bytes: &[u8]) -> Result<(), Reply> {
+        let State::Receiving(_, _, incoming) = &mut self.state else { return Ok(()) };
+        if self.refused_chunk.is_some() {
+            return Ok(());
+        }
+        if incoming.time_left().is_zero() {
+            return Err(Reply::new(421, (4, 4, 2), "The message took too long, closing connection"));
+        }
+        incoming.take(bytes, &self.house.control).await;
+        match &incoming.sink {
+            Sink::Refused(reply) if incoming.size > incoming.limit.saturating_add(SWALLOWED) => {
+                Err(reply.clone())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn data_end(&mut self, end: DataEnd, out: &mut Out<'_>) -> Next {
+        if let State::Receiving(_, _, incoming) = &mut self.state
+            && end.bare_seen
+            && incoming.bare == Bare::Refuse
+            && matches!(incoming.sink, Sink::Spool(_))
+        {
+            incoming.refuse(Reply::bare_in_message());
+        }
+        self.complete(out).await
+    }
+
+    pub(super) async fn chunk(&mut self, chunk: Chunk) -> Answer {
+        if let State::Open(_, envelope) = &self.state {
+            let binary = envelope.params.body == Some(Body::BinaryMime);
+            let line_ends = (!binary).then(LineEnds::default);
+            if let Err(reply) = self.begin(line_ends).await {
+                return self.refuse_chunk(chunk.octets, reply);
+            }
+        }
+        let State::Receiving(_, _, incoming) = &mut self.state else {
+            return self.refuse_chunk(chunk.octets, Reply::bad_sequence("MAIL comes first"));
+        };
+        incoming.chunk = chunk.place;
+        let whole = incoming.size.saturating_add(chunk.octets);
+        if whole > incoming.limit.saturating_add(SWALLOWED) {
+            return Answer::last(Reply::message_too_large());
+        }
+        if whole > incoming.limit {
+            incoming.refuse(Reply::message_too_large());
+        }
+        self.framer.expect_chunk(chunk.octets);
+        // It is answered when it has come in.
+        Answer(None, Next::Continue)
+    }
+
+    /// The octets of a chunk that can't be taken come in all the same; the answer follows them.
+    pub(super) fn refuse_chunk(&mut self, octets: u64, reply: Reply) -> Answer {
+        if octets > SWALLOWED {
+            return Answer::last(reply);
+        }
+        self.framer.expect_chunk(octets);
+        self.refused_chunk = Some(reply);
+        Answer(None, Next::Continue)
+    }
+
+    pub(super) async fn chunk_end(&mut self, out: &mut Out<'_>) -> Next {
+        if let Some(reply) = self.refused_chunk.take() {
+            return self.answer(reply.into(), out);
+        }
+        let State::Receiving(_, _, incoming) = &self.state else { return Next::Continue };
+        match (&incoming.sink, incoming.chunk) {
+            (_, Place::Last) => self.complete(out).await,
+            (Sink::Spool(_), Place::More) => self.answer(Reply::ok().into(), out),
+            // RFC 3030 §2: after a refused chunk the transaction is over; those that follow are answered 503.
+            (Sink::Refused(reply), Place::More) => {
+                let reply = reply.clone();
+                self.state.reset();
+                self.show("ready");
+                self.answer(reply.into(), out)
+            }
+        }
+    }
+
+    /// The last byte is there: delivers, and answers.
+    async fn complete(&mut self, out: &mut Out<'_>) -> Next {
+        let (hello, envelope, incoming) = match std::mem::take(&mut self.state) {
+            State::Receiving(hello, envelope, incoming) => (hello, envelope, incoming),
+            other => {
+                self.state = other;
+                return Next::Continue;
+            }
+        };
+        let outcome = self.deliver(&hello, &envelope, *incoming).await;
+        self.state = State::Greeted(hello);
+        self.show("ready");
+        if !self.is_lmtp() {
+            let reply = match &outcome {
+                Err(reply) => reply.clone(),
+                Ok(taken) if envelope.recipients.iter().any(|r| taken.reached(r)) => {
+                    Reply::message_accepted(&taken.id)
+                }
+                Ok(_) => mailbox_gone(),
+            };
+            return self.answer(reply.into(), out);
+        }
+        // RFC 2033 §4.2: one answer for each recipient, in their order.
+        for recipient in &envelope.recipients {
+            let reply = match &outcome {
+                Err(reply) => reply.clone(),
+                Ok(taken) if taken.size > recipient.max_message => Reply::message_too_large(),
+                Ok(taken) if taken.reached(recipient) => Reply::message_accepted(&taken.id),
+                Ok(_) => mailbox_gone(),
+            };
+            if self.answer(reply.into(), out) != Next::Continue {
+                return Next::Close;
+            }
+        }
+        Next::Continue
+    }
+
+    async fn deliver(&self, hello: &Hello, envelope: &Envelope, incoming: Incoming) -> Result<Taken, Reply> {
+        let config = self.config();
+        let (draft, id, added) = incoming.close(&self.house.control).await?;
+        judge(&draft, &config)?;
+        let size = draft.size;
+        let arrival = Arrival {
+            envelope,
+            received: Received {
+                helo: &hello.name,
+                well_formed: hello.well_formed,
+                peer: self.peer(),
+                host: config.hostname(),
+                protocol: hello.protocol,
+                tls: self.tls.as_ref().map(|tls| (tls.version, tls.cipher.as_str())),
+                authenticated: self.login.is_some(),
+                utf8: envelope.params.utf8.is_some(),
+                id: &id,
+                at: now(),
+            },
+            added: &added,
+            submitter: self.login.as_ref().map(|login| login.account),
+        };
+        let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);
+        let plan = arrival.plan(fitting);
+        match self.commit(draft, plan).await {
+            Ok(lost) => {
+                tracing::debug!(id, size, recipients = envelope.recipients.len(), "accepted");
+                Ok(Taken { id, size, lost })
+            }
+            Err(error) => Err(temporary(&error)),
+        }
+    }
+
+    /// Commits, and returns the accounts whose mailbox has gone meanwhile.
+    async fn commit(&self, draft: Draft, plan: Plan) -> Result<HashSet<AccountId>, db::Error> {
+        let mut lost = HashSet::new();
+        let Plan { places, owners, outbound } = plan;
+        if places.is_empty() && outbound.is_none() {
+            return Ok(lost);
+        }
+        let delivery = Delivery { draft: Arc::new(draft), places, outbound };
+        let receipt = self.house.committer.deliver(delivery).await?;
+        for (owner, placed) in owners.iter().zip(receipt) {
+            match placed {
+                Some(placed) => owner.now_keeps(placed.used_bytes),
+                None => {
+                    tracing::error!(
+                        account = owner.address,
+                        "not delivered: the mailbox was deleted meanwhile"
+                    );
+                    lost.insert(owner.account);
+                }
+            }
+        }
+        Ok(lost)
+    }
+}
+
+/// A message that was taken.
+struct Taken {
+    id: String,
+    size: u64,
+    /// Accounts that did not get it.
+    lost: HashSet<AccountId>,
+}
+
+impl Taken {
+    /// Whether it is on its way to this recipient.
+    fn reached(&self, recipient: &Addressee) -> bool {
+        match &*recipient.route {
+            Route::To { accounts, remotes } => {
+                !remotes.is_empty() || accounts.iter().any(|account| !self.lost.contains(&account.account))
+            }
+            Route::NotLocal => true,
+            Route::Unknown | Route::Restricted => false,
+        }
+    }
+}
+
+/// What the message's own header decides.
+fn judge(draft: &Draft, config: &Config) -> Result<(), Reply> {
+    // The store keeps no more of a header than the setting can be at most, so one that reaches it may be longer.
+    if draft.header.len() >= config.smtp.max_header_bytes {
+        return Err(header_too_large());
+    }
+    // RFC 5321 §6.3: the number of Received fields tells a loop.
+    let hops = fields(&draft.header).filter(|field| field.is("Received")).count();
+    if hops > config.smtp.max_received_headers { Err(Reply::loop_detected()) } else { Ok(()) }
+}
+
+fn header_too_large() -> Reply {
+    Reply::new(552, (5, 3, 4), "The header of the message is too large")
+}
+
+fn mailbox_gone() -> Reply {
+    Reply::new(451, (4, 2, 1), "The mailbox has changed, try again later")
+}
+
+fn now() -> DateTime {
+    DateTime::new(jiff::Timestamp::now(), 0)
+}
