@@ -155,12 +155,12 @@ impl Importer {
         let mailbox = match store.find_mailbox(account, &name).await? {
             Some(mailbox) => mailbox,
             None => {
-                let made = store.create_mailbox(account, &name, None).await;
-                let made = made.map_err(|error| match error {
-                    MailboxError::Database(error) => error.into(),
+                let refused = |error| match error {
+                    MailboxError::Database(error) => Failure::from(error),
                     error => told(format!("the mailbox {name} cannot be made: {error}")),
-                })?;
-                store.subscribe(account, &name).await?;
+                };
+                let made = store.create_mailbox(account, &name, None).await.map_err(refused)?;
+                store.subscribe(account, &name).await.map_err(refused)?;
                 made
             }
         };
