@@ -25,45 +25,87 @@ create type control.listener_mode as enum ('standard', 'submission', 'lmtp');
 create type control.newline_policy as enum ('refuse', 'normalise');
 create type control.list_mode as enum ('only these', 'all except these');
 
+-- Whether a text is one IP address, as the daemon reads it: no leading zeros, no zone, nothing shortened but by ::.
+create function control.is_ip_address(address text) returns boolean
+language plpgsql immutable strict parallel safe as $$
+declare
+  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
+  v6 text;
+begin
+  if address ~ ('^' || v4) then return true; end if;
+  -- The last four bytes may be written as IPv4: two groups.
+  v6 := regexp_replace(address, ':' || v4, ':0:0');
+  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
+    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
+      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
+end $$;
+
 -- Whether a text is an IP pattern as IP lists take them. The daemon reads the same forms; a test holds both to one table.
 create function control.is_ip_pattern(pattern text) returns boolean
 language plpgsql immutable strict parallel safe as $$
 declare
-  part text;
+  written constant text := btrim(pattern, E' \t\n\v\f\r');
+  prefix text := substr(written, strpos(written, '/') + 1);
   parts text[];
+  head text[];
+  tail text[];
+  part text;
 begin
-  if pattern = '*' then return true; end if;
-  if pattern ~ '^[0-9a-fA-F:.]+(/[0-9]{1,3})?$' then
-    begin
-      perform pattern::inet;
-      -- inet also takes shortened IPv4 such as 10.1; a pattern does not.
-      return position(':' in pattern) > 0 or split_part(pattern, '/', 1) ~ '^\d+\.\d+\.\d+\.\d+$';
-    exception when others then
-      return false;
-    end;
-  end if;
-  if pattern ~ '^[0-9.*?]+$' then
-    parts := string_to_array(pattern, '.');
-    if cardinality(parts) > 4 then return false; end if;
-    if cardinality(parts) < 4 and parts[cardinality(parts)] <> '*' then return false; end if;
-    foreach part in array parts loop
-      if part !~ '^[0-9*?]{1,3}$' then return false; end if;
-      if part ~ '^[0-9]+$' and part::int > 255 then return false; end if;
-    end loop;
-    return true;
-  end if;
-  if pattern ~ '^[0-9a-fA-F:*?]+$' and position(':' in pattern) > 0 then
-    if pattern = '::*' then return true; end if;
-    parts := string_to_array(pattern, ':');
-    if cardinality(parts) > 9 or pattern like '%:::%' or length(pattern) - length(replace(pattern, '::', '')) > 2 then
+  if written = '' or octet_length(written) > 100 then return false; end if;
+  if written ~ '^\*+$' or control.is_ip_address(written) then return true; end if;
+
+  if strpos(written, '/') > 0 then
+    if prefix !~ '^[0-9]+$' or length(ltrim(prefix, '0')) > 3 or not control.is_ip_address(split_part(written, '/', 1)) then
       return false;
     end if;
+    prefix := '0' || ltrim(prefix, '0');
+    -- An IPv4-mapped address is an IPv4 address: its prefix may not reach beyond it.
+    return prefix::int <= case when strpos(written, ':') > 0 then 128 else 32 end
+      and (prefix::int >= 96 or strpos(written, ':') = 0 or not split_part(written, '/', 1)::inet <<= '::ffff:0:0/96');
+  end if;
+
+  if strpos(written, ':') = 0 or written ~* '^::ffff:.*\.' then
+    parts := string_to_array(regexp_replace(written, '^::ffff:', '', 'i'), '.');
+    if cardinality(parts) > 4 or cardinality(parts) < 4 and parts[cardinality(parts)] !~ '^\*+$' then return false; end if;
     foreach part in array parts loop
-      if part <> '' and part !~ '^[0-9a-fA-F*?]{1,4}$' then return false; end if;
+      -- Compared as text, so 010 is no number and 3?? fits none.
+      if part !~ '^[0-9*?]+$'
+        or not exists (select 1 from generate_series(0, 255) n where n::text like translate(part, '*?', '%_')) then
+        return false;
+      end if;
     end loop;
     return true;
   end if;
-  return false;
+
+  if strpos(written, '::') > 0 then
+    head := string_to_array(split_part(written, '::', 1), ':');
+    tail := string_to_array(substr(written, strpos(written, '::') + 2), ':');
+    -- The gap stands for at least one group; a last * after it for all that are left.
+    if array_length(tail, 1) = 1 and tail[1] ~ '^\*+$' then
+      if cardinality(head) > 7 then return false; end if;
+      parts := head || array_fill('*'::text, array[8 - cardinality(head)]);
+    else
+      if cardinality(head) + cardinality(tail) > 7 then return false; end if;
+      parts := head || array_fill('0'::text, array[8 - cardinality(head) - cardinality(tail)]) || tail;
+    end if;
+  else
+    parts := string_to_array(written, ':');
+    if cardinality(parts) > 8 or cardinality(parts) < 8 and parts[cardinality(parts)] !~ '^\*+$' then return false; end if;
+    parts := parts || array_fill('*'::text, array[8 - cardinality(parts)]);
+  end if;
+  foreach part in array parts loop
+    if part !~ '^[0-9a-fA-F*?]+$' then return false; end if;
+    part := regexp_replace(part, '\*+', '*', 'g');
+    if length(replace(part, '*', '')) > 4 then return false; end if;
+    -- With wildcards a group is compared as text without leading zeros: some texts then fit no number.
+    if part ~ '[*?]' and (part ~ '^0\**[^*]' or part ~ '^\*0' and length(replace(part, '*', '')) = 4) then return false; end if;
+  end loop;
+  -- An IPv4-mapped address is an IPv4 address, and hexadecimal wildcards make no pattern of IPv4.
+  if array_to_string(parts[1:6], ':') ~* '^(0{1,4}:){5}ffff$' then
+    return not (parts[7] ~ '[*?]' and parts[7] !~ '^\*+$' or parts[8] ~ '[*?]' and parts[8] !~ '^\*+$'
+      or parts[7] ~ '^\*+$' and parts[8] !~ '^\*+$');
+  end if;
+  return true;
 end $$;
 
 -- Generation -------------------------------------------------------------------------------------------------
@@ -85,6 +127,8 @@ create table control.touched (
   config boolean not null
 );
 comment on table control.touched is 'Transactions that have changed something and not yet committed; empty otherwise';
+comment on column control.touched.transaction is 'The transaction';
+comment on column control.touched.config is 'Whether it has changed schema control, and not only the directory';
 
 create table control.lease (
   name text primary key,
@@ -92,6 +136,9 @@ create table control.lease (
   until timestamptz not null
 );
 comment on table control.lease is 'Work that only one node does at a time, and who has it until when';
+comment on column control.lease.name is 'What work it is';
+comment on column control.lease.node is 'The node that does it';
+comment on column control.lease.until is 'From then on another node may take it over';
 
 -- IP lists ---------------------------------------------------------------------------------------------------
 
@@ -147,7 +194,7 @@ create table control.listener (
   service text not null references control.service on update cascade,
   address text not null default '*'
     constraint "a listener's address is * or one IP address of this host" check (
-      address = '*' or (control.is_ip_pattern(address) and address !~ '[*?/]')),
+      address = '*' or control.is_ip_address(address)),
   port control.port not null,
   tls control.tls_mode not null default 'starttls',
   mode control.listener_mode not null default 'standard'
@@ -326,3 +373,6 @@ create table control.logic (
   built_at timestamptz not null default now()
 );
 comment on table control.logic is 'Which daemon''s functions, triggers and views are in place; an older daemon leaves them alone';
+comment on column control.logic.version is 'Version of that daemon, in numbers';
+comment on column control.logic.digest is 'BLAKE3 of their text: another text is built anew';
+comment on column control.logic.built_at is 'When they were built';

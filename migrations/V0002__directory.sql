@@ -88,5 +88,7 @@ create table directory.address (
 create unique index address_account on directory.address (account_id) where account_id is not null;
 create unique index address_alias on directory.address (alias_id) where alias_id is not null;
 comment on table directory.address is 'Every local address once, and what it is. Kept by the server: change account or alias instead';
+comment on column directory.address.domain_id is 'The domain of the address';
+comment on column directory.address.local_part is 'The part before @';
 comment on column directory.address.account_id is 'The account with this address';
 comment on column directory.address.alias_id is 'The alias with this address';

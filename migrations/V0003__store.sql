@@ -45,6 +45,7 @@ comment on column store.mailbox.recent_uid is 'Messages from this UID on have no
 comment on column store.mailbox.highest_modseq is 'Number of the last change in this mailbox (RFC 7162)';
 comment on column store.mailbox.pruned_modseq is 'Changes and deletions up to this number are no longer listed one by one';
 comment on column store.mailbox.special_use is 'What the mailbox is for (RFC 6154)';
+comment on column store.mailbox.created_at is 'When the mailbox was made';
 
 create table store.subscription (
   account_id bigint not null references directory.account on delete cascade,
@@ -52,6 +53,7 @@ create table store.subscription (
   primary key (account_id, name)
 );
 comment on table store.subscription is 'Mailbox names that an account has subscribed to; the mailbox need not exist (RFC 9051, 6.3.7)';
+comment on column store.subscription.name is 'Full name of the mailbox';
 
 create table store.message (
   account_id bigint not null,
@@ -115,6 +117,7 @@ comment on table store.content is 'Each distinct message once, however many mail
 comment on column store.content.digest is 'BLAKE3 of the exact bytes';
 comment on column store.content.size is 'Bytes, header and body';
 comment on column store.content.header_size is 'Bytes of the header, the empty line included';
+comment on column store.content.created_at is 'When it was first stored';
 comment on column store.content.used_at is 'When it was last stored again';
 comment on column store.content.sent_at is 'Date of the header';
 comment on column store.content.structure_version is 'Version of envelope and structure, so that they can be rebuilt';
@@ -141,12 +144,14 @@ comment on table store.content_chunk is 'The exact bytes of contents, in chunks 
 comment on column store.content_chunk.start is 'Where in the content the chunk begins, from 0';
 comment on column store.content_chunk.codec is '0 = plain, 1 = zstd';
 comment on column store.content_chunk.size is 'Bytes before compression';
+comment on column store.content_chunk.bytes is 'The bytes, as codec says';
 
 create table store.orphan (
   content_id bigint primary key,
   since timestamptz not null default now()
 );
 comment on table store.orphan is 'Content that may have lost its last reference; the collector looks at these after the grace period';
+comment on column store.orphan.since is 'When it may have lost it';
 
 create table store.expunged (
   account_id bigint not null,
@@ -167,6 +172,17 @@ create index expunged_modseq on store.expunged (account_id, mailbox_id, modseq);
 create index expunged_content on store.expunged (content_id) where content_id is not null;
 create index expunged_at on store.expunged using brin (expunged_at);
 comment on table store.expunged is 'Messages that have left a mailbox, until their retention ends; store.restore brings them back';
+comment on column store.expunged.uid is 'UID it had; it keeps it for ever';
+comment on column store.expunged.expunged_at is 'When it left';
+comment on column store.expunged.internal_date is 'When it was received';
+comment on column store.expunged.size is 'Bytes, prefix included';
+comment on column store.expunged.zone_minutes is 'Time zone of internal_date, in minutes east of UTC';
+comment on column store.expunged.seen is 'Whether it had been read';
+comment on column store.expunged.answered is 'Whether it had been answered';
+comment on column store.expunged.flagged is 'Whether it was marked as important';
+comment on column store.expunged.draft is 'Whether it was not finished';
+comment on column store.expunged.keywords is 'Further flags it had';
+comment on column store.expunged.prefix is 'Header lines of this copy, before the content';
 comment on column store.expunged.modseq is 'Number of the change that removed it';
 comment on column store.expunged.content_id is 'Its content; empty where it was moved to another mailbox';
 
@@ -183,9 +199,13 @@ create table store.change (
 );
 create index change_at on store.change using brin (changed_at);
 comment on table store.change is 'Flag changes by modseq, so that store.message needs no index on modseq and its updates stay cheap; pruned after an hour';
+comment on column store.change.modseq is 'Number of the change (RFC 7162)';
+comment on column store.change.uid is 'The message whose flags changed';
+comment on column store.change.changed_at is 'When';
 
 create table store.batch (
   id uuid primary key,
   committed_at timestamptz not null default now()
 );
 comment on table store.batch is 'Batches of deliveries that were committed: settles what happened when a connection broke during COMMIT';
+comment on column store.batch.committed_at is 'When; forgotten after an hour';

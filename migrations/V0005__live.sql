@@ -14,6 +14,7 @@ create unlogged table live.node (
   error text
 );
 comment on table live.node is 'Nodes (daemons) on this database';
+comment on column live.node.name is 'Name of the node, as --node says';
 comment on column live.node.boot is 'Changes with every start';
 comment on column live.node.version is 'Version of the daemon';
 comment on column live.node.started_at is 'When it was started';
@@ -60,8 +61,11 @@ create unlogged table live.service_status (
   primary key (node, service)
 );
 comment on table live.service_status is 'How each service is on each node';
+comment on column live.service_status.node is 'The node';
+comment on column live.service_status.service is 'The service';
 comment on column live.service_status.state is 'running, stopping, stopped or failed';
 comment on column live.service_status.error is 'Why it does not run, or which of its listeners do not';
+comment on column live.service_status.since is 'Since when it is in this state';
 
 create unlogged table live.listener_status (
   node text not null,
@@ -74,6 +78,10 @@ create unlogged table live.listener_status (
   primary key (node, listener_id)
 );
 comment on table live.listener_status is 'How each listener is on each node';
+comment on column live.listener_status.node is 'The node';
+comment on column live.listener_status.listener_id is 'The row of control.listener';
+comment on column live.listener_status.service is 'The service that answers';
+comment on column live.listener_status.address is '* for all addresses, or one address';
 comment on column live.listener_status.port is 'The port really bound: the listener''s port and the node''s offset';
 comment on column live.listener_status.state is 'open or failed';
 comment on column live.listener_status.error is 'Why it is not open; it is tried again every few seconds';
@@ -87,6 +95,7 @@ create unlogged table live.login_failure (
 comment on table live.login_failure is 'Wrong passwords by account name and by peer; deleting a row unlocks it';
 comment on column live.login_failure.key is 'account:NAME or peer:ADDRESS';
 comment on column live.login_failure.failures is 'Wrong passwords in a row';
+comment on column live.login_failure.last_at is 'When the last one was';
 comment on column live.login_failure.locked_until is 'No login until then';
 
 create schema log;
@@ -108,10 +117,12 @@ create table log.audit (
 create index audit_at on log.audit using brin (at);
 create index audit_row on log.audit (table_name, key);
 comment on table log.audit is 'Every change of settings and directory: who, from where, what; control.undo(id) takes one back';
+comment on column log.audit.at is 'When';
 comment on column log.audit.actor is 'Who: the administrator, or the database user';
 comment on column log.audit.peer is 'From which address; empty = on this host';
 comment on column log.audit.path is 'By what: the name of the program (application_name)';
 comment on column log.audit.table_name is 'Schema and table';
+comment on column log.audit.action is 'insert, update or delete';
 comment on column log.audit.key is 'Primary key of the row';
 comment on column log.audit.old is 'The row before; secrets are hidden';
 comment on column log.audit.new is 'The row after; secrets are hidden';

@@ -60,18 +60,14 @@ declare
 begin
   foreach item in array string_to_array(coalesce(nullif(btrim(spec), ''), '*'), ',') loop
     item := btrim(item);
-    found := regexp_match(item, '^\[?([0-9a-fA-F:.]+|\*)\]?(?:\s+(\d{1,5}))?$');
+    found := coalesce(
+      regexp_match(item, '^([0-9.]+|\*):([0-9]{1,5})$'),
+      -- Brackets are for IPv6; without them a port needs a space.
+      regexp_match(item, '^\[([0-9a-fA-F.]*:[0-9a-fA-F:.]*)\](?:\s*:?\s*([0-9]{1,5}))?$'),
+      regexp_match(item, '^([0-9a-fA-F:.]+|\*)(?:\s+([0-9]{1,5}))?$'));
     if found is null then
-      found := regexp_match(item, '^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+|\*)):(\d{1,5})$');
-      if found is null then
-        raise exception '"%" is no listener: write an address or *, and a port, as in "192.168.0.1 25, * 587"', item
-          using errcode = 'check_violation';
-      end if;
-      found := array[coalesce(found[1], found[2]), found[3]];
-    end if;
-    -- "192.168.0.1:25" and the like also look like an address to the first form; a plain IPv6 address has no port.
-    if found[1] ~ '^\d+\.\d+\.\d+\.\d+:\d+$' then
-      found := array[split_part(found[1], ':', 1), split_part(found[1], ':', 2)];
+      raise exception '"%" is no listener: write an address or *, and a port, as in "192.168.0.1 25, * 587"', item
+        using errcode = 'check_violation';
     end if;
     if found[2] is null and default_port is null then
       raise exception '"%" names no port', item using errcode = 'check_violation';

@@ -46,6 +46,26 @@ end $$;
 create trigger check_max_accounts after insert on directory.account referencing new table as new_rows
 for each statement execute function logic.check_max_accounts();
 
+-- An account that moves to another domain is a new one there. Where nothing moves nothing is asked: a domain may have
+-- more accounts than its limit, if that was lowered.
+create function logic.check_max_accounts_moved() returns trigger language plpgsql as $$
+declare over record;
+begin
+  select d.name, d.max_accounts, count(*) as n into over
+  from directory.domain d join directory.account a on a.domain_id = d.id
+  where d.max_accounts > 0
+    and d.id in (select n.domain_id from new_rows n join old_rows o on o.id = n.id and o.domain_id <> n.domain_id)
+  group by d.id having count(*) > d.max_accounts limit 1;
+  if found then
+    raise exception 'domain % may have % accounts, and this would make %', over.name, over.max_accounts, over.n
+      using errcode = 'check_violation', hint = 'Raise max_accounts of the domain, or remove accounts.';
+  end if;
+  return null;
+end $$;
+create trigger check_max_accounts_moved after update on directory.account
+referencing old table as old_rows new table as new_rows
+for each statement execute function logic.check_max_accounts_moved();
+
 create function logic.mirror_account() returns trigger language plpgsql as $$
 begin
   if tg_op = 'INSERT' then

@@ -2,12 +2,30 @@
 //!
 //! `serve` runs the daemon; the others speak to the database of a running one, found by the same options.
 
+mod alias;
+mod ask;
+mod connect;
+mod domain;
+mod failure;
+mod password;
+mod size;
+mod sql;
+mod status;
+mod switch;
+mod table;
+mod user;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use failure::{Failure, told};
+use serde::de::DeserializeOwned;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::server;
 
@@ -36,6 +54,32 @@ pub struct Place {
 enum Command {
     /// Run the server
     Serve(Serve),
+    /// Domains whose mail is kept here
+    #[command(subcommand)]
+    Domain(domain::Domain),
+    /// People with mailboxes
+    #[command(subcommand)]
+    User(user::User),
+    /// Addresses that expand to others
+    #[command(subcommand)]
+    Alias(alias::Alias),
+    /// Set the password of a user, or of the administrator "system"
+    ///
+    /// On a terminal it is typed twice; otherwise it is the first line of standard input:
+    /// echo "$SECRET" | mailwright password alice@example.org
+    #[command(verbatim_doc_comment)]
+    Password(password::Password),
+    /// Run SQL on the server's database
+    ///
+    /// Everything the server does is ruled by tables. Without SQL on a terminal, psql is started.
+    ///
+    ///   mailwright sql -c "update control.service set enabled = false where name = 'pop3'"
+    ///   mailwright sql --csv -c "select * from report.account" > accounts.csv
+    ///   mailwright sql changes.sql
+    #[command(verbatim_doc_comment)]
+    Sql(sql::Sql),
+    /// Show nodes, services, listeners, sessions and the queue
+    Status(status::Status),
 }
 
 #[derive(clap::Args)]
@@ -65,29 +109,69 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(async {
-        match cli.command {
-            Command::Serve(serve) => run_server(cli.place, serve).await.map_err(|e| e.to_string()),
-        }
-    });
+    let outcome = runtime.block_on(run(cli.place, cli.command));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            eprintln!("mailwright: {text}");
+        Err(Failure::Shown) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("mailwright: {failure}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run_server(place: Place, serve: Serve) -> Result<(), server::StartError> {
-    // RUST_LOG is for those who look for a fault; everybody else uses control.server.log_level.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+async fn run(place: Place, command: Command) -> Result<(), Failure> {
+    let is_server = matches!(command, Command::Serve(_));
+    let set_log_level = log_to_stderr(if is_server { "info" } else { "warn" });
+    let place = &place;
+    match command {
+        Command::Domain(command) => domain::run(connect::connect(place).await?, command).await,
+        Command::User(command) => user::run(connect::connect(place).await?, command).await,
+        Command::Alias(command) => alias::run(connect::connect(place).await?, command).await,
+        Command::Password(command) => password::run(connect::connect(place).await?, command).await,
+        Command::Status(command) => status::run(connect::connect(place).await?, command).await,
+        Command::Sql(command) => sql::run(place, command).await,
+        Command::Serve(serve) => Ok(run_server(place.clone(), serve, set_log_level).await?),
+    }
+}
+
+/// Rows of one JSON value each: printed as they are if `json`, else read for a table.
+fn json_rows<T: DeserializeOwned>(
+    rows: Vec<tokio_postgres::Row>,
+    json: bool,
+) -> Result<Option<Vec<T>>, Failure> {
+    let values = rows.iter().map(|row| row.get::<_, serde_json::Value>(0));
+    if json {
+        table::say_line(format!("{:#}", values.collect::<serde_json::Value>()));
+        return Ok(None);
+    }
+    let read: Result<Vec<T>, serde_json::Error> = values.map(serde_json::from_value).collect();
+    read.map(Some).map_err(|error| told(format!("the database's answer cannot be read: {error}")))
+}
+
+/// Logs to standard error; returns what changes the level later. RUST_LOG is for those who look for a fault, and keeps
+/// the last word.
+fn log_to_stderr(level: &str) -> Arc<dyn Fn(&str) + Send + Sync> {
+    let asked = EnvFilter::try_from_default_env();
+    let fixed = asked.is_ok();
+    let (filter, handle) = reload::Layer::new(asked.unwrap_or_else(|_| EnvFilter::new(level)));
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(filter).with(layer).init();
+    Arc::new(move |level| {
+        if !fixed && let Err(error) = handle.reload(EnvFilter::new(level)) {
+            eprintln!("the log level cannot be changed: {error}");
+        }
+    })
+}
+
+async fn run_server(
+    place: Place,
+    serve: Serve,
+    set_log_level: Arc<dyn Fn(&str) + Send + Sync>,
+) -> Result<(), server::StartError> {
     let node = serve.node.unwrap_or_else(|| {
         std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| "node".to_owned(), |name| name.trim().to_owned())
@@ -99,6 +183,7 @@ async fn run_server(place: Place, serve: Serve) -> Result<(), server::StartError
         database_url: place.database_url,
         demo: serve.demo,
         notify: !serve.without_notify,
+        set_log_level,
     })
     .await
 }

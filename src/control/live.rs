@@ -132,6 +132,12 @@ impl Registry {
         Ok(Arc::new(registry))
     }
 
+    /// A registry without a database, for sessions that are tried out alone.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Arc<Self> {
+        Arc::new(Self { node: "test".to_owned(), inner: Mutex::default(), next_id: AtomicI64::new(0) })
+    }
+
     /// Enters a session.
     pub fn enter(self: &Arc<Self>, service: &'static str, listener: i64, peer: SocketAddr) -> SessionHandle {
         let now = Timestamp::now();

@@ -102,6 +102,11 @@ impl Control {
         self.other_nodes.load(Ordering::Relaxed)
     }
 
+    /// For those who follow no control plane and so count no nodes: the import rings for every mailbox it changes.
+    pub(crate) fn assume_other_nodes(&self) {
+        self.count_other_nodes(1);
+    }
+
     pub(crate) fn count_other_nodes(&self, count: i64) {
         self.other_nodes.store(count, Ordering::Relaxed);
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Error;
@@ -14,14 +14,16 @@ use crate::tls::connector::{ConnectorError, Mode, postgres_tls};
 pub struct Target {
     config: tokio_postgres::Config,
     connector: MakeRustlsConnect,
+    mode: Option<String>,
+    root: Option<PathBuf>,
 }
 
 impl Target {
     /// Reads a connection string as libpq takes it. `sslmode` knows all six values of libpq, `sslrootcert` a PEM file;
     /// several hosts and `target_session_attrs` are followed at every connect.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let (rest, mode, root) = take_tls_options(text);
-        let mode = match mode.as_deref() {
+        let (rest, word, root) = take_tls_options(text);
+        let mode = match word.as_deref() {
             None => Mode::Prefer,
             Some(word) => word
                 .parse()
@@ -38,7 +40,11 @@ impl Target {
         });
         let connector = postgres_tls(mode, root.as_deref())
             .map_err(|e| Error::Refused { message: e.to_string(), constraint: None })?;
-        Ok(Self::finish(config, connector))
+        Ok(Self {
+            mode: Some(word.unwrap_or_else(|| "prefer".to_owned())),
+            root,
+            ..Self::finish(config, connector)
+        })
     }
 
     /// A database that needs no TLS: the private cluster's socket.
@@ -63,12 +69,39 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("mailwright");
         }
-        Self { config, connector }
+        Self { config, connector, mode: None, root: None }
     }
 
     /// How the daemon reaches the database.
     pub fn config(&self) -> &tokio_postgres::Config {
         &self.config
+    }
+
+    /// The environment in which programs of PostgreSQL, such as psql, reach the same database. Unlike an argument, it
+    /// does not show the password to others on this host.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let config = &self.config;
+        let mut found = vec![("PGSSLMODE", self.mode.clone().unwrap_or_else(|| "disable".to_owned()))];
+        let hosts: Vec<String> = config.get_hosts().iter().map(host_text).collect();
+        let ports: Vec<String> = config.get_ports().iter().map(u16::to_string).collect();
+        let text = |text: Option<&str>| text.map(str::to_owned).unwrap_or_default();
+        let attrs = match config.get_target_session_attrs() {
+            TargetSessionAttrs::ReadWrite => "read-write",
+            TargetSessionAttrs::ReadOnly => "read-only",
+            _ => "any",
+        };
+        let password = config.get_password().map(|p| String::from_utf8_lossy(p).into_owned());
+        found.extend([
+            ("PGHOST", hosts.join(",")),
+            ("PGPORT", ports.join(",")),
+            ("PGUSER", text(config.get_user())),
+            ("PGDATABASE", text(config.get_dbname())),
+            ("PGPASSWORD", password.unwrap_or_default()),
+            ("PGSSLROOTCERT", self.root.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+            ("PGTARGETSESSIONATTRS", attrs.to_owned()),
+        ]);
+        found.retain(|(_, value)| !value.is_empty());
+        found
     }
 
     /// The TLS side of it.
@@ -90,16 +123,15 @@ impl Target {
 
     /// The database in words, without the password.
     pub fn describe(&self) -> String {
-        let hosts: Vec<String> = self
-            .config
-            .get_hosts()
-            .iter()
-            .map(|h| match h {
-                tokio_postgres::config::Host::Tcp(name) => name.clone(),
-                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-            })
-            .collect();
+        let hosts: Vec<String> = self.config.get_hosts().iter().map(host_text).collect();
         format!("database \"{}\" at {}", self.config.get_dbname().unwrap_or("(default)"), hosts.join(", "))
+    }
+}
+
+fn host_text(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
     }
 }
 
@@ -132,6 +164,29 @@ fn take_tls_options(text: &str) -> (String, Option<String>, Option<PathBuf>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn psql_reaches_the_same_database() {
+        let text =
+            "postgresql://u:p%20w@h1:5433,h2:5434/db?sslmode=verify-full&target_session_attrs=read-write";
+        let found = Target::parse(text).unwrap().environment();
+        for pair in [
+            ("PGHOST", "h1,h2"),
+            ("PGPORT", "5433,5434"),
+            ("PGUSER", "u"),
+            ("PGDATABASE", "db"),
+            ("PGPASSWORD", "p w"),
+            ("PGSSLMODE", "verify-full"),
+            ("PGTARGETSESSIONATTRS", "read-write"),
+        ] {
+            assert!(
+                found.iter().any(|(name, value)| (*name, value.as_str()) == pair),
+                "{pair:?} in {found:?}"
+            );
+        }
+        let found = Target::parse("host=/run/x user=u dbname=d").unwrap().environment();
+        assert!(found.contains(&("PGHOST", "/run/x".to_owned())), "{found:?}");
+    }
 
     #[test]
     fn tls_options_are_taken_out() {

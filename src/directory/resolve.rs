@@ -88,6 +88,20 @@ impl Recipient {
         *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
+    /// An account that is in no table.
+    #[cfg(test)]
+    pub(crate) fn sample(id: i64) -> Self {
+        Self {
+            account: AccountId(id),
+            inbox: MailboxId(id),
+            address: format!("account{id}@x.test"),
+            quota: None,
+            max_message: u64::MAX,
+            used: AtomicI64::new(0),
+            read_at: Mutex::new(Instant::now()),
+        }
+    }
+
     fn has_room(&self, bytes: i64) -> bool {
         self.quota.is_none_or(|quota| self.used.load(Ordering::Relaxed).saturating_add(bytes) <= quota)
     }
@@ -149,6 +163,13 @@ impl Directory {
         Ok(route)
     }
 
+    /// Whom `<Postmaster>` without a domain means (RFC 5321 §4.5.1): that of the default domain, or of the first where
+    /// none is the default; nobody where there is no domain at all.
+    pub async fn postmaster(&self) -> Result<Option<Address>, Error> {
+        let row = self.control.db.query_opt(DEFAULT_DOMAIN, &[]).await?;
+        Ok(row.and_then(|row| Address::from_parts("postmaster", row.get(0)).ok()))
+    }
+
     /// Whether an account that is at work here has room for so many more bytes; asks the database.
     pub async fn account_has_room(&self, account: AccountId, bytes: u64) -> Result<bool, Error> {
         let row = self.control.db.query_opt(QUOTA, &[&account.0]).await?;
@@ -157,13 +178,6 @@ impl Directory {
                 (row.get::<_, Option<i64>>(0).unwrap_or_default(), row.get::<_, Option<i64>>(1));
             quota.is_none_or(|quota| used.saturating_add_unsigned(bytes) <= quota)
         }))
-    }
-
-    /// Whom `<Postmaster>` without a domain means (RFC 5321 §4.5.1): that of the default domain, or of the first where
-    /// none is the default; nobody where there is no domain at all.
-    pub async fn postmaster(&self) -> Result<Option<Address>, Error> {
-        let row = self.control.db.query_opt(DEFAULT_DOMAIN, &[]).await?;
-        Ok(row.and_then(|row| Address::from_parts("postmaster", row.get(0)).ok()))
     }
 
     /// Whether an account has room for so many more bytes.

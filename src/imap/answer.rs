@@ -25,7 +25,8 @@ pub enum OwnedCode {
 }
 
 impl OwnedCode {
-    fn borrow(&self) -> Code<'_> {
+    /// The code as it is written.
+    pub fn borrow(&self) -> Code<'_> {
         match self {
             OwnedCode::Plain(code) => *code,
             OwnedCode::AppendUid(validity, uids) => Code::AppendUid(*validity, uids),
@@ -131,8 +132,10 @@ impl From<MailboxError> for Fail {
         match error {
             MailboxError::Missing => Fail::no(Code::NonExistent, text),
             MailboxError::Exists => Fail::no(Code::AlreadyExists, text),
-            MailboxError::Inbox | MailboxError::HasChildren => Fail::no(Code::Cannot, text),
-            MailboxError::TooMany(_) => Fail::no(Code::Limit, text),
+            MailboxError::Inbox | MailboxError::HasChildren | MailboxError::BelowItself => {
+                Fail::no(Code::Cannot, text)
+            }
+            MailboxError::TooMany(_) | MailboxError::TooManySubscriptions(_) => Fail::no(Code::Limit, text),
             MailboxError::Database(error) => Fail::Database(error),
         }
     }

@@ -73,6 +73,16 @@ impl Selected {
         &self.view
     }
 
+    /// The newest view there is, which the client may not know yet.
+    pub fn newest(&self) -> Arc<View> {
+        self.open.view()
+    }
+
+    /// Whether a message is \Recent for this session.
+    pub fn is_recent(&self, uid: u32) -> bool {
+        self.recent.contains(uid)
+    }
+
     /// How many messages are \Recent for this session.
     pub fn recent(&self) -> u64 {
         self.recent.len()

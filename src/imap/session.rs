@@ -240,7 +240,7 @@ impl Session {
             Command::Enable(c) => c.run(self, out),
             Command::Select(c) => c.run(self, out).await?,
             Command::Create(c) => c.run(self).await?,
-            Command::Delete(c) => c.run(self).await?,
+            Command::Delete(c) => c.run(self, out).await?,
             Command::Rename(c) => c.run(self).await?,
             Command::Subscribe(c) => c.run(self).await?,
             Command::Unsubscribe(c) => c.run(self).await?,
@@ -254,7 +254,7 @@ impl Session {
                 Done::ok("done")
             }
             Command::Expunge(c) => c.run(self).await?,
-            Command::Search(c) => c.run(self, out).await?,
+            Command::Search(c) => c.run(tag, self, out).await?,
             Command::Fetch(c) => c.run(self, out).await?,
             Command::Store(c) => c.run(self, out).await?,
             Command::Copy(c) => c.run(self).await?,

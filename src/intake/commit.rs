@@ -128,9 +128,19 @@ pub struct Committer {
 impl Committer {
     /// Starts the workers. They end when the last committer is dropped, and finish what they have taken.
     pub fn start(store: &Arc<Store>) -> Self {
+        Self::with_workers(store, 2)
+    }
+
+    /// A committer with one worker, which commits deliveries in the order they are handed over: an import keeps the
+    /// order of its messages.
+    pub fn start_in_order(store: &Arc<Store>) -> Self {
+        Self::with_workers(store, 1)
+    }
+
+    fn with_workers(store: &Arc<Store>, workers: usize) -> Self {
         let (jobs, queue) = mpsc::channel(2 * MAX_JOBS);
         let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..2 {
+        for _ in 0..workers {
             let worker = Worker { store: store.clone(), queue: queue.clone() };
             tokio::spawn(worker.run());
         }
@@ -139,11 +149,30 @@ impl Committer {
 
     /// Delivers one message; returns after the commit.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Receipt, Error> {
-        let (answer, outcome) = oneshot::channel();
-        let closed = || Error::Unavailable("the server is stopping".to_owned());
-        self.jobs.send(Job { delivery, answer }).await.map_err(|_| closed())?;
-        outcome.await.map_err(|_| closed())?
+        self.hand_over(delivery).await?.receipt().await
     }
+
+    /// Hands one message over and returns as soon as it has its place in the queue. Whoever has many hands them over
+    /// one after the other and asks for the outcomes later, so that they fill batches.
+    pub async fn hand_over(&self, delivery: Delivery) -> Result<HandedOver, Error> {
+        let (answer, outcome) = oneshot::channel();
+        self.jobs.send(Job { delivery, answer }).await.map_err(|_| stopping())?;
+        Ok(HandedOver(outcome))
+    }
+}
+
+/// A delivery that has not been answered yet.
+pub struct HandedOver(oneshot::Receiver<Result<Receipt, Error>>);
+
+impl HandedOver {
+    /// What became of it; returns after the commit.
+    pub async fn receipt(self) -> Result<Receipt, Error> {
+        self.0.await.map_err(|_| stopping())?
+    }
+}
+
+fn stopping() -> Error {
+    Error::Unavailable("the server is stopping".to_owned())
 }
 
 struct Worker {

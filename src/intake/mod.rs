@@ -12,7 +12,7 @@ pub mod trace;
 
 use std::sync::Arc;
 
-pub use commit::{Committer, Delivery, Outbound, OutboundRecipient, Place, Placed, Receipt};
+pub use commit::{Committer, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt};
 pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;

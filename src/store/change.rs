@@ -8,6 +8,7 @@ use crate::sql;
 
 const SET_FLAGS: &str = sql!("store/set_flags");
 const EXPUNGE: &str = sql!("store/expunge");
+const SUM_SIZES: &str = sql!("store/sum_sizes");
 const COPY: &str = sql!("store/copy_messages");
 const LOCK_TWO: &str = sql!("store/lock_two");
 const MOVE: &str = sql!("store/move_messages");
@@ -85,6 +86,17 @@ impl Store {
         let rows = self.retried(EXPUNGE, &[&account.0, &mailbox.0, &uids(list), &only_deleted]).await?;
         self.views.mark(account, mailbox);
         Ok(rows.iter().map(|row| row.get::<_, i64>(0) as u32).collect())
+    }
+
+    /// How many bytes these messages count for in the owner's quota.
+    pub async fn sum_sizes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        list: &[u32],
+    ) -> Result<u64, Error> {
+        let row = self.control.db.query_opt(SUM_SIZES, &[&account.0, &mailbox.0, &uids(list)]).await?;
+        Ok(row.map_or(0, |row| row.get::<_, i64>(0) as u64))
     }
 
     /// Copies messages into a mailbox of the same account; `None` when there was nothing to copy, or no such mailbox.

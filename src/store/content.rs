@@ -1,8 +1,9 @@
 //! Reads messages back: prefix and content as one run of bytes, any part of it, a few chunks at a time.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Store;
 use super::spool::CHUNK;
@@ -10,6 +11,7 @@ use crate::db::{Db, Error};
 use crate::sql;
 
 const READ_CHUNKS: &str = sql!("store/read_chunks");
+const READ_WHOLE: &str = sql!("store/read_whole");
 
 /// A run of bytes of a message, read as it is asked for.
 pub struct Reader {
@@ -32,6 +34,22 @@ impl Store {
             prefix.slice(start.min(before) as usize..end.min(before).max(start.min(before)) as usize);
         let rest = start.saturating_sub(before)..end.saturating_sub(before);
         Reader { db: self.control.db.clone(), content, prefix, rest, ready: Default::default() }
+    }
+}
+
+impl Store {
+    /// Contents as a whole, in one query; for what is known to be small. One that is damaged is left out.
+    pub async fn read_whole(&self, contents: &[i64]) -> Result<HashMap<i64, Bytes>, Error> {
+        let mut whole: HashMap<i64, BytesMut> = HashMap::with_capacity(contents.len());
+        for row in self.control.db.query(READ_WHOLE, &[&contents]).await? {
+            let (content, start, size, codec): (i64, i64, i32, i16) =
+                (row.get(0), row.get(1), row.get(2), row.get(3));
+            let so_far = whole.entry(content).or_default();
+            if so_far.len() as u64 == start as u64 {
+                so_far.extend_from_slice(&decode(codec, row.get(4), size as usize)?);
+            }
+        }
+        Ok(whole.into_iter().map(|(content, bytes)| (content, bytes.freeze())).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What FETCH, SEARCH and POP3 ask of messages, in pages.
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 
 use super::Store;
@@ -10,6 +11,8 @@ use crate::mime::part::Part;
 use crate::sql;
 
 const FETCH_FACTS: &str = sql!("store/fetch_facts");
+const LIST_MAILDROP: &str = sql!("store/list_maildrop");
+const DROP_POP3_UIDLS: &str = sql!("store/drop_pop3_uidls");
 
 /// Messages asked for in one query at most.
 pub const PAGE: usize = 500;
@@ -42,8 +45,11 @@ pub struct Facts {
     pub header_size: u64,
     /// Bytes of the content.
     pub content_size: u64,
-    /// The content's header, if wanted.
-    pub header: Vec<u8>,
+    /// The content's header, if wanted. Of one beyond [`Limits::header_bytes`] only the beginning: then it is shorter
+    /// than `header_size`.
+    ///
+    /// [`Limits::header_bytes`]: crate::mime::structure::Limits::header_bytes
+    pub header: Bytes,
     /// ENVELOPE as IMAP shows it, if wanted.
     pub envelope: Vec<u8>,
     /// The tree of parts, if wanted; its offsets count from the start of the content, behind the prefix.
@@ -77,6 +83,35 @@ impl Store {
         let rows = self.control.db.query(FETCH_FACTS, &[&account.0, &mailbox.0, &uids, &bits]).await?;
         Ok(rows.iter().map(facts).collect())
     }
+
+    /// Tells UID, size and imported unique id of every message of a mailbox, in UID order, as of one moment. The rows
+    /// stream by: what the caller keeps is all that is in memory.
+    pub async fn list_maildrop(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        mut each: impl FnMut(u32, u64, Option<&str>) + Send,
+    ) -> Result<(), Error> {
+        let client = self.control.db.client().await?;
+        let statement = client.prepare(LIST_MAILDROP).await?;
+        let rows = client.raw().query_raw(&statement, [account.0, mailbox.0]).await?;
+        let mut rows = std::pin::pin!(rows);
+        while let Some(row) = rows.try_next().await? {
+            each(row.get::<_, i64>(0) as u32, row.get::<_, i64>(1) as u64, row.get(2));
+        }
+        Ok(())
+    }
+
+    /// Takes away imported POP3 unique ids, for messages that another one has the same id as.
+    pub async fn drop_pop3_uidls(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+    ) -> Result<(), Error> {
+        let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
+        self.control.db.execute(DROP_POP3_UIDLS, &[&account.0, &mailbox.0, &uids]).await.map(drop)
+    }
 }
 
 fn facts(row: &tokio_postgres::Row) -> Facts {
@@ -89,7 +124,7 @@ fn facts(row: &tokio_postgres::Row) -> Facts {
         prefix: Bytes::copy_from_slice(bytes(5)),
         header_size: row.get::<_, i32>(6) as u64,
         content_size: row.get::<_, i64>(7) as u64,
-        header: bytes(8).to_vec(),
+        header: Bytes::copy_from_slice(bytes(8)),
         envelope: bytes(9).to_vec(),
         structure: row.get::<_, Option<&[u8]>>(10).and_then(Structure::read),
         pop3_uidl: row.get(11),

@@ -1,7 +1,8 @@
 //! Mailboxes and messages in their tables.
 //!
 //! `spool` takes a message in, in bounded memory, and makes a `Draft` of it that the committer (above, in `intake`) puts
-//! into mailboxes; `content` reads bytes back, in chunks; `view` is a mailbox as sessions see it (pure), `views` keeps
+//! into mailboxes; `content` reads bytes back, in chunks, and `source`
+//! those of many messages, the small ones ahead; `view` is a mailbox as sessions see it (pure), `views` keeps
 //! one for each open mailbox on this node and up to date; `mailbox`, `change` and `fetch` are what faces ask for;
 //! `upkeep` forgets what nobody needs any more.
 //!
@@ -13,6 +14,7 @@ pub mod content;
 pub mod draft;
 pub mod fetch;
 pub mod mailbox;
+pub mod source;
 pub mod spool;
 pub mod upkeep;
 pub mod view;

@@ -6,7 +6,7 @@
 //! which of them have moved on. A view lives as long as a session has it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -45,7 +45,10 @@ pub struct OpenMailbox {
     /// Its id.
     pub id: MailboxId,
     view: ArcSwap<View>,
-    stale: AtomicBool,
+    /// How often it was said to have changed, and how many of these the view is known to have in it. Counted, because
+    /// a refresh that is under way when somebody asks may have begun before the change.
+    marks: AtomicU64,
+    fresh: AtomicU64,
     deleted: AtomicBool,
     refreshing: AsyncMutex<()>,
     news: watch::Sender<()>,
@@ -69,21 +72,37 @@ impl OpenMailbox {
 
     /// The newest view; asks the database only when the mailbox is marked as changed.
     pub async fn current(&self, db: &Db) -> Result<Arc<View>, Error> {
-        if self.stale.load(Ordering::Acquire) { self.refreshed(db).await } else { Ok(self.view()) }
+        if self.is_stale() {
+            let _one_at_a_time = self.refreshing.lock().await;
+            // Whoever was ahead of us may have brought it.
+            if self.is_stale() {
+                self.refresh(db).await?;
+            }
+        }
+        Ok(self.view())
     }
 
     /// The view as the database has it now.
     pub async fn refreshed(&self, db: &Db) -> Result<Arc<View>, Error> {
-        // Cleared first: what is marked from here on is not part of what is read below, or is read twice.
         let _one_at_a_time = self.refreshing.lock().await;
-        self.stale.store(false, Ordering::Release);
-        match self.catch_up(db).await {
-            Ok(()) => Ok(self.view()),
-            Err(error) => {
-                self.stale.store(true, Ordering::Release);
-                Err(error)
-            }
-        }
+        self.refresh(db).await?;
+        Ok(self.view())
+    }
+
+    fn mark(&self) {
+        self.marks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn is_stale(&self) -> bool {
+        self.fresh.load(Ordering::Acquire) < self.marks.load(Ordering::Acquire)
+    }
+
+    async fn refresh(&self, db: &Db) -> Result<(), Error> {
+        // Read first: what is marked from here on may not be part of what is read below.
+        let marks = self.marks.load(Ordering::Acquire);
+        self.catch_up(db).await.inspect_err(|_| self.mark())?;
+        self.fresh.store(marks, Ordering::Release);
+        Ok(())
     }
 
     async fn catch_up(&self, db: &Db) -> Result<(), Error> {
@@ -183,7 +202,8 @@ impl Views {
             id: mailbox,
             view: ArcSwap::from_pointee(view),
             // What has changed since it was read is asked for at the first use.
-            stale: AtomicBool::new(true),
+            marks: AtomicU64::new(1),
+            fresh: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
             refreshing: AsyncMutex::default(),
             news: watch::Sender::new(()),
@@ -210,7 +230,7 @@ impl Views {
     /// their next command; those in IDLE and other nodes are rung.
     pub fn mark(&self, account: AccountId, mailbox: MailboxId) {
         if let Some(open) = self.get((account.0, mailbox.0)) {
-            open.stale.store(true, Ordering::Release);
+            open.mark();
         }
         self.control.changed_mailbox(account.0, mailbox.0);
     }
@@ -235,7 +255,7 @@ impl Views {
     /// fresh.
     fn refresh(&self, key: Key) {
         let Some(open) = self.get(key) else { return };
-        open.stale.store(true, Ordering::Release);
+        open.mark();
         let db = self.control.db.clone();
         tokio::spawn(async move {
             if let Err(error) = open.current(&db).await {

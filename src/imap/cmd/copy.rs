@@ -1,9 +1,16 @@
 //! COPY and UID COPY (RFC 3501 §6.4.7).
 
+use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
+use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::intake::House;
+use crate::mail::{AccountId, UidSet};
+use crate::store::change::Copied;
+use crate::store::mailbox::Mailbox;
 
 /// `COPY set mailbox`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +32,39 @@ impl Copy {
         let mailbox = parser.mailbox()?;
         Ok(Copy { numbering, set, mailbox })
     }
+
+    /// Copies all of the messages, or none.
+    pub async fn run(self, session: &mut Session) -> Outcome {
+        let (house, login, selected) = session.at_work()?;
+        let uids = selected.uids(&self.set, self.numbering)?;
+        let target = target(&house, login.account, &self.mailbox).await?;
+        if uids.is_empty() {
+            return Ok(Done::ok("there was nothing to copy"));
+        }
+        let (account, mailbox) = (selected.account, selected.mailbox);
+        let size = house.store.sum_sizes(account, mailbox, &uids).await?;
+        if !house.directory.account_has_room(account, size).await? {
+            return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
+        }
+        match house.store.copy(account, mailbox, &uids, target.id).await? {
+            Some(copied) => Ok(Done::with(copy_uid(&copied), "copied")),
+            None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
+        }
+    }
+}
+
+/// The mailbox that messages are to go to. RFC 3501 §6.4.7: one that is missing is not made, the client is told that it
+/// may make it.
+pub(super) async fn target(house: &House, account: AccountId, name: &MailboxName) -> Result<Mailbox, Fail> {
+    let found = house.store.find_mailbox(account, name.as_str()).await?;
+    found.ok_or_else(|| Fail::no(Code::TryCreate, "there is no mailbox of that name"))
+}
+
+/// COPYUID (RFC 4315 §3). Both lists ascend, so that as sets they still match one by one.
+pub(super) fn copy_uid(copied: &Copied) -> OwnedCode {
+    let from: UidSet = copied.pairs.iter().map(|&(from, _)| from).collect();
+    let to: UidSet = copied.pairs.iter().map(|&(_, to)| to).collect();
+    OwnedCode::CopyUid(copied.uid_validity, from.to_string(), to.to_string())
 }
 
 #[cfg(test)]
@@ -32,6 +72,12 @@ mod tests {
     use super::*;
     use crate::imap::cmd::Command;
     use crate::imap::cmd::tests::{command, refusal};
+
+    #[test]
+    fn old_and_new_uids_match_in_order() {
+        let copied = Copied { uid_validity: 7, pairs: vec![(3, 10), (4, 11), (9, 12)] };
+        assert_eq!(copy_uid(&copied), OwnedCode::CopyUid(7, "3:4,9".into(), "10:12".into()));
+    }
 
     #[test]
     fn grammar() {

@@ -1,9 +1,15 @@
 //! MOVE and UID MOVE (RFC 6851).
 
+use super::copy::{copy_uid, target};
+use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
+use crate::imap::wire::code::{Code, Condition};
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::net::out::Out;
 
 /// `MOVE set mailbox`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,30 @@ impl Move {
         parser.space()?;
         let mailbox = parser.mailbox()?;
         Ok(Move { numbering, set, mailbox })
+    }
+
+    /// Moves all of the messages, or none. RFC 6851 §4.3: the new UIDs are told before the messages are gone from here,
+    /// which the end of the command announces.
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let (house, login, selected) = session.at_work()?;
+        selected.writable()?;
+        let uids = selected.uids(&self.set, self.numbering)?;
+        let target = target(&house, login.account, &self.mailbox).await?;
+        // Nothing would be gained by new UIDs but work for all who look at the mailbox.
+        if target.id == selected.mailbox {
+            return Err(Fail::no(Code::Cannot, "the messages are in that mailbox already"));
+        }
+        if uids.is_empty() {
+            return Ok(Done::ok("there was nothing to move"));
+        }
+        match house.store.relocate(selected.account, selected.mailbox, &uids, target.id).await? {
+            Some(moved) => {
+                let code = copy_uid(&moved);
+                reply::untagged(&mut out.buffer(), Condition::Ok, Some(code.borrow()), "moved");
+                Ok(Done::ok("moved"))
+            }
+            None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
+        }
     }
 }
 

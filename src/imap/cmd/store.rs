@@ -1,9 +1,25 @@
 //! STORE and UID STORE (RFC 3501 §6.4.6), with UNCHANGEDSINCE (RFC 7162 §3.1.3).
 
+use std::sync::Arc;
+
+use super::append::split_flags;
+use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
+use crate::imap::selected::{Look, Mode, Selected, SendModSeq};
+use crate::imap::session::Session;
+use crate::imap::table::Expunges;
 use crate::imap::wire::bad::Bad;
+use crate::imap::wire::code::Code;
 use crate::imap::wire::flag::Flag;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::Line;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::mail::{Flags, UidSet};
+use crate::net::out::Out;
+use crate::store::change::Combine;
+use crate::store::view::{Entry, View};
+
+/// Messages changed in one statement: the mailbox is locked meanwhile.
+const LOCKED_AT_ONCE: usize = 2000;
 
 /// `STORE set [(UNCHANGEDSINCE modseq)] [+|-]FLAGS[.SILENT] flags`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +79,178 @@ impl Store {
         let flags = parser.flags()?;
         Ok(Store { numbering, set, unchanged_since, change, echo, flags })
     }
+
+    /// Changes the flags and answers with what they are now.
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        // RFC 7162 §3.1: this shows that the client knows mod-sequences.
+        if self.unchanged_since.is_some() {
+            session.enable_condstore();
+        }
+        let modseq = session.modseq;
+        let (house, _, selected) = session.at_work()?;
+        selected.writable()?;
+        let uids = selected.uids(&self.set, self.numbering)?;
+        let (flags, keywords) = split_flags(self.flags);
+        let keywords = spelled_as_known(selected.view(), keywords);
+        let wish = Wish { change: self.change, flags, keywords };
+        if wish.change != Change::Remove
+            && let Some(new) = wish.keywords.iter().find(|name| !selected.view().keywords().admits(name))
+        {
+            let text = format!("this mailbox has as many keywords as it can have: no room for {new}");
+            return Err(Fail::no(Code::Limit, text));
+        }
+
+        let mailbox = (selected.account, selected.mailbox);
+        let mut changed = UidSet::new();
+        for some in uids.chunks(LOCKED_AT_ONCE) {
+            let values = (wish.flags, wish.keywords.as_slice());
+            let rows =
+                house.store.set_flags(mailbox, some, wish.combine(), values, self.unchanged_since).await?;
+            rows.iter().for_each(|row| changed.insert(row.uid));
+        }
+        selected.look(&house, Look::IfMarked).await?;
+
+        let result = Stored::sort(selected, &uids, |entry| {
+            self.unchanged_since.is_some_and(|limit| entry.modseq() > limit && !changed.contains(entry.uid()))
+        });
+        let known: UidSet = match self.echo {
+            Echo::Flags => result.stored.iter().copied().collect(),
+            Echo::Silent => wish.as_expected(selected, &result.stored),
+        };
+        let mode = Mode { modseq, known: Some(&known) };
+        selected.announce(&house, out, Expunges::Held, mode).await?;
+        for uid in result.stored.iter().copied().filter(|&uid| known.contains(uid)) {
+            match self.echo {
+                Echo::Flags => selected.write_fetch_flags(out, uid, modseq),
+                Echo::Silent if modseq == SendModSeq::Yes => write_modseq(selected, uid, out),
+                Echo::Silent => break,
+            }
+            out.page().await?;
+        }
+        result.outcome(selected.view(), self.numbering)
+    }
+}
+
+/// What is to be done to the flags.
+struct Wish {
+    change: Change,
+    flags: Flags,
+    keywords: Vec<String>,
+}
+
+impl Wish {
+    fn combine(&self) -> Combine {
+        match self.change {
+            Change::Replace => Combine::Replace,
+            Change::Add => Combine::Add,
+            Change::Remove => Combine::Remove,
+        }
+    }
+
+    /// Those messages whose flags are what the client must think they are. If somebody else has changed them too, even
+    /// `.SILENT` keeps nothing back (RFC 3501 §6.4.6).
+    fn as_expected(&self, selected: &Selected, uids: &[u32]) -> UidSet {
+        let (old, new) = (selected.view(), selected.newest());
+        let is_expected = |uid: u32| {
+            let (Some(before), Some(now)) = (old.entry(uid), new.entry(uid)) else { return false };
+            let names = self.keywords_after(old.keywords_of(before));
+            let names_now = sorted(new.keywords_of(now).iter().map(|name| name.to_ascii_lowercase()));
+            self.flags_after(before) == now.flags() && names == names_now
+        };
+        uids.iter().copied().filter(|&uid| is_expected(uid)).collect()
+    }
+
+    fn flags_after(&self, before: Entry) -> u32 {
+        let flags = u32::from(self.flags.bits());
+        match self.change {
+            Change::Replace => flags,
+            Change::Add => before.flags() | flags,
+            Change::Remove => before.flags() & !flags,
+        }
+    }
+
+    fn keywords_after(&self, before: &[Arc<str>]) -> Vec<String> {
+        let named = || self.keywords.iter().map(|name| name.to_ascii_lowercase());
+        let before = before.iter().map(|name| name.to_ascii_lowercase());
+        match self.change {
+            Change::Replace => sorted(named()),
+            Change::Add => sorted(before.chain(named())),
+            Change::Remove => {
+                let named = sorted(named());
+                sorted(before.filter(|name| named.binary_search(name).is_err()))
+            }
+        }
+    }
+}
+
+fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// RFC 9051 §2.3.2: keywords that differ only in case are one; the spelling that is there already stays.
+fn spelled_as_known(view: &View, keywords: Vec<String>) -> Vec<String> {
+    let known = |name: &String| view.keywords().names().find(|known| known.eq_ignore_ascii_case(name));
+    keywords.into_iter().map(|name| known(&name).map_or(name, |known| known.to_string())).collect()
+}
+
+/// What became of the messages named.
+struct Stored {
+    /// They have the flags now.
+    stored: Vec<u32>,
+    /// They were changed after UNCHANGEDSINCE and left alone.
+    modified: Vec<u32>,
+    /// How many are no longer there.
+    gone: usize,
+}
+
+impl Stored {
+    /// Sorts the messages by what the newest view says of them.
+    fn sort(selected: &Selected, uids: &[u32], is_modified: impl Fn(Entry) -> bool) -> Self {
+        let newest = selected.newest();
+        let mut result = Stored { stored: Vec::new(), modified: Vec::new(), gone: 0 };
+        for &uid in uids {
+            match newest.entry(uid) {
+                None => result.gone += 1,
+                Some(entry) if is_modified(entry) => result.modified.push(uid),
+                Some(_) => result.stored.push(uid),
+            }
+        }
+        result
+    }
+
+    fn outcome(&self, view: &View, numbering: Numbering) -> Outcome {
+        // RFC 2180 §4.2.1: a sequence number may still mean a message that is gone; a UID that is not there is passed
+        // over (RFC 3501 §6.4.8).
+        let gone = self.gone > 0 && numbering == Numbering::Sequence;
+        if self.modified.is_empty() {
+            return if gone {
+                Err(Fail::no(Code::ExpungeIssued, "some of the messages have been expunged"))
+            } else {
+                Ok(Done::ok("stored"))
+            };
+        }
+        let number = |&uid: &u32| match numbering {
+            Numbering::Uid => Some(uid),
+            Numbering::Sequence => view.seq_of(uid),
+        };
+        let modified: UidSet = self.modified.iter().filter_map(number).collect();
+        let code = OwnedCode::Modified(modified.to_string());
+        if gone {
+            Err(Fail::No(Some(code), "some of the messages have been expunged".into()))
+        } else {
+            Ok(Done::with(code, "some of the messages have changed meanwhile"))
+        }
+    }
+}
+
+/// RFC 7162 §3.1.3: the new mod-sequence is told even where the flags are not.
+fn write_modseq(selected: &Selected, uid: u32, out: &mut Out<'_>) {
+    let (Some(seq), Some(entry)) = (selected.view().seq_of(uid), selected.view().entry(uid)) else { return };
+    let mut line = Line::untagged(out.buffer());
+    line.number(seq).raw(" FETCH (UID ").number(uid).raw(" MODSEQ (").number(entry.modseq()).raw("))");
 }
 
 fn item(parser: &mut Parser<'_>) -> Result<(Change, Echo), Bad> {
@@ -86,6 +274,19 @@ mod tests {
     use super::*;
     use crate::imap::cmd::Command;
     use crate::imap::cmd::tests::{command, refusal};
+
+    #[test]
+    fn what_the_client_must_think_the_keywords_are() {
+        let after = |change, keywords: &[&str], before: &[&str]| {
+            let keywords = keywords.iter().map(|name| (*name).to_owned()).collect();
+            let before: Vec<Arc<str>> = before.iter().map(|name| Arc::from(*name)).collect();
+            Wish { change, flags: Flags::NONE, keywords }.keywords_after(&before).join(" ")
+        };
+        assert_eq!(after(Change::Add, &["B", "c"], &["b", "A"]), "a b c");
+        assert_eq!(after(Change::Remove, &["B", "c"], &["b", "A"]), "a");
+        assert_eq!(after(Change::Replace, &["B", "c"], &["b", "A"]), "b c");
+        assert_eq!(after(Change::Replace, &[], &["b"]), "");
+    }
 
     #[test]
     fn grammar() {

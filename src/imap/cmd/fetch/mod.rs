@@ -1,11 +1,34 @@
 //! FETCH and UID FETCH (RFC 3501 §6.4.5), with CHANGEDSINCE (RFC 7162 §3.1.4).
+//!
+//! [`item`] is what can be asked for, [`slice`] says which bytes of a message a section is, `answer` writes one message.
+//! Flags, UIDs and modseqs come from the view; only what needs more asks the database, a page of messages at a time.
 
+mod answer;
 pub mod item;
+pub mod slice;
 
+use self::answer::{Message, answer};
 use self::item::{FetchAtt, fetch_items};
+use self::slice::Shape;
+use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::selected::{Access, Look, Mode, Selected, SendModSeq};
+use crate::imap::session::Session;
+use crate::imap::table::Expunges;
 use crate::imap::wire::bad::Bad;
+use crate::imap::wire::code::Code;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::section::SectionText;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::intake::House;
+use crate::mail::{Flags, UidSet};
+use crate::net::out::Out;
+use crate::store::change::Combine;
+use crate::store::fetch::{Facts, PAGE, Want};
+use crate::store::source::{ReadAhead, Source};
+use crate::store::view::SEEN;
+
+/// Messages asked for in one query when wide columns come with them: headers may have a megabyte each.
+const WIDE_PAGE: usize = 100;
 
 /// `FETCH set items [(CHANGEDSINCE modseq)]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +70,161 @@ impl Fetch {
             }
         }
         Ok(Fetch { numbering, set, items, changed_since })
+    }
+
+    /// Answers with the items of each message.
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        // RFC 7162 §3.1: asking for MODSEQ, or for what changed since one, shows that the client knows it.
+        if self.items.contains(&FetchAtt::ModSeq) {
+            session.enable_condstore();
+        }
+        let modseq = session.modseq;
+        let (house, _, selected) = session.at_work()?;
+        let mut uids = selected.uids(&self.set, self.numbering)?;
+        if let Some(since) = self.changed_since {
+            uids.retain(|&uid| selected.view().entry(uid).is_some_and(|entry| entry.modseq() > since));
+        }
+        let numbering = self.numbering;
+        let mut fetching = Fetching::new(self.items, &house, selected, modseq);
+        for page in uids.chunks(PAGE) {
+            fetching.page(page, out).await?;
+        }
+        // RFC 2180 §4.1.2, RFC 5530 §3: sequence numbers of messages that are gone may not be reused yet, and asking
+        // for them is no mistake. A UID that is not there is passed over (RFC 3501 §6.4.8).
+        if fetching.gone && numbering == Numbering::Sequence {
+            return Err(Fail::no(Code::ExpungeIssued, "some of the messages have been expunged"));
+        }
+        Ok(Done::ok("fetched"))
+    }
+}
+
+/// A FETCH under way.
+struct Fetching<'a> {
+    items: Vec<FetchAtt>,
+    /// What is answered where this fetch has set `\Seen`: flags too.
+    items_with_flags: Vec<FetchAtt>,
+    needs: Needs,
+    house: &'a House,
+    selected: &'a mut Selected,
+    modseq: SendModSeq,
+    /// Whether a message was met that is no longer there.
+    gone: bool,
+}
+
+impl<'a> Fetching<'a> {
+    fn new(items: Vec<FetchAtt>, house: &'a House, selected: &'a mut Selected, modseq: SendModSeq) -> Self {
+        let mut items_with_flags = items.clone();
+        let modseq_too = (modseq == SendModSeq::Yes).then_some(FetchAtt::ModSeq);
+        for item in [FetchAtt::Flags].into_iter().chain(modseq_too) {
+            if !items.contains(&item) {
+                items_with_flags.push(item);
+            }
+        }
+        let needs = Needs::of(&items);
+        Self { items, items_with_flags, needs, house, selected, modseq, gone: false }
+    }
+
+    async fn page(&mut self, uids: &[u32], out: &mut Out<'_>) -> Result<(), Fail> {
+        let marked = self.mark_seen(uids, out).await?;
+        if !self.needs.facts {
+            for &uid in uids {
+                answer(self.selected, uid, &self.items, None, out).await?;
+            }
+            return Ok(());
+        }
+        let page = if self.needs.want == Want::default() { PAGE } else { WIDE_PAGE };
+        for uids in uids.chunks(page) {
+            let (account, mailbox) = (self.selected.account, self.selected.mailbox);
+            let messages = self.house.store.facts(account, mailbox, uids, self.needs.want).await?;
+            self.gone |= messages.len() < uids.len();
+            self.messages(&messages, &marked, out).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets `\Seen` where the items do that, and returns on which messages it was set by this.
+    async fn mark_seen(&mut self, uids: &[u32], out: &mut Out<'_>) -> Result<UidSet, Fail> {
+        if self.selected.access == Access::ReadOnly || !self.items.iter().any(FetchAtt::sets_seen) {
+            return Ok(UidSet::new());
+        }
+        let view = self.selected.view();
+        let is_unseen = |uid: &u32| view.entry(*uid).is_some_and(|entry| !entry.has(SEEN));
+        let unseen: Vec<u32> = uids.iter().copied().filter(is_unseen).collect();
+        if unseen.is_empty() {
+            return Ok(UidSet::new());
+        }
+        let mailbox = (self.selected.account, self.selected.mailbox);
+        let seen: (Flags, &[String]) = (Flags::SEEN, &[]);
+        let changed = self.house.store.set_flags(mailbox, &unseen, Combine::Add, seen, None).await?;
+        let marked: UidSet = changed.iter().map(|row| row.uid).collect();
+        self.selected.look(self.house, Look::IfMarked).await?;
+        let mode = Mode { modseq: self.modseq, known: Some(&marked) };
+        self.selected.announce(self.house, out, Expunges::Held, mode).await?;
+        Ok(marked)
+    }
+
+    async fn messages(&self, messages: &[Facts], marked: &UidSet, out: &mut Out<'_>) -> Result<(), Fail> {
+        let store = &self.house.store;
+        let mut ahead = ReadAhead::default();
+        for (at, facts) in messages.iter().enumerate() {
+            let whole = if self.needs.content { ahead.content(store, messages, at).await? } else { None };
+            let source = Source::new(store, facts, whole);
+            let rebuilt;
+            let root = match &facts.structure {
+                Some(structure) => Some(&structure.0),
+                None if self.needs.want.structure => {
+                    rebuilt = source.rebuilt().await?;
+                    Some(&rebuilt)
+                }
+                None => None,
+            };
+            let shape = Shape {
+                prefix: facts.prefix.len() as u64,
+                header: facts.header_size,
+                content: facts.content_size,
+                root,
+            };
+            let items = if marked.contains(facts.uid) { &self.items_with_flags } else { &self.items };
+            answer(self.selected, facts.uid, items, Some(&Message { facts, source, shape }), out).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What must be known to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Needs {
+    /// More than the view says.
+    facts: bool,
+    /// Of it, which wide columns.
+    want: Want,
+    /// Bytes behind the header.
+    content: bool,
+}
+
+impl Needs {
+    fn of(items: &[FetchAtt]) -> Self {
+        let mut needs = Needs::default();
+        for item in items {
+            needs.facts |= !matches!(item, FetchAtt::Flags | FetchAtt::Uid | FetchAtt::ModSeq);
+            match item {
+                FetchAtt::Envelope => needs.want.envelope = true,
+                FetchAtt::Body | FetchAtt::BodyStructure => needs.want.structure = true,
+                FetchAtt::Rfc822 | FetchAtt::Rfc822Text => needs.content = true,
+                FetchAtt::Rfc822Header => needs.want.header = true,
+                FetchAtt::BodySection(body) => match &body.section.text {
+                    _ if !body.section.part.is_empty() => {
+                        (needs.want.structure, needs.content) = (true, true);
+                    }
+                    None | Some(SectionText::Text) => needs.content = true,
+                    Some(_) => needs.want.header = true,
+                },
+                _ => {}
+            }
+        }
+        // The header is part of the content.
+        needs.want.header &= !needs.content;
+        needs
     }
 }
 

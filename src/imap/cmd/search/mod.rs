@@ -1,13 +1,33 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4), with RETURN (RFC 4731).
+//!
+//! [`key`] is what can be looked for, `criteria` decides with what is known of a message, `seek` gets to know more where
+//! that is needed, `body` looks into text.
 
+mod body;
 pub mod charset;
+mod criteria;
 pub mod key;
+mod seek;
+
+use jiff::Timestamp;
 
 use self::charset::Charset;
+use self::criteria::Criteria;
 use self::key::{SearchKey, search_keys};
+use self::seek::Seek;
+use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::Line;
 use crate::imap::wire::set::Numbering;
+use crate::imap::wire::unit::Tag;
+use crate::mail::UidSet;
+use crate::net::out::Out;
+use crate::store::view::View;
+
+/// Numbers written before what waits may be sent.
+const NUMBERS_AT_ONCE: usize = 4096;
 
 /// `SEARCH [RETURN (…)] [CHARSET charset] key …`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +80,115 @@ impl Search {
         }
         let key = search_keys(parser, charset)?;
         Ok(Search { numbering, answer, key })
+    }
+
+    /// Looks, and answers with what is found.
+    pub async fn run(self, tag: &Tag, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let house = session.house.clone();
+        let criteria = Criteria::new(&self.key, session.selected()?, Timestamp::now())?;
+        // RFC 7162 §3.1.5: looking for mod-sequences shows that the client knows them, and is answered with one.
+        let with_modseq = criteria.modseq;
+        if with_modseq {
+            session.enable_condstore();
+        }
+        let selected = session.selected()?;
+        let uids = Seek::new(&house.store, selected, criteria).run(out).await?;
+        let found = Found { uids, view: selected.view(), numbering: self.numbering, with_modseq };
+        match self.answer {
+            Answer::Plain => found.write_plain(out).await?,
+            Answer::Extended(options) => found.write_extended(tag, &options, out),
+        }
+        Ok(Done::ok("searched"))
+    }
+}
+
+/// What a search has found.
+struct Found<'a> {
+    /// In order.
+    uids: Vec<u32>,
+    view: &'a View,
+    numbering: Numbering,
+    with_modseq: bool,
+}
+
+impl Found<'_> {
+    fn number(&self, uid: u32) -> Option<u32> {
+        match self.numbering {
+            Numbering::Uid => Some(uid),
+            Numbering::Sequence => self.view.seq_of(uid),
+        }
+    }
+
+    /// The highest mod-sequence of these messages.
+    fn modseq(&self, uids: impl Iterator<Item = u32>) -> Option<u64> {
+        uids.filter_map(|uid| self.view.entry(uid))
+            .map(|entry| entry.modseq())
+            .max()
+            .filter(|_| self.with_modseq)
+    }
+
+    async fn write_plain(&self, out: &mut Out<'_>) -> Result<(), Fail> {
+        let mut line = Line::untagged(out.buffer());
+        line.raw("SEARCH");
+        line.pause();
+        for some in self.uids.chunks(NUMBERS_AT_ONCE) {
+            let mut line = Line::resume(out.buffer());
+            for number in some.iter().filter_map(|&uid| self.number(uid)) {
+                line.raw(" ").number(number);
+            }
+            line.pause();
+            out.page().await?;
+        }
+        let mut line = Line::resume(out.buffer());
+        if let Some(modseq) = self.modseq(self.uids.iter().copied()) {
+            line.raw(" (MODSEQ ").number(modseq).raw(")");
+        }
+        Ok(())
+    }
+
+    /// `* ESEARCH` (RFC 4731 §3.1); what needs a message is left out where none was found.
+    fn write_extended(&self, tag: &Tag, options: &[ReturnOption], out: &mut Out<'_>) {
+        let (first, last) = (self.uids.first().copied(), self.uids.last().copied());
+        let mut line = Line::untagged(out.buffer());
+        line.raw("ESEARCH (TAG ").string(tag.as_str().as_bytes()).raw(")");
+        if self.numbering == Numbering::Uid {
+            line.raw(" UID");
+        }
+        let mut of_all = false;
+        let mut ends = Vec::new();
+        for option in options {
+            match option {
+                ReturnOption::Min => {
+                    ends.extend(first);
+                    if let Some(number) = first.and_then(|uid| self.number(uid)) {
+                        line.raw(" MIN ").number(number);
+                    }
+                }
+                ReturnOption::Max => {
+                    ends.extend(last);
+                    if let Some(number) = last.and_then(|uid| self.number(uid)) {
+                        line.raw(" MAX ").number(number);
+                    }
+                }
+                ReturnOption::All => {
+                    of_all = true;
+                    let all: UidSet = self.uids.iter().filter_map(|&uid| self.number(uid)).collect();
+                    if !all.is_empty() {
+                        line.raw(" ALL ").text(&all.to_string());
+                    }
+                }
+                ReturnOption::Count => {
+                    of_all = true;
+                    line.raw(" COUNT ").number(self.uids.len() as u64);
+                }
+            }
+        }
+        // RFC 7162 §3.1.10: of the messages that MIN and MAX name, if nothing else is asked for; of all otherwise.
+        let modseq =
+            if of_all { self.modseq(self.uids.iter().copied()) } else { self.modseq(ends.into_iter()) };
+        if let Some(modseq) = modseq {
+            line.raw(" MODSEQ ").number(modseq);
+        }
     }
 }
 

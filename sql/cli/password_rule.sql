@@ -1,0 +1,2 @@
+-- The shortest password allowed.
+select min_password_length from control.directory

@@ -1,0 +1,424 @@
+//! A search as it is carried out: sets resolved, strings folded, and an answer that may be "not known yet".
+//!
+//! A message is looked at in stages that cost more and more: what the view says, its row, its header, its body. With
+//! what is known so far a criterion holds, does not hold, or is open; an AND with one that does not hold is settled,
+//! whatever else is in it. So each message is read only as far as it must be.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::key::SearchKey;
+use crate::imap::answer::Fail;
+use crate::imap::selected::Selected;
+use crate::imap::wire::set::{Numbering, RawSet};
+use crate::mail::{DateTime, SequenceSet, UidSet};
+use crate::mime::decode::decode_header;
+use crate::mime::header::fields;
+use crate::mime::text::{decoded_header_text, fold};
+use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, SEEN};
+
+/// What a search looks for, and what it takes to know.
+#[derive(Debug, Default)]
+pub(super) struct Criteria {
+    test: Test,
+    /// Strings looked for in bodies; tests name them by number.
+    pub(super) needles: Vec<String>,
+    /// Header fields that are looked at, in lower case, each once.
+    fields: Vec<String>,
+    /// Whether the row of a message has to be known.
+    pub(super) row: bool,
+    /// Whether the header has.
+    pub(super) header: bool,
+    /// Whether the header is looked at as a whole.
+    whole_header: bool,
+    /// Whether mod-sequences are asked for.
+    pub(super) modseq: bool,
+}
+
+/// One condition, or several combined.
+#[derive(Debug, Default)]
+enum Test {
+    #[default]
+    Always,
+    All(Vec<Test>),
+    Any(Box<Test>, Box<Test>),
+    Not(Box<Test>),
+    Uids(UidSet),
+    Flag(u32),
+    Recent,
+    Keyword(String),
+    ModSeq(u64),
+    Received(Day),
+    ReceivedUntil(Timestamp),
+    ReceivedFrom(Timestamp),
+    Larger(u64),
+    Smaller(u64),
+    Sent(Day),
+    /// A field, by number, contains a string.
+    Field(usize, String),
+    Body(usize),
+    Text(usize),
+}
+
+/// A condition on a day.
+#[derive(Debug, Clone, Copy)]
+enum Day {
+    Before(Date),
+    On(Date),
+    Since(Date),
+}
+
+impl Day {
+    fn holds(self, day: Date) -> bool {
+        match self {
+            Day::Before(limit) => day < limit,
+            Day::On(limit) => day == limit,
+            Day::Since(limit) => day >= limit,
+        }
+    }
+}
+
+/// What is known of a message so far.
+#[derive(Clone, Copy)]
+pub(super) struct Knowledge<'k> {
+    pub(super) entry: Entry,
+    pub(super) keywords: &'k [Arc<str>],
+    pub(super) recent: bool,
+    pub(super) row: Option<Row>,
+    pub(super) header: Option<&'k Header>,
+    /// Which needles are in the body.
+    pub(super) body: Option<&'k [bool]>,
+}
+
+/// What the row of a message says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) received: DateTime,
+    pub(super) size: u64,
+}
+
+/// A header, decoded and folded as far as a search looks at it.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    /// Number of the field, and its text.
+    fields: Vec<(usize, String)>,
+    whole: String,
+    sent: Option<Date>,
+}
+
+impl Criteria {
+    /// Prepares a search in this view at this time.
+    pub(super) fn new(key: &SearchKey, selected: &Selected, now: Timestamp) -> Result<Self, Fail> {
+        let mut criteria = Criteria::default();
+        let resolve = |set: &RawSet, numbering| resolve(set, numbering, selected);
+        criteria.test = criteria.compile(key, &resolve, now)?;
+        Ok(criteria)
+    }
+
+    fn compile(
+        &mut self,
+        key: &SearchKey,
+        resolve: &impl Fn(&RawSet, Numbering) -> Result<UidSet, Fail>,
+        now: Timestamp,
+    ) -> Result<Test, Fail> {
+        let ago = |seconds: u32| {
+            now.checked_sub(jiff::SignedDuration::from_secs(seconds.into())).unwrap_or(Timestamp::MIN)
+        };
+        Ok(match key {
+            SearchKey::All => Test::Always,
+            SearchKey::And(keys) => {
+                let tests = keys.iter().map(|key| self.compile(key, resolve, now));
+                Test::All(tests.collect::<Result<_, _>>()?)
+            }
+            SearchKey::Or(one, other) => {
+                let one = self.compile(one, resolve, now)?;
+                Test::Any(Box::new(one), Box::new(self.compile(other, resolve, now)?))
+            }
+            SearchKey::Not(key) => Test::Not(Box::new(self.compile(key, resolve, now)?)),
+            SearchKey::SequenceSet(set) => Test::Uids(resolve(set, Numbering::Sequence)?),
+            SearchKey::Uid(set) => Test::Uids(resolve(set, Numbering::Uid)?),
+            SearchKey::Answered => Test::Flag(ANSWERED),
+            SearchKey::Deleted => Test::Flag(DELETED),
+            SearchKey::Draft => Test::Flag(DRAFT),
+            SearchKey::Flagged => Test::Flag(FLAGGED),
+            SearchKey::Seen => Test::Flag(SEEN),
+            SearchKey::Recent => Test::Recent,
+            SearchKey::Keyword(name) => Test::Keyword(name.clone()),
+            SearchKey::ModSeq(modseq) => {
+                self.modseq = true;
+                Test::ModSeq(*modseq)
+            }
+            SearchKey::Before(day) => self.of_row(Test::Received(Day::Before(*day))),
+            SearchKey::On(day) => self.of_row(Test::Received(Day::On(*day))),
+            SearchKey::Since(day) => self.of_row(Test::Received(Day::Since(*day))),
+            SearchKey::Older(seconds) => self.of_row(Test::ReceivedUntil(ago(*seconds))),
+            SearchKey::Younger(seconds) => self.of_row(Test::ReceivedFrom(ago(*seconds))),
+            SearchKey::Larger(size) => self.of_row(Test::Larger(*size)),
+            SearchKey::Smaller(size) => self.of_row(Test::Smaller(*size)),
+            SearchKey::SentBefore(day) => self.of_header(Test::Sent(Day::Before(*day))),
+            SearchKey::SentOn(day) => self.of_header(Test::Sent(Day::On(*day))),
+            SearchKey::SentSince(day) => self.of_header(Test::Sent(Day::Since(*day))),
+            SearchKey::Bcc(text) => self.field("bcc", text),
+            SearchKey::Cc(text) => self.field("cc", text),
+            SearchKey::From(text) => self.field("from", text),
+            SearchKey::To(text) => self.field("to", text),
+            SearchKey::Subject(text) => self.field("subject", text),
+            SearchKey::Header(name, text) => self.field(name, text),
+            SearchKey::Body(text) => Test::Body(self.needle(text)),
+            SearchKey::Text(text) => {
+                self.whole_header = true;
+                let needle = self.needle(text);
+                self.of_header(Test::Text(needle))
+            }
+        })
+    }
+
+    fn of_row(&mut self, test: Test) -> Test {
+        self.row = true;
+        test
+    }
+
+    fn of_header(&mut self, test: Test) -> Test {
+        self.header = true;
+        test
+    }
+
+    fn field(&mut self, name: &str, text: &str) -> Test {
+        let number = number_of(&mut self.fields, name.to_ascii_lowercase());
+        self.of_header(Test::Field(number, fold(text)))
+    }
+
+    fn needle(&mut self, text: &str) -> usize {
+        number_of(&mut self.needles, fold(text))
+    }
+
+    /// Whether the body has to be looked at where nothing else settles it.
+    pub(super) fn body(&self) -> bool {
+        !self.needles.is_empty()
+    }
+
+    /// Reads of a header, prefix included, what this search looks at.
+    pub(super) fn read_header(&self, header: &[u8]) -> Header {
+        let mut read = Header::default();
+        for field in fields(header) {
+            if field.is("date") && read.sent.is_none() {
+                read.sent = DateTime::parse_rfc5322(field.value.trim_ascii()).map(DateTime::date);
+            }
+            if let Some(number) = self.fields.iter().position(|name| field.is(name)) {
+                read.fields.push((number, fold(&decode_header(field.value))));
+            }
+        }
+        if self.whole_header {
+            read.whole = fold(&decoded_header_text(header));
+        }
+        read
+    }
+
+    /// Whether a message is looked for; `None` when more must be known.
+    pub(super) fn holds(&self, message: &Knowledge<'_>) -> Option<bool> {
+        self.test.holds(message, &self.needles)
+    }
+}
+
+/// The place of a name in a list; it is added if it is missing.
+fn number_of(list: &mut Vec<String>, name: String) -> usize {
+    list.iter().position(|known| *known == name).unwrap_or_else(|| {
+        list.push(name);
+        list.len() - 1
+    })
+}
+
+/// The UIDs that a set means. Numbers of no message find nothing.
+fn resolve(set: &RawSet, numbering: Numbering, selected: &Selected) -> Result<UidSet, Fail> {
+    if numbering == Numbering::Uid {
+        return Ok(selected.uids(set, numbering)?.into_iter().collect());
+    }
+    let set = SequenceSet::parse(set.as_bytes()).map_err(|e| Fail::bad(e.to_string()))?;
+    let view = selected.view();
+    let resolved = set.resolve(view.len());
+    Ok(resolved.ranges().flat_map(|range| view.range_seqs(range)).map(|(_, entry)| entry.uid()).collect())
+}
+
+impl Test {
+    fn holds(&self, message: &Knowledge<'_>, needles: &[String]) -> Option<bool> {
+        let Knowledge { entry, row, header, body, .. } = message;
+        match self {
+            Test::Always => Some(true),
+            Test::All(tests) => {
+                let mut all = Some(true);
+                for test in tests {
+                    match test.holds(message, needles) {
+                        Some(false) => return Some(false),
+                        None => all = None,
+                        Some(true) => {}
+                    }
+                }
+                all
+            }
+            Test::Any(one, other) => match (one.holds(message, needles), other.holds(message, needles)) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            },
+            Test::Not(test) => test.holds(message, needles).map(|holds| !holds),
+            Test::Uids(uids) => Some(uids.contains(entry.uid())),
+            Test::Flag(flag) => Some(entry.has(*flag)),
+            Test::Recent => Some(message.recent),
+            Test::Keyword(name) => {
+                Some(message.keywords.iter().any(|keyword| keyword.eq_ignore_ascii_case(name)))
+            }
+            Test::ModSeq(modseq) => Some(entry.modseq() >= *modseq),
+            Test::Received(day) => row.map(|row| day.holds(row.received.date())),
+            Test::ReceivedUntil(limit) => row.map(|row| row.received.at() <= *limit),
+            Test::ReceivedFrom(limit) => row.map(|row| row.received.at() >= *limit),
+            Test::Larger(size) => row.map(|row| row.size > *size),
+            Test::Smaller(size) => row.map(|row| row.size < *size),
+            // A message without a date that can be read was sent on no day.
+            Test::Sent(day) => header.map(|header| header.sent.is_some_and(|sent| day.holds(sent))),
+            Test::Field(number, text) => header.map(|header| {
+                header.fields.iter().any(|(field, value)| field == number && value.contains(text.as_str()))
+            }),
+            Test::Body(needle) => body.map(|found| found.get(*needle) == Some(&true)),
+            Test::Text(needle) => {
+                let text = needles.get(*needle);
+                let in_header = header.map(|header| text.is_some_and(|text| header.whole.contains(text)));
+                match (in_header, body) {
+                    (Some(true), _) => Some(true),
+                    (_, Some(found)) => Some(found.get(*needle) == Some(&true)),
+                    _ => None,
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::imap::cmd::search::charset::Charset;
+    use crate::imap::cmd::search::key::search_keys;
+    use crate::imap::wire::parser::tests::taken;
+    use crate::store::view::{EntryRow, Loader};
+
+    const NOW: &str = "2024-03-01T12:00:00Z";
+
+    fn criteria(keys: &str) -> Criteria {
+        let key = taken(keys, |p| search_keys(p, Charset::default()));
+        let mut criteria = Criteria::default();
+        let resolve = |set: &RawSet, _| Ok(UidSet::parse(set.as_bytes()).unwrap());
+        criteria.test = criteria.compile(&key, &resolve, NOW.parse().unwrap()).unwrap();
+        criteria
+    }
+
+    fn entry() -> Entry {
+        let mut loader = Loader::new(1, 1, 1);
+        let row: EntryRow = EntryRow { uid: 7, flags: SEEN, modseq: 40, keywords: Vec::new() };
+        loader.push(&row).unwrap();
+        loader.finish().entry(7).unwrap()
+    }
+
+    /// What is known after the view, the row, the header, the body: `t`, `f`, `?`.
+    fn stages(keys: &str, header: &str, body: &[&str]) -> String {
+        let criteria = criteria(keys);
+        let read = criteria.read_header(header.as_bytes());
+        let found: Vec<bool> = criteria.needles.iter().map(|n| body.contains(&n.as_str())).collect();
+        let keywords = [Arc::from("$Done")];
+        // Received on the 29th in its own zone, on the 1st in UTC.
+        let received = DateTime::new("2024-03-01T01:00:00Z".parse().unwrap(), -120);
+        let mut known = Knowledge {
+            entry: entry(),
+            keywords: &keywords,
+            recent: false,
+            row: None,
+            header: None,
+            body: None,
+        };
+        let mut shown = String::new();
+        let mut show = |known: &Knowledge<'_>| {
+            shown.push(match criteria.holds(known) {
+                Some(true) => 't',
+                Some(false) => 'f',
+                None => '?',
+            });
+        };
+        show(&known);
+        known.row = Some(Row { received, size: 100 });
+        show(&known);
+        known.header = Some(&read);
+        show(&known);
+        known.body = Some(&found);
+        show(&known);
+        shown
+    }
+
+    #[test]
+    fn each_key_is_settled_as_early_as_it_can_be() {
+        let header = "From: =?utf-8?q?J=C3=B6rg?= <j@x>\r\nSubject: Stra=\r\nSUBJECT: \u{df}e\r\nX-Empty:\r\n\
+            Date: Thu, 29 Feb 2024 23:30:00 -0500\r\n\r\n";
+        for (keys, want) in [
+            ("ALL", "tttt"),
+            ("SEEN", "tttt"),
+            ("UNSEEN", "ffff"),
+            ("NEW", "ffff"),
+            ("KEYWORD $DONE", "tttt"),
+            ("UNKEYWORD $done", "ffff"),
+            ("MODSEQ 40", "tttt"),
+            ("MODSEQ 41", "ffff"),
+            ("UID 7", "tttt"),
+            ("1:6", "ffff"),
+            ("ON 29-Feb-2024", "?ttt"),
+            ("BEFORE 29-Feb-2024", "?fff"),
+            ("BEFORE 1-Mar-2024", "?ttt"),
+            ("SINCE 1-Mar-2024", "?fff"),
+            ("OLDER 39600", "?ttt"),
+            ("OLDER 39601", "?fff"),
+            ("YOUNGER 39600", "?ttt"),
+            ("YOUNGER 39599", "?fff"),
+            ("LARGER 99", "?ttt"),
+            ("LARGER 100", "?fff"),
+            ("SMALLER 100", "?fff"),
+            ("SENTON 29-Feb-2024", "??tt"),
+            ("SENTSINCE 1-Mar-2024", "??ff"),
+            ("FROM \"j\u{d6}RG\"", "??tt"),
+            ("SUBJECT SSE", "??tt"),
+            ("TO j", "??ff"),
+            ("HEADER x-empty \"\"", "??tt"),
+            ("HEADER x-other \"\"", "??ff"),
+            ("TEXT sse", "??tt"),
+            ("TEXT inside", "???t"),
+            ("BODY inside", "???t"),
+            ("BODY sse", "???f"),
+            ("UNSEEN BODY inside", "ffff"),
+            ("OR SEEN BODY inside", "tttt"),
+            ("NOT (SEEN LARGER 500)", "?ttt"),
+            ("LARGER 500 BODY inside", "?fff"),
+            ("OR TO j OR LARGER 500 BODY inside", "???t"),
+        ] {
+            assert_eq!(stages(keys, header, &["inside"]), want, "{keys}");
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_read() {
+        let needs = |keys| {
+            let c = criteria(keys);
+            (c.row, c.header, c.body())
+        };
+        assert_eq!(needs("SEEN UID 1:3 MODSEQ 1"), (false, false, false));
+        assert_eq!(needs("SEEN OR SMALLER 1 TO x"), (true, true, false));
+        assert_eq!(needs("BODY x"), (false, false, true));
+        assert_eq!(needs("NOT TEXT x"), (false, true, true));
+        assert_eq!(criteria("OR BODY A TEXT a").needles, ["a"]);
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_read_is_no_day() {
+        assert_eq!(stages("NOT SENTSINCE 1-Jan-1970", "Date: soon\r\n\r\n", &[]), "??tt");
+        let sent = criteria("SENTON 1-Jan-1970").read_header(b"Date:  1 Jan 70 00:00 GMT\r\n").sent;
+        assert_eq!(sent, Some(date(1970, 1, 1)));
+    }
+}

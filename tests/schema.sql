@@ -1,0 +1,2317 @@
+CREATE SCHEMA control;
+
+COMMENT ON SCHEMA control IS 'What the server should do: services, listeners, settings, IP lists, certificates';
+
+CREATE SCHEMA directory;
+
+COMMENT ON SCHEMA directory IS 'Who has mail here: domains, accounts, aliases';
+
+CREATE SCHEMA live;
+
+COMMENT ON SCHEMA live IS 'What is running now';
+
+CREATE SCHEMA log;
+
+COMMENT ON SCHEMA log IS 'What has happened';
+
+CREATE SCHEMA logic;
+
+CREATE SCHEMA queue;
+
+COMMENT ON SCHEMA queue IS 'Mail on its way to other servers';
+
+CREATE SCHEMA report;
+
+CREATE SCHEMA store;
+
+COMMENT ON SCHEMA store IS 'Mailboxes and messages';
+
+CREATE DOMAIN control.hostname AS text
+	CONSTRAINT "a host name has letters, digits, hyphens and dots" CHECK (((length(VALUE) <= 253) AND (VALUE ~ '^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$'::text)));
+
+CREATE DOMAIN control."limit" AS integer
+	CONSTRAINT "a limit is 0 (none) or a positive number" CHECK ((VALUE >= 0));
+
+CREATE TYPE control.list_mode AS ENUM (
+    'only these',
+    'all except these'
+);
+
+CREATE TYPE control.listener_mode AS ENUM (
+    'standard',
+    'submission',
+    'lmtp'
+);
+
+CREATE DOMAIN control.message_size AS bigint
+	CONSTRAINT "a message size is from 1 kB to 150 MB (157286400)" CHECK (((VALUE >= 1024) AND (VALUE <= 157286400)));
+
+CREATE TYPE control.newline_policy AS ENUM (
+    'refuse',
+    'normalise'
+);
+
+CREATE DOMAIN control.port AS integer
+	CONSTRAINT "a port is a number from 1 to 65535" CHECK (((VALUE >= 1) AND (VALUE <= 65535)));
+
+CREATE DOMAIN control.seconds AS integer
+	CONSTRAINT "a time in seconds is from 1 to 86400 (one day)" CHECK (((VALUE >= 1) AND (VALUE <= 86400)));
+
+CREATE DOMAIN control.secret AS text;
+
+COMMENT ON DOMAIN control.secret IS 'A secret: never shown, not kept in the audit log';
+
+CREATE TYPE control.tls_mode AS ENUM (
+    'none',
+    'starttls',
+    'implicit'
+);
+
+CREATE DOMAIN directory.local_part AS text
+	CONSTRAINT "before the @ stand 1 to 64 bytes without spaces or ""(),:;<>@" CHECK (((VALUE <> ''::text) AND (octet_length(VALUE) <= 64) AND (VALUE !~ '[[:space:][:cntrl:]@<>"\\(),:;]'::text) AND (VALUE !~ '^\.|\.$|\.\.'::text)));
+
+CREATE DOMAIN directory.quota AS bigint
+	CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((VALUE >= 0));
+
+CREATE TYPE queue.state AS ENUM (
+    'waiting',
+    'held',
+    'delivered',
+    'failed'
+);
+
+CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+declare
+  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
+  v6 text;
+begin
+  if address ~ ('^' || v4) then return true; end if;
+  -- The last four bytes may be written as IPv4: two groups.
+  v6 := regexp_replace(address, ':' || v4, ':0:0');
+  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
+    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
+      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
+end $_$;
+
+CREATE FUNCTION control.is_ip_pattern(pattern text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+declare
+  written constant text := btrim(pattern, E' \t\n\v\f\r');
+  prefix text := substr(written, strpos(written, '/') + 1);
+  parts text[];
+  head text[];
+  tail text[];
+  part text;
+begin
+  if written = '' or octet_length(written) > 100 then return false; end if;
+  if written ~ '^\*+$' or control.is_ip_address(written) then return true; end if;
+
+  if strpos(written, '/') > 0 then
+    if prefix !~ '^[0-9]+$' or length(ltrim(prefix, '0')) > 3 or not control.is_ip_address(split_part(written, '/', 1)) then
+      return false;
+    end if;
+    prefix := '0' || ltrim(prefix, '0');
+    -- An IPv4-mapped address is an IPv4 address: its prefix may not reach beyond it.
+    return prefix::int <= case when strpos(written, ':') > 0 then 128 else 32 end
+      and (prefix::int >= 96 or strpos(written, ':') = 0 or not split_part(written, '/', 1)::inet <<= '::ffff:0:0/96');
+  end if;
+
+  if strpos(written, ':') = 0 or written ~* '^::ffff:.*\.' then
+    parts := string_to_array(regexp_replace(written, '^::ffff:', '', 'i'), '.');
+    if cardinality(parts) > 4 or cardinality(parts) < 4 and parts[cardinality(parts)] !~ '^\*+$' then return false; end if;
+    foreach part in array parts loop
+      -- Compared as text, so 010 is no number and 3?? fits none.
+      if part !~ '^[0-9*?]+$'
+        or not exists (select 1 from generate_series(0, 255) n where n::text like translate(part, '*?', '%_')) then
+        return false;
+      end if;
+    end loop;
+    return true;
+  end if;
+
+  if strpos(written, '::') > 0 then
+    head := string_to_array(split_part(written, '::', 1), ':');
+    tail := string_to_array(substr(written, strpos(written, '::') + 2), ':');
+    -- The gap stands for at least one group; a last * after it for all that are left.
+    if array_length(tail, 1) = 1 and tail[1] ~ '^\*+$' then
+      if cardinality(head) > 7 then return false; end if;
+      parts := head || array_fill('*'::text, array[8 - cardinality(head)]);
+    else
+      if cardinality(head) + cardinality(tail) > 7 then return false; end if;
+      parts := head || array_fill('0'::text, array[8 - cardinality(head) - cardinality(tail)]) || tail;
+    end if;
+  else
+    parts := string_to_array(written, ':');
+    if cardinality(parts) > 8 or cardinality(parts) < 8 and parts[cardinality(parts)] !~ '^\*+$' then return false; end if;
+    parts := parts || array_fill('*'::text, array[8 - cardinality(parts)]);
+  end if;
+  foreach part in array parts loop
+    if part !~ '^[0-9a-fA-F*?]+$' then return false; end if;
+    part := regexp_replace(part, '\*+', '*', 'g');
+    if length(replace(part, '*', '')) > 4 then return false; end if;
+    -- With wildcards a group is compared as text without leading zeros: some texts then fit no number.
+    if part ~ '[*?]' and (part ~ '^0\**[^*]' or part ~ '^\*0' and length(replace(part, '*', '')) = 4) then return false; end if;
+  end loop;
+  -- An IPv4-mapped address is an IPv4 address, and hexadecimal wildcards make no pattern of IPv4.
+  if array_to_string(parts[1:6], ':') ~* '^(0{1,4}:){5}ffff$' then
+    return not (parts[7] ~ '[*?]' and parts[7] !~ '^\*+$' or parts[8] ~ '[*?]' and parts[8] !~ '^\*+$'
+      or parts[7] ~ '^\*+$' and parts[8] !~ '^\*+$');
+  end if;
+  return true;
+end $_$;
+
+CREATE FUNCTION control.parse_listeners(spec text, default_port integer DEFAULT NULL::integer) RETURNS TABLE(address text, port integer)
+    LANGUAGE plpgsql IMMUTABLE
+    AS $_$
+declare
+  item text;
+  found text[];
+begin
+  foreach item in array string_to_array(coalesce(nullif(btrim(spec), ''), '*'), ',') loop
+    item := btrim(item);
+    found := coalesce(
+      regexp_match(item, '^([0-9.]+|\*):([0-9]{1,5})$'),
+      -- Brackets are for IPv6; without them a port needs a space.
+      regexp_match(item, '^\[([0-9a-fA-F.]*:[0-9a-fA-F:.]*)\](?:\s*:?\s*([0-9]{1,5}))?$'),
+      regexp_match(item, '^([0-9a-fA-F:.]+|\*)(?:\s+([0-9]{1,5}))?$'));
+    if found is null then
+      raise exception '"%" is no listener: write an address or *, and a port, as in "192.168.0.1 25, * 587"', item
+        using errcode = 'check_violation';
+    end if;
+    if found[2] is null and default_port is null then
+      raise exception '"%" names no port', item using errcode = 'check_violation';
+    end if;
+    address := found[1];
+    port := coalesce(found[2]::integer, default_port);
+    return next;
+  end loop;
+end $_$;
+
+COMMENT ON FUNCTION control.parse_listeners(spec text, default_port integer) IS 'The short form of listeners as rows';
+
+CREATE TABLE control.listener (
+    id bigint NOT NULL,
+    service text NOT NULL,
+    address text DEFAULT '*'::text NOT NULL,
+    port control.port NOT NULL,
+    tls control.tls_mode DEFAULT 'starttls'::control.tls_mode NOT NULL,
+    mode control.listener_mode DEFAULT 'standard'::control.listener_mode NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    CONSTRAINT "a listener's address is * or one IP address of this host" CHECK (((address = '*'::text) OR control.is_ip_address(address))),
+    CONSTRAINT "only smtp listeners have the modes submission and lmtp" CHECK (((mode = 'standard'::control.listener_mode) OR (service = 'smtp'::text)))
+);
+
+COMMENT ON TABLE control.listener IS 'Addresses and ports the services listen on; the node''s port offset is added to the port';
+
+COMMENT ON COLUMN control.listener.service IS 'The service that answers';
+
+COMMENT ON COLUMN control.listener.address IS '* for all addresses, or one address. The short form "192.168.0.1 25, * 587" makes one row for each';
+
+COMMENT ON COLUMN control.listener.port IS 'TCP port';
+
+COMMENT ON COLUMN control.listener.tls IS 'implicit: TLS from the first byte; starttls: the client may ask for TLS; none: no TLS';
+
+COMMENT ON COLUMN control.listener.mode IS 'smtp only. standard: mail from other servers; submission: mail from users, who must log in; lmtp: LMTP (RFC 2033)';
+
+COMMENT ON COLUMN control.listener.enabled IS 'Whether this listener is open while its service runs';
+
+CREATE FUNCTION control.set_listeners(service text, spec text, tls control.tls_mode DEFAULT 'starttls'::control.tls_mode, mode control.listener_mode DEFAULT 'standard'::control.listener_mode) RETURNS SETOF control.listener
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  if not exists (select 1 from control.service s where s.name = set_listeners.service) then
+    raise exception 'there is no service "%"', service using errcode = 'foreign_key_violation';
+  end if;
+  delete from control.listener l where l.service = set_listeners.service and l.tls = set_listeners.tls and l.mode = set_listeners.mode
+    and not exists (select 1 from control.parse_listeners(spec) p where p.address = l.address and p.port = l.port);
+  insert into control.listener (service, address, port, tls, mode)
+  select set_listeners.service, p.address, p.port, set_listeners.tls, set_listeners.mode from control.parse_listeners(spec) p
+  where not exists (select 1 from control.listener l where l.service = set_listeners.service and l.tls = set_listeners.tls
+    and l.mode = set_listeners.mode and l.address = p.address and l.port = p.port);
+  return query select l.* from control.listener l
+    where l.service = set_listeners.service and l.tls = set_listeners.tls and l.mode = set_listeners.mode order by l.id;
+end $$;
+
+COMMENT ON FUNCTION control.set_listeners(service text, spec text, tls control.tls_mode, mode control.listener_mode) IS 'Replaces a service''s listeners: select control.set_listeners(''smtp'', ''192.168.0.1 25, * 2525'')';
+
+CREATE FUNCTION control.snapshot() RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select jsonb_build_object(
+    'generation', (select value from control.generation),
+    'config_generation', (select config from control.generation),
+    'server', (select to_jsonb(s) from control.server s),
+    'smtp', (select to_jsonb(s) from control.smtp s),
+    'imap', (select to_jsonb(s) from control.imap s),
+    'pop3', (select to_jsonb(s) from control.pop3 s),
+    'directory', (select to_jsonb(s) from control.directory s),
+    'store', (select to_jsonb(s) from control.store s),
+    'services', (select coalesce(jsonb_agg(to_jsonb(s) order by s.name), '[]') from control.service s),
+    'listeners', (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from control.listener l where l.enabled),
+    'certificates', (select coalesce(jsonb_agg(to_jsonb(c) order by c.source = 'self-signed', c.id), '[]')
+      from control.certificate c where c.active),
+    'ip_lists', (select coalesce(jsonb_agg(jsonb_build_object('id', i.id, 'mode', i.mode, 'patterns',
+        (select coalesce(jsonb_agg(r.pattern), '[]') from control.ip_rule r where r.list_id = i.id)) order by i.id), '[]')
+      from control.ip_list i))
+$$;
+
+COMMENT ON FUNCTION control.snapshot() IS 'The whole configuration as the daemon reads it';
+
+CREATE FUNCTION control.undo(change bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  a log.audit;
+  matches text;
+  columns text;
+  current_row jsonb;
+  made bigint;
+  hit bigint;
+begin
+  select * into a from log.audit where id = change;
+  if not found then
+    raise exception 'there is no change % in log.audit', change using errcode = 'no_data_found';
+  end if;
+  if a.table_name !~ '^(control|directory)\.[a-z_]+$' or to_regclass(a.table_name) is null then
+    raise exception 'change % is in %, which cannot be undone', change, a.table_name;
+  end if;
+  select string_agg(format('t.%I is not distinct from k.%I', key, key), ' and ') into matches from jsonb_object_keys(a.key) key;
+  execute format('select to_jsonb(t) from %s t, jsonb_populate_record(null::%s, $1) k where %s', a.table_name, a.table_name, matches)
+    into current_row using a.key;
+  perform set_config('mailwright.undoes', change::text, true);
+  if a.action = 'insert' then
+    if current_row is null then
+      raise exception 'the row that change % made is gone already', change;
+    end if;
+    execute format('delete from %s t using jsonb_populate_record(null::%s, $1) k where %s', a.table_name, a.table_name, matches)
+      using a.key;
+  elsif a.action = 'delete' then
+    if current_row is not null then
+      raise exception 'the row that change % deleted is there again', change;
+    end if;
+    -- What was hidden is not known any more and stays empty.
+    select string_agg(format('%I', e.key), ', ') into columns from jsonb_each(a.old) e where e.value <> '"(hidden)"';
+    execute format('insert into %s (%s) select %s from jsonb_populate_record(null::%s, $1)', a.table_name, columns, columns, a.table_name)
+      using a.old;
+    if exists (select 1 from jsonb_each(a.old) e where e.value = '"(hidden)"') then
+      raise notice 'secrets are not kept in the log: set the password of this row anew';
+    end if;
+  else
+    if current_row is null then
+      raise exception 'the row that change % was made in is gone', change;
+    end if;
+    select string_agg(format('%I', o.key), ', ') into columns
+    from jsonb_each(a.old) o where o.value is distinct from a.new -> o.key and o.value <> '"(hidden)"';
+    if columns is null then
+      raise exception 'change % was of a secret, which the log does not keep', change;
+    end if;
+    select min(later.id) into hit from jsonb_each(a.new) n, log.audit later
+    where n.value is distinct from a.old -> n.key and n.value is distinct from current_row -> n.key
+      and later.table_name = a.table_name and later.key = a.key and later.id > a.id;
+    if hit is not null then
+      raise exception 'this row has been changed again since (change %): undo that one first', hit;
+    end if;
+    execute format('update %s t set (%s) = (select %s from jsonb_populate_record(null::%s, $2))
+        from jsonb_populate_record(null::%s, $1) k where %s',
+      a.table_name, columns, columns, a.table_name, a.table_name, matches)
+      using a.key, a.old;
+  end if;
+  perform set_config('mailwright.undoes', '', true);
+  select max(id) into made from log.audit where undoes = change;
+  return made;
+end $_$;
+
+COMMENT ON FUNCTION control.undo(change bigint) IS 'Takes back one change of log.audit, unless the row has changed again since';
+
+CREATE FUNCTION control.wait_applied(generation bigint DEFAULT NULL::bigint, timeout interval DEFAULT '00:00:10'::interval) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  wanted bigint;
+  deadline timestamptz := clock_timestamp() + timeout;
+  behind text;
+begin
+  if exists (select 1 from control.touched where transaction = pg_current_xact_id_if_assigned()) then
+    raise exception 'this transaction has changed settings itself: commit first, then wait';
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'control.wait_applied needs the isolation level read committed';
+  end if;
+  wanted := coalesce(generation, (select value from control.generation));
+  loop
+    select string_agg(format('%s (at %s%s)', name, applied_generation, coalesce(', ' || error, '')), ', ' order by name) into behind
+    from live.node where applied_generation < wanted and seen_at > clock_timestamp() - interval '15 seconds';
+    if behind is null and exists (select 1 from live.node where applied_generation >= wanted) then
+      return wanted;
+    end if;
+    if clock_timestamp() > deadline then
+      raise exception 'change % is not obeyed after % by: %', wanted, timeout, coalesce(behind, 'any node: none is running')
+        using errcode = 'query_canceled';
+    end if;
+    perform pg_sleep(0.01);
+  end loop;
+end $$;
+
+COMMENT ON FUNCTION control.wait_applied(generation bigint, timeout interval) IS 'Waits until all running nodes obey a committed change';
+
+CREATE FUNCTION logic.after_message_delete() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  -- Whole mailboxes that go take their messages along: nothing is left to number.
+  with n as (
+    update store.mailbox b set highest_modseq = b.highest_modseq + 1
+    from (select account_id, mailbox_id from old_rows group by 1, 2 order by 1, 2) o
+    where b.account_id = o.account_id and b.id = o.mailbox_id
+    returning b.account_id, b.id, b.highest_modseq, logic.ring_mailbox(b.account_id, b.id)
+  )
+  insert into store.expunged (account_id, mailbox_id, uid, modseq, content_id, internal_date, size, zone_minutes,
+    seen, answered, flagged, draft, keywords, prefix)
+  select o.account_id, o.mailbox_id, o.uid, n.highest_modseq, o.content_id, o.internal_date, o.size, o.zone_minutes,
+    o.seen, o.answered, o.flagged, o.draft, o.keywords, o.prefix
+  from old_rows o join n on n.account_id = o.account_id and n.id = o.mailbox_id;
+  insert into store.orphan (content_id) select distinct content_id from old_rows on conflict do nothing;
+  update store.usage u set bytes = u.bytes - o.bytes, messages = u.messages - o.messages
+  from (select account_id, sum(size) as bytes, count(*) as messages from old_rows group by account_id) o
+  where u.account_id = o.account_id;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.audit() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+  keys text[] := string_to_array(tg_argv[0], ',');
+  secrets text[] := coalesce(string_to_array(nullif(tg_argv[1], ''), ','), '{}');
+  who text := coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user);
+  from_peer text := coalesce(nullif(current_setting('mailwright.peer', true), ''), host(inet_client_addr()));
+  by_path text := nullif(current_setting('application_name'), '');
+  taken_back bigint := nullif(current_setting('mailwright.undoes', true), '')::bigint;
+  full_name text := format('%I.%I', tg_table_schema, tg_table_name);
+begin
+  if tg_op = 'INSERT' then
+    insert into log.audit (actor, peer, path, table_name, action, key, new, undoes)
+    select who, from_peer, by_path, full_name, 'insert', logic.pick(to_jsonb(n), keys), logic.hide(to_jsonb(n), secrets), taken_back
+    from new_rows n;
+  elsif tg_op = 'DELETE' then
+    insert into log.audit (actor, peer, path, table_name, action, key, old, undoes)
+    select who, from_peer, by_path, full_name, 'delete', logic.pick(to_jsonb(o), keys), logic.hide(to_jsonb(o), secrets), taken_back
+    from old_rows o;
+  else
+    -- A changed key pairs with nothing: it is a deletion and an insertion then.
+    insert into log.audit (actor, peer, path, table_name, action, key, old, new, undoes)
+    select who, from_peer, by_path, full_name,
+      case when n.j is null then 'delete' when o.j is null then 'insert' else 'update' end,
+      coalesce(o.k, n.k), logic.hide(o.j, secrets), logic.hide(n.j, secrets), taken_back
+    from (select to_jsonb(r) as j, logic.pick(to_jsonb(r), keys) as k from old_rows r) o
+    full join (select to_jsonb(r) as j, logic.pick(to_jsonb(r), keys) as k from new_rows r) n on n.k = o.k
+    where o.j is distinct from n.j;
+  end if;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.before_mailbox() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if upper(new.name) = 'INBOX' then new.name := 'INBOX'; end if;
+  if new.name ~* '^inbox/' then new.name := 'INBOX' || right(new.name, -5); end if;
+  new.name := normalize(new.name, nfc);
+  if new.uid_validity is null then
+    insert into store.usage as u (account_id, next_uid_validity) values (new.account_id, extract(epoch from now())::bigint + 1)
+    on conflict (account_id) do update set next_uid_validity = greatest(u.next_uid_validity, extract(epoch from now())::bigint) + 1
+    returning next_uid_validity - 1 into new.uid_validity;
+  end if;
+  return new;
+end $$;
+
+CREATE FUNCTION logic.before_message() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare m store.mailbox;
+begin
+  if tg_op = 'INSERT' then
+    m := logic.number_mailbox(new.account_id, new.mailbox_id, 1);
+    new.uid := m.uid_next - 1;
+    new.modseq := m.highest_modseq;
+    select coalesce(octet_length(new.prefix), 0) + c.size into new.size from store.content c where c.id = new.content_id;
+    if not found then
+      raise exception 'there is no content %', new.content_id using errcode = 'foreign_key_violation';
+    end if;
+    insert into store.usage as u (account_id, bytes, messages) values (new.account_id, new.size, 1)
+    on conflict (account_id) do update set bytes = u.bytes + excluded.bytes, messages = u.messages + 1;
+    return new;
+  end if;
+  if (new.content_id, new.size, new.prefix) is distinct from (old.content_id, old.size, old.prefix) then
+    raise exception 'the content of a message cannot change (RFC 9051, 2.3.1.1): insert a new message and delete this one'
+      using errcode = 'check_violation';
+  end if;
+  if new.account_id <> old.account_id then
+    raise exception 'a message cannot move to another account: insert it there and delete it here' using errcode = 'check_violation';
+  end if;
+  if new.mailbox_id <> old.mailbox_id then
+    -- A move: it leaves there and arrives here.
+    m := logic.number_mailbox(old.account_id, old.mailbox_id, 0);
+    insert into store.expunged (account_id, mailbox_id, uid, modseq) values (old.account_id, old.mailbox_id, old.uid, m.highest_modseq);
+    m := logic.number_mailbox(new.account_id, new.mailbox_id, 1);
+    new.uid := m.uid_next - 1;
+    new.modseq := m.highest_modseq;
+    return new;
+  end if;
+  if new.uid <> old.uid then
+    raise exception 'a UID is given by the server and never changes' using errcode = 'check_violation';
+  end if;
+  if new is not distinct from old then return new; end if;
+  m := logic.number_mailbox(new.account_id, new.mailbox_id, 0);
+  new.modseq := m.highest_modseq;
+  insert into store.change (account_id, mailbox_id, modseq, uid) values (new.account_id, new.mailbox_id, new.modseq, new.uid);
+  return new;
+end $$;
+
+CREATE FUNCTION logic.check_max_accounts() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare over record;
+begin
+  select d.name, d.max_accounts, count(*) as n into over
+  from directory.domain d join directory.account a on a.domain_id = d.id
+  where d.max_accounts > 0 and d.id in (select domain_id from new_rows)
+  group by d.id having count(*) > d.max_accounts limit 1;
+  if found then
+    raise exception 'domain % may have % accounts, and this would make %', over.name, over.max_accounts, over.n
+      using errcode = 'check_violation', hint = 'Raise max_accounts of the domain, or remove accounts.';
+  end if;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.check_max_accounts_moved() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare over record;
+begin
+  select d.name, d.max_accounts, count(*) as n into over
+  from directory.domain d join directory.account a on a.domain_id = d.id
+  where d.max_accounts > 0
+    and d.id in (select n.domain_id from new_rows n join old_rows o on o.id = n.id and o.domain_id <> n.domain_id)
+  group by d.id having count(*) > d.max_accounts limit 1;
+  if found then
+    raise exception 'domain % may have % accounts, and this would make %', over.name, over.max_accounts, over.n
+      using errcode = 'check_violation', hint = 'Raise max_accounts of the domain, or remove accounts.';
+  end if;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.clear_mailbox() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from store.message where account_id = old.account_id and mailbox_id = old.id;
+  with gone as (
+    delete from store.expunged where account_id = old.account_id and mailbox_id = old.id returning content_id
+  )
+  insert into store.orphan (content_id) select distinct content_id from gone where content_id is not null on conflict do nothing;
+  delete from store.change where account_id = old.account_id and mailbox_id = old.id;
+  perform logic.ring_mailbox(old.account_id, old.id);
+  return null;
+end $$;
+
+CREATE FUNCTION logic.expand_listener() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  item record;
+  first boolean := true;
+begin
+  if new.address !~ '[,[:space:]\[]' and new.address !~ '^(\d+\.\d+\.\d+\.\d+|\*):\d+$' then return new; end if;
+  for item in select * from control.parse_listeners(new.address, new.port) loop
+    if first then
+      new.address := item.address;
+      new.port := item.port;
+      first := false;
+    else
+      insert into control.listener (service, address, port, tls, mode, enabled)
+      values (new.service, item.address, item.port, new.tls, new.mode, new.enabled);
+    end if;
+  end loop;
+  return new;
+end $_$;
+
+CREATE FUNCTION logic.furnish_account() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare validity bigint := greatest(extract(epoch from now())::bigint, 1);
+begin
+  insert into store.usage (account_id, next_uid_validity) values (new.id, validity + 6);
+  insert into store.mailbox (account_id, name, uid_validity, special_use)
+  values (new.id, 'INBOX', validity, null), (new.id, 'Archive', validity + 1, '\Archive'), (new.id, 'Drafts', validity + 2, '\Drafts'),
+    (new.id, 'Junk', validity + 3, '\Junk'), (new.id, 'Sent', validity + 4, '\Sent'), (new.id, 'Trash', validity + 5, '\Trash');
+  insert into store.subscription (account_id, name)
+  select new.id, name from unnest(array['INBOX', 'Archive', 'Drafts', 'Junk', 'Sent', 'Trash']) name;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.hide(row_value jsonb, secrets text[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+  select jsonb_object_agg(key, case when key = any(secrets) and value <> 'null' then '"(hidden)"'::jsonb else value end)
+  from jsonb_each(row_value)
+$$;
+
+CREATE FUNCTION logic.mirror_account() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into directory.address (domain_id, local_part, account_id) values (new.domain_id, new.local_part, new.id);
+  else
+    update directory.address set domain_id = new.domain_id, local_part = new.local_part where account_id = new.id;
+  end if;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.mirror_alias() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into directory.address (domain_id, local_part, alias_id) values (new.domain_id, new.local_part, new.id);
+  else
+    update directory.address set domain_id = new.domain_id, local_part = new.local_part where alias_id = new.id;
+  end if;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.normalise_alias() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $_$
+declare bad text;
+begin
+  new.local_part := lower(normalize(new.local_part, nfc));
+  select t into bad from unnest(new.targets) t where t !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' or octet_length(t) > 320 limit 1;
+  if found then
+    raise exception '"%" is no target for an alias: write an address like someone@example.test', bad using errcode = 'check_violation';
+  end if;
+  return new;
+end $_$;
+
+CREATE FUNCTION logic.normalise_domain() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.name := lower(rtrim(btrim(new.name), '.'));
+  new.catch_all := lower(btrim(new.catch_all));
+  return new;
+end $$;
+
+CREATE FUNCTION logic.normalise_local_part() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.local_part := lower(normalize(new.local_part, nfc));
+  return new;
+end $$;
+
+CREATE TABLE store.mailbox (
+    account_id bigint NOT NULL,
+    id bigint NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    uid_validity bigint NOT NULL,
+    uid_next bigint DEFAULT 1 NOT NULL,
+    recent_uid bigint DEFAULT 1 NOT NULL,
+    highest_modseq bigint DEFAULT 1 NOT NULL,
+    pruned_modseq bigint DEFAULT 0 NOT NULL,
+    special_use text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a mailbox name has 1 to 1000 bytes and no empty level" CHECK ((((octet_length(name) >= 1) AND (octet_length(name) <= 1000)) AND (name !~ '[[:cntrl:]]'::text) AND (name !~ '^/|/$|//'::text))),
+    CONSTRAINT "this is no special use of RFC 6154 or RFC 8457" CHECK ((special_use = ANY (ARRAY['\All'::text, '\Archive'::text, '\Drafts'::text, '\Flagged'::text, '\Junk'::text, '\Sent'::text, '\Trash'::text, '\Important'::text]))),
+    CONSTRAINT "uid_validity is from 1 to 4294967295" CHECK (((uid_validity >= 1) AND (uid_validity <= '4294967295'::bigint)))
+)
+WITH (fillfactor='40');
+
+COMMENT ON TABLE store.mailbox IS 'Mailboxes (folders) of the accounts; levels are separated by /';
+
+COMMENT ON COLUMN store.mailbox.account_id IS 'The owner';
+
+COMMENT ON COLUMN store.mailbox.name IS 'Full name, INBOX in capitals, levels separated by /';
+
+COMMENT ON COLUMN store.mailbox.uid_validity IS 'UIDVALIDITY (RFC 9051, 2.3.1.1): never used twice within an account';
+
+COMMENT ON COLUMN store.mailbox.uid_next IS 'UID of the next message';
+
+COMMENT ON COLUMN store.mailbox.recent_uid IS 'Messages from this UID on have not been shown to any session yet (\Recent)';
+
+COMMENT ON COLUMN store.mailbox.highest_modseq IS 'Number of the last change in this mailbox (RFC 7162)';
+
+COMMENT ON COLUMN store.mailbox.pruned_modseq IS 'Changes and deletions up to this number are no longer listed one by one';
+
+COMMENT ON COLUMN store.mailbox.special_use IS 'What the mailbox is for (RFC 6154)';
+
+COMMENT ON COLUMN store.mailbox.created_at IS 'When the mailbox was made';
+
+CREATE FUNCTION logic.number_mailbox(owner bigint, box bigint, uids integer) RETURNS store.mailbox
+    LANGUAGE plpgsql
+    AS $$
+declare m store.mailbox;
+begin
+  update store.mailbox set uid_next = uid_next + uids, highest_modseq = highest_modseq + 1
+  where account_id = owner and id = box returning * into m;
+  if not found then
+    raise exception 'account % has no mailbox %', owner, box using errcode = 'foreign_key_violation';
+  end if;
+  perform logic.ring_mailbox(owner, box);
+  return m;
+end $$;
+
+CREATE FUNCTION logic.pick(row_value jsonb, columns text[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+  select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(row_value) where key = any(columns)
+$$;
+
+CREATE FUNCTION logic.raise_generation() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+  raised bigint;
+  is_config boolean;
+begin
+  -- Deferred to the end of the transaction; the row as it is then, not as it was inserted.
+  delete from control.touched where transaction = new.transaction returning config into is_config;
+  if not found then return null; end if;
+  update control.generation
+  set value = value + 1, config = case when is_config then value + 1 else config end, changed_at = now()
+  returning value into raised;
+  perform pg_notify('control', raised::text);
+  return null;
+end $$;
+
+CREATE FUNCTION logic.resolve(local text, domain text, authenticated boolean) RETURNS TABLE(kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint)
+    LANGUAGE plpgsql STABLE
+    AS $_$
+#variable_conflict use_column
+declare
+  d directory.domain;
+  found_address directory.address;
+  separator text := (select subaddress_separator from control.directory);
+  pending text[] := array[local || '@' || domain];
+  seen text[] := pending;
+  next text[];
+  level integer := 0;
+  item text;
+  item_local text;
+  item_domain text;
+  base text;
+  target_alias directory.alias;
+  target logic.account;
+  catches boolean;
+begin
+  select * into d from directory.domain x where x.name = resolve.domain;
+  if not found then
+    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+    return;
+  end if;
+  while cardinality(pending) > 0 and level < 20 loop
+    next := '{}';
+    foreach item in array pending loop
+      -- The last @ divides: a quoted local part may hold one.
+      item_domain := substring(item from '[^@]*$');
+      item_local := left(item, length(item) - length(item_domain) - 1);
+      select * into d from directory.domain x where x.name = item_domain;
+      if not found then
+        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        continue;
+      end if;
+      found_address := null;
+      catches := false;
+      if d.active then
+        select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = item_local;
+        if not found and separator <> '' and position(separator in item_local) > 1 then
+          base := split_part(item_local, separator, 1);
+          select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = base;
+        end if;
+        catches := found_address.domain_id is null and d.catch_all is not null;
+      end if;
+      if found_address.account_id is not null then
+        select * into target from logic.account x where x.account_id = found_address.account_id;
+        if target.active then
+          return query select 'account', target.address, target.account_id, target.inbox_id, target.quota_bytes, target.used_bytes, target.max_message_bytes;
+        else
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        end if;
+        continue;
+      end if;
+      if found_address.alias_id is not null then
+        select * into target_alias from directory.alias x where x.id = found_address.alias_id;
+        if not target_alias.active then
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        elsif target_alias.authenticated_only and not authenticated then
+          return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        else
+          next := next || array(select distinct lower(t) from unnest(target_alias.targets) t where lower(t) <> all (seen));
+          seen := seen || next;
+        end if;
+      elsif catches and d.catch_all <> all (seen) then
+        next := next || d.catch_all;
+        seen := seen || d.catch_all;
+      else
+        return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+      end if;
+      exit when cardinality(seen) > 10000;
+    end loop;
+    pending := next;
+    level := level + 1;
+  end loop;
+end $_$;
+
+CREATE FUNCTION logic.ring_mailbox(account bigint, mailbox bigint) RETURNS void
+    LANGUAGE sql
+    AS $$
+  select pg_notify('store', account || ':' || mailbox)
+$$;
+
+CREATE FUNCTION logic.ring_queue() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform pg_notify('queue', '');
+  return null;
+end $$;
+
+CREATE FUNCTION logic.ring_sessions() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform pg_notify('control', 'session');
+  return null;
+end $$;
+
+CREATE FUNCTION logic.touch() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into control.touched as t (transaction, config)
+  values (pg_current_xact_id(), tg_table_schema = 'control')
+  on conflict (transaction) do update set config = true where excluded.config and not t.config;
+  return null;
+end $$;
+
+CREATE FUNCTION store.mailbox_id(account text, mailbox text) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+  select m.id from store.mailbox m join directory.account a on a.id = m.account_id join directory.domain d on d.id = a.domain_id
+  where a.local_part || '@' || d.name = lower(account) and m.name = case when upper(mailbox) = 'INBOX' then 'INBOX' else mailbox end
+$$;
+
+COMMENT ON FUNCTION store.mailbox_id(account text, mailbox text) IS 'Id of a mailbox: store.mailbox_id(''alice@example.test'', ''INBOX'')';
+
+CREATE FUNCTION store.restore(account bigint, mailbox bigint, since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare n bigint;
+begin
+  create temporary table if not exists restoring on commit drop as select * from store.expunged limit 0;
+  truncate restoring;
+  insert into restoring
+  select e.* from store.expunged e
+  where e.account_id = account and e.mailbox_id = mailbox and e.expunged_at >= since
+    and e.content_id is not null and exists (select 1 from store.content c where c.id = e.content_id)
+  for update;
+  insert into store.message (account_id, mailbox_id, uid, content_id, internal_date, modseq, size, zone_minutes,
+    seen, answered, flagged, draft, keywords, prefix)
+  select account_id, mailbox_id, 0, content_id, internal_date, 0, size, zone_minutes, seen, answered, flagged, draft, keywords, prefix
+  from restoring order by uid;
+  get diagnostics n = row_count;
+  -- Under its old UID a restored message stays gone, but it cannot be restored twice.
+  update store.expunged e set content_id = null from restoring r
+  where e.account_id = r.account_id and e.mailbox_id = r.mailbox_id and e.uid = r.uid;
+  return n;
+end $$;
+
+COMMENT ON FUNCTION store.restore(account bigint, mailbox bigint, since timestamp with time zone) IS 'Brings messages deleted from a mailbox (since a time) back into it; returns how many';
+
+CREATE TABLE control.administrator (
+    name text NOT NULL,
+    password_hash control.secret,
+    active boolean DEFAULT true NOT NULL,
+    CONSTRAINT "an administrator has a name without @" CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
+);
+
+COMMENT ON TABLE control.administrator IS 'Administrators of the whole server; they have no address and no mailbox';
+
+COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at the first start';
+
+COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
+
+COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
+
+CREATE TABLE control.certificate (
+    id bigint NOT NULL,
+    names text[] DEFAULT '{}'::text[] NOT NULL,
+    chain text NOT NULL,
+    key control.secret NOT NULL,
+    source text DEFAULT 'uploaded'::text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
+    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
+    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
+);
+
+COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
+
+COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
+
+COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
+
+ALTER TABLE control.certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.certificate_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.directory (
+    only_row boolean DEFAULT true NOT NULL,
+    subaddress_separator text DEFAULT '+'::text NOT NULL,
+    max_login_failures integer DEFAULT 6 NOT NULL,
+    lock_minutes integer DEFAULT 15 NOT NULL,
+    max_peer_login_failures integer DEFAULT 30 NOT NULL,
+    quota_bytes bigint,
+    min_password_length integer DEFAULT 8 NOT NULL,
+    unknown_user_secret control.secret DEFAULT ((gen_random_uuid())::text || (gen_random_uuid())::text) NOT NULL,
+    CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((quota_bytes >= 0)),
+    CONSTRAINT directory_only_row_check CHECK (only_row),
+    CONSTRAINT "lock_minutes is from 1 to 1440" CHECK (((lock_minutes >= 1) AND (lock_minutes <= 1440))),
+    CONSTRAINT "max_login_failures is from 1 to 1000" CHECK (((max_login_failures >= 1) AND (max_login_failures <= 1000))),
+    CONSTRAINT "max_peer_login_failures is from 1 to 10000" CHECK (((max_peer_login_failures >= 1) AND (max_peer_login_failures <= 10000))),
+    CONSTRAINT "min_password_length is from 1 to 128" CHECK (((min_password_length >= 1) AND (min_password_length <= 128))),
+    CONSTRAINT "the subaddress separator is empty or one of + - = _ ." CHECK ((subaddress_separator = ANY (ARRAY[''::text, '+'::text, '-'::text, '='::text, '_'::text, '.'::text])))
+);
+
+COMMENT ON TABLE control.directory IS 'Settings of domains, accounts and logins';
+
+COMMENT ON COLUMN control.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
+
+COMMENT ON COLUMN control.directory.max_login_failures IS 'Wrong passwords in a row after which an account is locked';
+
+COMMENT ON COLUMN control.directory.lock_minutes IS 'How long an account or peer stays locked';
+
+COMMENT ON COLUMN control.directory.max_peer_login_failures IS 'Wrong passwords, for whatever accounts, after which a peer address (IPv6: /64) is locked';
+
+COMMENT ON COLUMN control.directory.quota_bytes IS 'Quota of accounts whose domain and self name none; 0 or empty = no limit';
+
+COMMENT ON COLUMN control.directory.min_password_length IS 'Shortest password that the commands and pages accept';
+
+COMMENT ON COLUMN control.directory.unknown_user_secret IS 'Makes what SCRAM shows for unknown users look real and the same on all nodes';
+
+CREATE TABLE control.generation (
+    only_row boolean DEFAULT true NOT NULL,
+    value bigint DEFAULT 1 NOT NULL,
+    config bigint DEFAULT 1 NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT generation_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.generation IS 'Counts committed changes of settings and directory; nodes report in live.node how far they have come';
+
+COMMENT ON COLUMN control.generation.value IS 'Number of the last change, whatever it was';
+
+COMMENT ON COLUMN control.generation.config IS 'Number of the last change that touched schema control';
+
+COMMENT ON COLUMN control.generation.changed_at IS 'When the last change was committed';
+
+CREATE TABLE control.imap (
+    only_row boolean DEFAULT true NOT NULL,
+    require_tls_for_login boolean DEFAULT true NOT NULL,
+    idle_timeout_seconds control.seconds DEFAULT 1860 NOT NULL,
+    login_timeout_seconds control.seconds DEFAULT 60 NOT NULL,
+    max_errors integer DEFAULT 50 NOT NULL,
+    max_mailboxes integer DEFAULT 10000 NOT NULL,
+    CONSTRAINT "RFC 9051 asks for at least 30 minutes of patience: 1800" CHECK (((idle_timeout_seconds)::integer >= 1800)),
+    CONSTRAINT imap_only_row_check CHECK (only_row),
+    CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10))
+);
+
+COMMENT ON TABLE control.imap IS 'Settings of the IMAP service';
+
+COMMENT ON COLUMN control.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
+
+COMMENT ON COLUMN control.imap.idle_timeout_seconds IS 'How long a silent client is kept after login';
+
+COMMENT ON COLUMN control.imap.login_timeout_seconds IS 'How long a client may take to log in';
+
+COMMENT ON COLUMN control.imap.max_errors IS 'Commands with syntax errors after which a session is closed';
+
+COMMENT ON COLUMN control.imap.max_mailboxes IS 'Mailboxes that one account may have';
+
+CREATE TABLE control.ip_list (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    mode control.list_mode DEFAULT 'all except these'::control.list_mode NOT NULL,
+    comment text,
+    CONSTRAINT "an IP list has a name" CHECK ((name <> ''::text))
+);
+
+COMMENT ON TABLE control.ip_list IS 'Lists of addresses, used for connection control and trust';
+
+COMMENT ON COLUMN control.ip_list.name IS 'What people call the list';
+
+COMMENT ON COLUMN control.ip_list.mode IS 'Whether only the addresses in the list are let in, or all except these';
+
+COMMENT ON COLUMN control.ip_list.comment IS 'A note for administrators';
+
+ALTER TABLE control.ip_list ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.ip_list_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.ip_rule (
+    id bigint NOT NULL,
+    list_id bigint NOT NULL,
+    pattern text NOT NULL,
+    comment text,
+    CONSTRAINT "a pattern is like 10.0.0.1, 10.0.0.0/8, 10.*, fe80::/10 or ::*" CHECK (control.is_ip_pattern(pattern))
+);
+
+COMMENT ON TABLE control.ip_rule IS 'The addresses in a list';
+
+COMMENT ON COLUMN control.ip_rule.list_id IS 'The list this rule belongs to';
+
+COMMENT ON COLUMN control.ip_rule.pattern IS 'One address, a prefix (192.168.0.1/16), or a pattern: * for trailing octets or groups, ? for one character';
+
+COMMENT ON COLUMN control.ip_rule.comment IS 'A note for administrators';
+
+ALTER TABLE control.ip_rule ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.ip_rule_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.lease (
+    name text NOT NULL,
+    node text NOT NULL,
+    until timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE control.lease IS 'Work that only one node does at a time, and who has it until when';
+
+COMMENT ON COLUMN control.lease.name IS 'What work it is';
+
+COMMENT ON COLUMN control.lease.node IS 'The node that does it';
+
+COMMENT ON COLUMN control.lease.until IS 'From then on another node may take it over';
+
+ALTER TABLE control.listener ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.listener_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.logic (
+    only_row boolean DEFAULT true NOT NULL,
+    version integer[] NOT NULL,
+    digest text NOT NULL,
+    built_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT logic_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.logic IS 'Which daemon''s functions, triggers and views are in place; an older daemon leaves them alone';
+
+COMMENT ON COLUMN control.logic.version IS 'Version of that daemon, in numbers';
+
+COMMENT ON COLUMN control.logic.digest IS 'BLAKE3 of their text: another text is built anew';
+
+COMMENT ON COLUMN control.logic.built_at IS 'When they were built';
+
+CREATE TABLE control.pop3 (
+    only_row boolean DEFAULT true NOT NULL,
+    require_tls_for_login boolean DEFAULT true NOT NULL,
+    idle_timeout_seconds control.seconds DEFAULT 600 NOT NULL,
+    login_timeout_seconds control.seconds DEFAULT 60 NOT NULL,
+    login_delay_seconds control."limit" DEFAULT 0 NOT NULL,
+    max_errors integer DEFAULT 20 NOT NULL,
+    CONSTRAINT "RFC 1939 asks for at least 10 minutes of patience: 600" CHECK (((idle_timeout_seconds)::integer >= 600)),
+    CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
+    CONSTRAINT pop3_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.pop3 IS 'Settings of the POP3 service';
+
+COMMENT ON COLUMN control.pop3.require_tls_for_login IS 'Whether USER, PASS and AUTH PLAIN are refused without TLS';
+
+COMMENT ON COLUMN control.pop3.idle_timeout_seconds IS 'How long a silent client is kept after login';
+
+COMMENT ON COLUMN control.pop3.login_timeout_seconds IS 'How long a client may take to log in';
+
+COMMENT ON COLUMN control.pop3.login_delay_seconds IS 'Shortest time between two logins of one account (LOGIN-DELAY, RFC 2449); 0 = none';
+
+COMMENT ON COLUMN control.pop3.max_errors IS 'Refused commands after which a session is closed';
+
+CREATE TABLE control.server (
+    only_row boolean DEFAULT true NOT NULL,
+    hostname control.hostname,
+    stop_grace_seconds control.seconds DEFAULT 30 NOT NULL,
+    log_level text DEFAULT 'info'::text NOT NULL,
+    CONSTRAINT server_only_row_check CHECK (only_row),
+    CONSTRAINT "the log level is error, warn, info, debug or trace" CHECK ((log_level = ANY (ARRAY['error'::text, 'warn'::text, 'info'::text, 'debug'::text, 'trace'::text])))
+);
+
+COMMENT ON TABLE control.server IS 'Settings of the whole server';
+
+COMMENT ON COLUMN control.server.hostname IS 'The server''s name in greetings and trace headers; empty = the host''s own name';
+
+COMMENT ON COLUMN control.server.stop_grace_seconds IS 'How long a stopping service waits for messages that are just coming in';
+
+COMMENT ON COLUMN control.server.log_level IS 'How much is logged: error, warn, info, debug, trace';
+
+CREATE TABLE control.service (
+    name text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    ip_list_id bigint,
+    max_connections control."limit" DEFAULT 20000 NOT NULL,
+    max_connections_per_peer control."limit" DEFAULT 500 NOT NULL,
+    max_connections_per_account control."limit" DEFAULT 100 NOT NULL,
+    CONSTRAINT "this is none of the ten services" CHECK ((name = ANY (ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'rpc'::text, 'webmail'::text, 'rbl'::text, 'antispam'::text, 'antivirus'::text, 'list'::text, 'traffic'::text])))
+);
+
+COMMENT ON TABLE control.service IS 'The services; switching one off closes its listeners and sessions at once';
+
+COMMENT ON COLUMN control.service.name IS 'Name of the service';
+
+COMMENT ON COLUMN control.service.enabled IS 'Whether the service runs';
+
+COMMENT ON COLUMN control.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
+
+COMMENT ON COLUMN control.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
+
+COMMENT ON COLUMN control.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
+
+COMMENT ON COLUMN control.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+
+CREATE TABLE control.smtp (
+    only_row boolean DEFAULT true NOT NULL,
+    max_message_bytes control.message_size DEFAULT 52428800 NOT NULL,
+    max_recipients integer DEFAULT 1000 NOT NULL,
+    max_header_bytes integer DEFAULT 262144 NOT NULL,
+    max_errors integer DEFAULT 20 NOT NULL,
+    max_messages_per_session integer DEFAULT 100000 NOT NULL,
+    max_received_headers integer DEFAULT 100 NOT NULL,
+    bare_newline control.newline_policy DEFAULT 'refuse'::control.newline_policy NOT NULL,
+    require_tls_for_auth boolean DEFAULT true NOT NULL,
+    allow_null_sender boolean DEFAULT true NOT NULL,
+    command_timeout_seconds control.seconds DEFAULT 300 NOT NULL,
+    data_timeout_seconds control.seconds DEFAULT 180 NOT NULL,
+    CONSTRAINT "a message header is from 16 kB to 1 MB" CHECK (((max_header_bytes >= 16384) AND (max_header_bytes <= 1048576))),
+    CONSTRAINT "a message may have from 100 to 50000 recipients" CHECK (((max_recipients >= 100) AND (max_recipients <= 50000))),
+    CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
+    CONSTRAINT "max_messages_per_session is at least 1" CHECK ((max_messages_per_session >= 1)),
+    CONSTRAINT "max_received_headers is from 10 to 1000" CHECK (((max_received_headers >= 10) AND (max_received_headers <= 1000))),
+    CONSTRAINT smtp_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.smtp IS 'Settings of the SMTP service';
+
+COMMENT ON COLUMN control.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
+
+COMMENT ON COLUMN control.smtp.max_recipients IS 'Recipients of one message; more are answered with 452, and the client sends them in a further message';
+
+COMMENT ON COLUMN control.smtp.max_header_bytes IS 'Largest header of a message, in bytes';
+
+COMMENT ON COLUMN control.smtp.max_errors IS 'Refused commands after which a session is closed with 421';
+
+COMMENT ON COLUMN control.smtp.max_messages_per_session IS 'Messages in one session';
+
+COMMENT ON COLUMN control.smtp.max_received_headers IS 'A message with more Received headers than this runs in a loop and is refused (RFC 5321, 6.3)';
+
+COMMENT ON COLUMN control.smtp.bare_newline IS 'A message with CR or LF alone: refuse it, or normalise them to CRLF. They never end a message';
+
+COMMENT ON COLUMN control.smtp.require_tls_for_auth IS 'Whether AUTH is offered only under TLS';
+
+COMMENT ON COLUMN control.smtp.allow_null_sender IS 'Whether MAIL FROM:<> is accepted; bounces need it';
+
+COMMENT ON COLUMN control.smtp.command_timeout_seconds IS 'How long a silent client is waited for between commands';
+
+COMMENT ON COLUMN control.smtp.data_timeout_seconds IS 'How long a silent client is waited for within a message';
+
+CREATE TABLE control.store (
+    only_row boolean DEFAULT true NOT NULL,
+    message_bytes_in_flight bigint DEFAULT 67108864 NOT NULL,
+    compress boolean DEFAULT true NOT NULL,
+    expunged_retention_days integer DEFAULT 14 NOT NULL,
+    content_grace_hours integer DEFAULT 24 NOT NULL,
+    CONSTRAINT "content_grace_hours is from 1 to 8760" CHECK (((content_grace_hours >= 1) AND (content_grace_hours <= 8760))),
+    CONSTRAINT "expunged_retention_days is from 0 to 3650" CHECK (((expunged_retention_days >= 0) AND (expunged_retention_days <= 3650))),
+    CONSTRAINT "message_bytes_in_flight is from 4 MB to 64 GB" CHECK (((message_bytes_in_flight >= 4194304) AND (message_bytes_in_flight <= '68719476736'::bigint))),
+    CONSTRAINT store_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.store IS 'Settings of the message store';
+
+COMMENT ON COLUMN control.store.message_bytes_in_flight IS 'Memory for messages that are just coming in, in bytes and per node; when it is spent, senders wait';
+
+COMMENT ON COLUMN control.store.compress IS 'Whether message bodies are compressed (zstd); off lets people read raw mail in SQL. Mail already stored stays as it is';
+
+COMMENT ON COLUMN control.store.expunged_retention_days IS 'How long deleted mail can be restored, and mail clients can be told what has gone';
+
+COMMENT ON COLUMN control.store.content_grace_hours IS 'How long content that nothing refers to is kept before it is removed';
+
+CREATE TABLE control.touched (
+    transaction xid8 NOT NULL,
+    config boolean NOT NULL
+);
+
+COMMENT ON TABLE control.touched IS 'Transactions that have changed something and not yet committed; empty otherwise';
+
+COMMENT ON COLUMN control.touched.transaction IS 'The transaction';
+
+COMMENT ON COLUMN control.touched.config IS 'Whether it has changed schema control, and not only the directory';
+
+CREATE TABLE directory.account (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    password_hash control.secret,
+    scram control.secret,
+    display_name text,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
+    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
+);
+
+COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
+
+COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
+
+COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
+
+COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
+
+ALTER TABLE directory.account ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME directory.account_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE directory.address (
+    domain_id bigint NOT NULL,
+    local_part text NOT NULL,
+    account_id bigint,
+    alias_id bigint,
+    CONSTRAINT address_check CHECK ((num_nonnulls(account_id, alias_id) = 1))
+);
+
+COMMENT ON TABLE directory.address IS 'Every local address once, and what it is. Kept by the server: change account or alias instead';
+
+COMMENT ON COLUMN directory.address.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.address.local_part IS 'The part before @';
+
+COMMENT ON COLUMN directory.address.account_id IS 'The account with this address';
+
+COMMENT ON COLUMN directory.address.alias_id IS 'The alias with this address';
+
+CREATE TABLE directory.alias (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL,
+    targets text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    authenticated_only boolean DEFAULT false NOT NULL,
+    CONSTRAINT "an alias has at least one target address" CHECK (((cardinality(targets) > 0) AND (array_position(targets, NULL::text) IS NULL)))
+);
+
+COMMENT ON TABLE directory.alias IS 'Addresses that expand to others';
+
+COMMENT ON COLUMN directory.alias.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.alias.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN directory.alias.targets IS 'Where the mail goes: addresses here or elsewhere';
+
+COMMENT ON COLUMN directory.alias.active IS 'An inactive alias is an unknown address';
+
+COMMENT ON COLUMN directory.alias.authenticated_only IS 'Whether only users who have logged in may write to it';
+
+ALTER TABLE directory.alias ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME directory.alias_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE directory.domain (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    catch_all text,
+    max_accounts control."limit" DEFAULT 0 NOT NULL,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL))
+);
+
+COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
+
+COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
+
+ALTER TABLE directory.domain ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME directory.domain_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE UNLOGGED TABLE live.listener_status (
+    node text NOT NULL,
+    listener_id bigint NOT NULL,
+    service text NOT NULL,
+    address text NOT NULL,
+    port integer NOT NULL,
+    state text NOT NULL,
+    error text
+);
+
+COMMENT ON TABLE live.listener_status IS 'How each listener is on each node';
+
+COMMENT ON COLUMN live.listener_status.node IS 'The node';
+
+COMMENT ON COLUMN live.listener_status.listener_id IS 'The row of control.listener';
+
+COMMENT ON COLUMN live.listener_status.service IS 'The service that answers';
+
+COMMENT ON COLUMN live.listener_status.address IS '* for all addresses, or one address';
+
+COMMENT ON COLUMN live.listener_status.port IS 'The port really bound: the listener''s port and the node''s offset';
+
+COMMENT ON COLUMN live.listener_status.state IS 'open or failed';
+
+COMMENT ON COLUMN live.listener_status.error IS 'Why it is not open; it is tried again every few seconds';
+
+CREATE UNLOGGED TABLE live.login_failure (
+    key text NOT NULL,
+    failures integer NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL,
+    locked_until timestamp with time zone
+);
+
+COMMENT ON TABLE live.login_failure IS 'Wrong passwords by account name and by peer; deleting a row unlocks it';
+
+COMMENT ON COLUMN live.login_failure.key IS 'account:NAME or peer:ADDRESS';
+
+COMMENT ON COLUMN live.login_failure.failures IS 'Wrong passwords in a row';
+
+COMMENT ON COLUMN live.login_failure.last_at IS 'When the last one was';
+
+COMMENT ON COLUMN live.login_failure.locked_until IS 'No login until then';
+
+CREATE UNLOGGED TABLE live.node (
+    name text NOT NULL,
+    boot uuid NOT NULL,
+    version text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    applied_generation bigint DEFAULT 0 NOT NULL,
+    error text
+);
+
+COMMENT ON TABLE live.node IS 'Nodes (daemons) on this database';
+
+COMMENT ON COLUMN live.node.name IS 'Name of the node, as --node says';
+
+COMMENT ON COLUMN live.node.boot IS 'Changes with every start';
+
+COMMENT ON COLUMN live.node.version IS 'Version of the daemon';
+
+COMMENT ON COLUMN live.node.started_at IS 'When it was started';
+
+COMMENT ON COLUMN live.node.seen_at IS 'Last sign of life';
+
+COMMENT ON COLUMN live.node.applied_generation IS 'The last change (control.generation) that this node obeys';
+
+COMMENT ON COLUMN live.node.error IS 'Why it does not obey a later one';
+
+CREATE UNLOGGED TABLE live.service_status (
+    node text NOT NULL,
+    service text NOT NULL,
+    state text NOT NULL,
+    error text,
+    since timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE live.service_status IS 'How each service is on each node';
+
+COMMENT ON COLUMN live.service_status.node IS 'The node';
+
+COMMENT ON COLUMN live.service_status.service IS 'The service';
+
+COMMENT ON COLUMN live.service_status.state IS 'running, stopping, stopped or failed';
+
+COMMENT ON COLUMN live.service_status.error IS 'Why it does not run, or which of its listeners do not';
+
+COMMENT ON COLUMN live.service_status.since IS 'Since when it is in this state';
+
+CREATE UNLOGGED TABLE live.session (
+    id bigint NOT NULL,
+    node text NOT NULL,
+    service text NOT NULL,
+    listener_id bigint,
+    peer inet NOT NULL,
+    peer_port integer NOT NULL,
+    tls text,
+    account_id bigint,
+    login text,
+    state text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    active_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
+
+COMMENT ON COLUMN live.session.node IS 'The node that serves it';
+
+COMMENT ON COLUMN live.session.service IS 'smtp, imap, pop3 …';
+
+COMMENT ON COLUMN live.session.listener_id IS 'The listener it came in by';
+
+COMMENT ON COLUMN live.session.peer IS 'Address of the client';
+
+COMMENT ON COLUMN live.session.peer_port IS 'Port of the client';
+
+COMMENT ON COLUMN live.session.tls IS 'TLS version and cipher; empty = not encrypted';
+
+COMMENT ON COLUMN live.session.account_id IS 'Who has logged in';
+
+COMMENT ON COLUMN live.session.login IS 'Address of that account';
+
+COMMENT ON COLUMN live.session.state IS 'What it is doing';
+
+COMMENT ON COLUMN live.session.since IS 'When it began';
+
+COMMENT ON COLUMN live.session.active_at IS 'Last command';
+
+CREATE SEQUENCE live.session_id
+    START WITH 1
+    INCREMENT BY 1048576
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE live.session_id IS 'Each node takes 1048576 session ids at a time';
+
+CREATE TABLE log.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    peer text,
+    path text,
+    table_name text NOT NULL,
+    action text NOT NULL,
+    key jsonb NOT NULL,
+    old jsonb,
+    new jsonb,
+    undoes bigint,
+    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text])))
+);
+
+COMMENT ON TABLE log.audit IS 'Every change of settings and directory: who, from where, what; control.undo(id) takes one back';
+
+COMMENT ON COLUMN log.audit.at IS 'When';
+
+COMMENT ON COLUMN log.audit.actor IS 'Who: the administrator, or the database user';
+
+COMMENT ON COLUMN log.audit.peer IS 'From which address; empty = on this host';
+
+COMMENT ON COLUMN log.audit.path IS 'By what: the name of the program (application_name)';
+
+COMMENT ON COLUMN log.audit.table_name IS 'Schema and table';
+
+COMMENT ON COLUMN log.audit.action IS 'insert, update or delete';
+
+COMMENT ON COLUMN log.audit.key IS 'Primary key of the row';
+
+COMMENT ON COLUMN log.audit.old IS 'The row before; secrets are hidden';
+
+COMMENT ON COLUMN log.audit.new IS 'The row after; secrets are hidden';
+
+COMMENT ON COLUMN log.audit.undoes IS 'The change that this one took back';
+
+ALTER TABLE log.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME log.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE store.usage (
+    account_id bigint NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    next_uid_validity bigint DEFAULT 1 NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE store.usage IS 'What each account keeps, counted by the statements that add or remove mail';
+
+COMMENT ON COLUMN store.usage.bytes IS 'Sum of the sizes of its messages';
+
+COMMENT ON COLUMN store.usage.messages IS 'Number of its messages';
+
+COMMENT ON COLUMN store.usage.next_uid_validity IS 'Lowest UIDVALIDITY for its next mailbox, so that none is used twice';
+
+CREATE VIEW logic.account AS
+ SELECT a.id AS account_id,
+    a.domain_id,
+    (((a.local_part)::text || '@'::text) || d.name) AS address,
+    (a.active AND d.active) AS active,
+    a.password_hash,
+    a.scram,
+    a.forbidden_services,
+    NULLIF(COALESCE((a.quota_bytes)::bigint, (d.quota_bytes)::bigint, ( SELECT directory.quota_bytes
+           FROM control.directory)), 0) AS quota_bytes,
+    (COALESCE(a.max_message_bytes, d.max_message_bytes, ( SELECT smtp.max_message_bytes
+           FROM control.smtp)))::bigint AS max_message_bytes,
+    u.bytes AS used_bytes,
+    i.id AS inbox_id
+   FROM (((directory.account a
+     JOIN directory.domain d ON ((d.id = a.domain_id)))
+     LEFT JOIN store.usage u ON ((u.account_id = a.id)))
+     LEFT JOIN store.mailbox i ON (((i.account_id = a.id) AND (i.name = 'INBOX'::text))));
+
+CREATE TABLE queue.message (
+    id bigint NOT NULL,
+    content_id bigint NOT NULL,
+    prefix bytea,
+    size bigint NOT NULL,
+    sender text NOT NULL,
+    account_id bigint,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    envelope_id text,
+    return_full boolean,
+    smtputf8 boolean DEFAULT false NOT NULL,
+    body_type text DEFAULT '7BIT'::text NOT NULL,
+    CONSTRAINT "a body type is 7BIT, 8BITMIME or BINARYMIME" CHECK ((body_type = ANY (ARRAY['7BIT'::text, '8BITMIME'::text, 'BINARYMIME'::text])))
+);
+
+COMMENT ON TABLE queue.message IS 'Messages for other servers; deleting one cancels its delivery';
+
+COMMENT ON COLUMN queue.message.content_id IS 'Its content in store.content';
+
+COMMENT ON COLUMN queue.message.prefix IS 'Header lines that stand before the content';
+
+COMMENT ON COLUMN queue.message.size IS 'Bytes, prefix included';
+
+COMMENT ON COLUMN queue.message.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN queue.message.account_id IS 'The account that sent it';
+
+COMMENT ON COLUMN queue.message.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN queue.message.envelope_id IS 'ENVID (RFC 3461, 4.4)';
+
+COMMENT ON COLUMN queue.message.return_full IS 'RET (RFC 3461, 4.3): true = FULL, false = HDRS';
+
+COMMENT ON COLUMN queue.message.smtputf8 IS 'Whether the sender asked for SMTPUTF8 (RFC 6531)';
+
+COMMENT ON COLUMN queue.message.body_type IS 'BODY as the sender declared it (RFC 6152, RFC 3030)';
+
+ALTER TABLE queue.message ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME queue.message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE queue.recipient (
+    id bigint NOT NULL,
+    message_id bigint NOT NULL,
+    address text NOT NULL,
+    domain text NOT NULL,
+    state queue.state DEFAULT 'waiting'::queue.state NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    notify text[],
+    original_recipient text
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE queue.recipient IS 'One row for each recipient of a queued message';
+
+COMMENT ON COLUMN queue.recipient.address IS 'Forward path';
+
+COMMENT ON COLUMN queue.recipient.domain IS 'Domain of the address, in lower case and ASCII';
+
+COMMENT ON COLUMN queue.recipient.state IS 'waiting, held, delivered or failed';
+
+COMMENT ON COLUMN queue.recipient.attempts IS 'Delivery attempts so far';
+
+COMMENT ON COLUMN queue.recipient.next_attempt_at IS 'When delivery is tried next; setting now() retries at once';
+
+COMMENT ON COLUMN queue.recipient.notify IS 'NOTIFY (RFC 3461, 4.1): {NEVER} or some of SUCCESS, FAILURE, DELAY; empty = not said';
+
+COMMENT ON COLUMN queue.recipient.original_recipient IS 'ORCPT (RFC 3461, 4.2)';
+
+ALTER TABLE queue.recipient ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME queue.recipient_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW report.account AS
+ SELECT a.address,
+    a.active,
+    a.used_bytes,
+    u.messages,
+    a.quota_bytes,
+    round(((100.0 * (a.used_bytes)::numeric) / (NULLIF(a.quota_bytes, 0))::numeric), 1) AS used_percent
+   FROM (logic.account a
+     LEFT JOIN store.usage u ON ((u.account_id = a.account_id)));
+
+COMMENT ON VIEW report.account IS 'Accounts and what they keep';
+
+CREATE TABLE store.message (
+    account_id bigint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    uid bigint NOT NULL,
+    content_id bigint NOT NULL,
+    internal_date timestamp with time zone DEFAULT now() NOT NULL,
+    modseq bigint NOT NULL,
+    size bigint NOT NULL,
+    zone_minutes smallint DEFAULT 0 NOT NULL,
+    seen boolean DEFAULT false NOT NULL,
+    answered boolean DEFAULT false NOT NULL,
+    flagged boolean DEFAULT false NOT NULL,
+    deleted boolean DEFAULT false NOT NULL,
+    draft boolean DEFAULT false NOT NULL,
+    keywords text[],
+    prefix bytea,
+    pop3_uidl text
+)
+WITH (fillfactor='90');
+
+COMMENT ON TABLE store.message IS 'One row for each message in a mailbox. Flags can be set, and messages moved (mailbox_id) or deleted, by SQL: clients see it at once';
+
+COMMENT ON COLUMN store.message.uid IS 'UID (RFC 9051, 2.3.1.1); given by the server';
+
+COMMENT ON COLUMN store.message.content_id IS 'Its content in store.content';
+
+COMMENT ON COLUMN store.message.internal_date IS 'When it was received (INTERNALDATE)';
+
+COMMENT ON COLUMN store.message.modseq IS 'Number of its last change in this mailbox (RFC 7162); given by the server';
+
+COMMENT ON COLUMN store.message.size IS 'Bytes, prefix included (RFC822.SIZE)';
+
+COMMENT ON COLUMN store.message.zone_minutes IS 'Time zone of internal_date, in minutes east of UTC';
+
+COMMENT ON COLUMN store.message.seen IS 'Read (\Seen)';
+
+COMMENT ON COLUMN store.message.answered IS 'Answered (\Answered)';
+
+COMMENT ON COLUMN store.message.flagged IS 'Marked as important (\Flagged)';
+
+COMMENT ON COLUMN store.message.deleted IS 'Marked for deletion (\Deleted)';
+
+COMMENT ON COLUMN store.message.draft IS 'Not finished (\Draft)';
+
+COMMENT ON COLUMN store.message.keywords IS 'Further flags that clients have set, such as $Forwarded';
+
+COMMENT ON COLUMN store.message.prefix IS 'Header lines of this copy (Return-Path, Delivered-To, Received) that stand before the content';
+
+COMMENT ON COLUMN store.message.pop3_uidl IS 'POP3 unique id brought along from another server; empty = made of UIDVALIDITY and UID';
+
+CREATE VIEW report.mailbox AS
+ SELECT l.address,
+    m.name AS mailbox,
+    m.special_use,
+    n.messages,
+    n.unseen,
+    n.bytes,
+    m.account_id,
+    m.id AS mailbox_id
+   FROM ((store.mailbox m
+     JOIN logic.account l ON ((l.account_id = m.account_id)))
+     CROSS JOIN LATERAL ( SELECT count(*) AS messages,
+            count(*) FILTER (WHERE (NOT x.seen)) AS unseen,
+            (COALESCE(sum(x.size), (0)::numeric))::bigint AS bytes
+           FROM store.message x
+          WHERE ((x.account_id = m.account_id) AND (x.mailbox_id = m.id))) n);
+
+COMMENT ON VIEW report.mailbox IS 'Mailboxes with their number of messages';
+
+CREATE TABLE store.content (
+    id bigint NOT NULL,
+    digest bytea NOT NULL,
+    size bigint NOT NULL,
+    header_size integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    structure_version smallint NOT NULL,
+    subject text,
+    from_address text,
+    message_id text,
+    to_addresses text[],
+    attachments text[],
+    header bytea NOT NULL,
+    envelope bytea NOT NULL,
+    structure bytea NOT NULL,
+    CONSTRAINT content_digest_check CHECK ((octet_length(digest) = 32))
+)
+WITH (toast_tuple_target='8160');
+ALTER TABLE ONLY store.content ALTER COLUMN header SET STORAGE EXTERNAL;
+ALTER TABLE ONLY store.content ALTER COLUMN envelope SET STORAGE EXTERNAL;
+ALTER TABLE ONLY store.content ALTER COLUMN structure SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE store.content IS 'Each distinct message once, however many mailboxes it is in; its bytes are in store.content_chunk';
+
+COMMENT ON COLUMN store.content.digest IS 'BLAKE3 of the exact bytes';
+
+COMMENT ON COLUMN store.content.size IS 'Bytes, header and body';
+
+COMMENT ON COLUMN store.content.header_size IS 'Bytes of the header, the empty line included';
+
+COMMENT ON COLUMN store.content.created_at IS 'When it was first stored';
+
+COMMENT ON COLUMN store.content.used_at IS 'When it was last stored again';
+
+COMMENT ON COLUMN store.content.sent_at IS 'Date of the header';
+
+COMMENT ON COLUMN store.content.structure_version IS 'Version of envelope and structure, so that they can be rebuilt';
+
+COMMENT ON COLUMN store.content.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN store.content.from_address IS 'First address of From';
+
+COMMENT ON COLUMN store.content.message_id IS 'Message-ID, without angle brackets';
+
+COMMENT ON COLUMN store.content.to_addresses IS 'Addresses of To and Cc';
+
+COMMENT ON COLUMN store.content.attachments IS 'File names of attachments';
+
+COMMENT ON COLUMN store.content.header IS 'A copy of the header, so that listing mail reads no chunks';
+
+COMMENT ON COLUMN store.content.envelope IS 'ENVELOPE as IMAP shows it (RFC 9051, 7.5.2)';
+
+COMMENT ON COLUMN store.content.structure IS 'MIME structure with offsets, in the daemon''s own form';
+
+CREATE VIEW report.message AS
+ SELECT l.address,
+    b.name AS mailbox,
+    m.uid,
+    m.internal_date,
+    c.from_address,
+    c.subject,
+    c.sent_at,
+    m.size,
+    m.seen,
+    m.answered,
+    m.flagged,
+    m.deleted,
+    m.draft,
+    m.keywords,
+    c.to_addresses,
+    c.attachments,
+    c.message_id,
+    m.account_id,
+    m.mailbox_id,
+    m.content_id
+   FROM (((store.message m
+     JOIN store.mailbox b ON (((b.account_id = m.account_id) AND (b.id = m.mailbox_id))))
+     JOIN store.content c ON ((c.id = m.content_id)))
+     JOIN logic.account l ON ((l.account_id = m.account_id)));
+
+COMMENT ON VIEW report.message IS 'Messages as people look for them';
+
+CREATE VIEW report.queue AS
+ SELECT q.id AS message_id,
+    r.id AS recipient_id,
+    q.sender,
+    r.address AS recipient,
+    r.state,
+    r.attempts,
+    r.next_attempt_at,
+    q.received_at,
+    q.size,
+    c.subject
+   FROM ((queue.message q
+     JOIN queue.recipient r ON ((r.message_id = q.id)))
+     LEFT JOIN store.content c ON ((c.id = q.content_id)));
+
+COMMENT ON VIEW report.queue IS 'Mail on its way to other servers';
+
+CREATE VIEW report.quota_drift AS
+ SELECT u.account_id,
+    u.bytes AS counted_bytes,
+    COALESCE(s.bytes, (0)::bigint) AS real_bytes,
+    u.messages AS counted_messages,
+    COALESCE(s.messages, (0)::bigint) AS real_messages
+   FROM (store.usage u
+     LEFT JOIN ( SELECT message.account_id,
+            (sum(message.size))::bigint AS bytes,
+            count(*) AS messages
+           FROM store.message
+          GROUP BY message.account_id) s ON ((s.account_id = u.account_id)))
+  WHERE ((u.bytes IS DISTINCT FROM COALESCE(s.bytes, (0)::bigint)) OR (u.messages IS DISTINCT FROM COALESCE(s.messages, (0)::bigint)));
+
+COMMENT ON VIEW report.quota_drift IS 'Accounts whose counted usage differs from what they keep; always empty';
+
+CREATE TABLE store.batch (
+    id uuid NOT NULL,
+    committed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE store.batch IS 'Batches of deliveries that were committed: settles what happened when a connection broke during COMMIT';
+
+COMMENT ON COLUMN store.batch.committed_at IS 'When; forgotten after an hour';
+
+CREATE TABLE store.change (
+    account_id bigint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    modseq bigint NOT NULL,
+    uid bigint NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE store.change IS 'Flag changes by modseq, so that store.message needs no index on modseq and its updates stay cheap; pruned after an hour';
+
+COMMENT ON COLUMN store.change.modseq IS 'Number of the change (RFC 7162)';
+
+COMMENT ON COLUMN store.change.uid IS 'The message whose flags changed';
+
+COMMENT ON COLUMN store.change.changed_at IS 'When';
+
+CREATE TABLE store.content_chunk (
+    content_id bigint NOT NULL,
+    start bigint NOT NULL,
+    size integer NOT NULL,
+    codec smallint NOT NULL,
+    bytes bytea NOT NULL,
+    CONSTRAINT content_chunk_codec_check CHECK ((codec = ANY (ARRAY[0, 1])))
+)
+WITH (toast_tuple_target='8160');
+ALTER TABLE ONLY store.content_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE store.content_chunk IS 'The exact bytes of contents, in chunks of 256 KiB at most';
+
+COMMENT ON COLUMN store.content_chunk.start IS 'Where in the content the chunk begins, from 0';
+
+COMMENT ON COLUMN store.content_chunk.size IS 'Bytes before compression';
+
+COMMENT ON COLUMN store.content_chunk.codec IS '0 = plain, 1 = zstd';
+
+COMMENT ON COLUMN store.content_chunk.bytes IS 'The bytes, as codec says';
+
+CREATE SEQUENCE store.content_id
+    START WITH 1
+    INCREMENT BY 1024
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE store.content_id IS 'Each node takes 1024 content ids at a time';
+
+CREATE TABLE store.expunged (
+    account_id bigint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    uid bigint NOT NULL,
+    modseq bigint NOT NULL,
+    expunged_at timestamp with time zone DEFAULT now() NOT NULL,
+    content_id bigint,
+    internal_date timestamp with time zone,
+    size bigint,
+    zone_minutes smallint,
+    seen boolean,
+    answered boolean,
+    flagged boolean,
+    draft boolean,
+    keywords text[],
+    prefix bytea
+);
+
+COMMENT ON TABLE store.expunged IS 'Messages that have left a mailbox, until their retention ends; store.restore brings them back';
+
+COMMENT ON COLUMN store.expunged.uid IS 'UID it had; it keeps it for ever';
+
+COMMENT ON COLUMN store.expunged.modseq IS 'Number of the change that removed it';
+
+COMMENT ON COLUMN store.expunged.expunged_at IS 'When it left';
+
+COMMENT ON COLUMN store.expunged.content_id IS 'Its content; empty where it was moved to another mailbox';
+
+COMMENT ON COLUMN store.expunged.internal_date IS 'When it was received';
+
+COMMENT ON COLUMN store.expunged.size IS 'Bytes, prefix included';
+
+COMMENT ON COLUMN store.expunged.zone_minutes IS 'Time zone of internal_date, in minutes east of UTC';
+
+COMMENT ON COLUMN store.expunged.seen IS 'Whether it had been read';
+
+COMMENT ON COLUMN store.expunged.answered IS 'Whether it had been answered';
+
+COMMENT ON COLUMN store.expunged.flagged IS 'Whether it was marked as important';
+
+COMMENT ON COLUMN store.expunged.draft IS 'Whether it was not finished';
+
+COMMENT ON COLUMN store.expunged.keywords IS 'Further flags it had';
+
+COMMENT ON COLUMN store.expunged.prefix IS 'Header lines of this copy, before the content';
+
+ALTER TABLE store.mailbox ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME store.mailbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE store.orphan (
+    content_id bigint NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE store.orphan IS 'Content that may have lost its last reference; the collector looks at these after the grace period';
+
+COMMENT ON COLUMN store.orphan.since IS 'When it may have lost it';
+
+CREATE TABLE store.subscription (
+    account_id bigint NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C"
+);
+
+COMMENT ON TABLE store.subscription IS 'Mailbox names that an account has subscribed to; the mailbox need not exist (RFC 9051, 6.3.7)';
+
+COMMENT ON COLUMN store.subscription.name IS 'Full name of the mailbox';
+
+ALTER TABLE ONLY control.administrator
+    ADD CONSTRAINT administrator_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY control.certificate
+    ADD CONSTRAINT certificate_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY control.directory
+    ADD CONSTRAINT directory_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.listener
+    ADD CONSTRAINT "each address and port has only one listener" UNIQUE (address, port);
+
+ALTER TABLE ONLY control.generation
+    ADD CONSTRAINT generation_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.imap
+    ADD CONSTRAINT imap_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.ip_list
+    ADD CONSTRAINT ip_list_name_key UNIQUE (name);
+
+ALTER TABLE ONLY control.ip_list
+    ADD CONSTRAINT ip_list_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY control.ip_rule
+    ADD CONSTRAINT ip_rule_list_id_pattern_key UNIQUE (list_id, pattern);
+
+ALTER TABLE ONLY control.ip_rule
+    ADD CONSTRAINT ip_rule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY control.lease
+    ADD CONSTRAINT lease_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY control.listener
+    ADD CONSTRAINT listener_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY control.logic
+    ADD CONSTRAINT logic_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.pop3
+    ADD CONSTRAINT pop3_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.server
+    ADD CONSTRAINT server_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.service
+    ADD CONSTRAINT service_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY control.smtp
+    ADD CONSTRAINT smtp_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.store
+    ADD CONSTRAINT store_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.touched
+    ADD CONSTRAINT touched_pkey PRIMARY KEY (transaction);
+
+ALTER TABLE ONLY directory.account
+    ADD CONSTRAINT account_domain_id_local_part_key UNIQUE (domain_id, local_part);
+
+ALTER TABLE ONLY directory.account
+    ADD CONSTRAINT account_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY directory.alias
+    ADD CONSTRAINT alias_domain_id_local_part_key UNIQUE (domain_id, local_part);
+
+ALTER TABLE ONLY directory.alias
+    ADD CONSTRAINT alias_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY directory.domain
+    ADD CONSTRAINT domain_name_key UNIQUE (name);
+
+ALTER TABLE ONLY directory.domain
+    ADD CONSTRAINT domain_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY directory.address
+    ADD CONSTRAINT "this address exists already, as an account or an alias" PRIMARY KEY (domain_id, local_part);
+
+ALTER TABLE ONLY live.listener_status
+    ADD CONSTRAINT listener_status_pkey PRIMARY KEY (node, listener_id);
+
+ALTER TABLE ONLY live.login_failure
+    ADD CONSTRAINT login_failure_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY live.node
+    ADD CONSTRAINT node_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY live.service_status
+    ADD CONSTRAINT service_status_pkey PRIMARY KEY (node, service);
+
+ALTER TABLE ONLY live.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY log.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY queue.message
+    ADD CONSTRAINT message_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY queue.recipient
+    ADD CONSTRAINT recipient_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY store.batch
+    ADD CONSTRAINT batch_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY store.change
+    ADD CONSTRAINT change_pkey PRIMARY KEY (account_id, mailbox_id, modseq, uid);
+
+ALTER TABLE ONLY store.content_chunk
+    ADD CONSTRAINT content_chunk_pkey PRIMARY KEY (content_id, start);
+
+ALTER TABLE ONLY store.content
+    ADD CONSTRAINT content_digest_key UNIQUE (digest);
+
+ALTER TABLE ONLY store.content
+    ADD CONSTRAINT content_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY store.expunged
+    ADD CONSTRAINT expunged_pkey PRIMARY KEY (account_id, mailbox_id, uid);
+
+ALTER TABLE ONLY store.mailbox
+    ADD CONSTRAINT mailbox_pkey PRIMARY KEY (account_id, id);
+
+ALTER TABLE ONLY store.message
+    ADD CONSTRAINT message_pkey PRIMARY KEY (account_id, mailbox_id, uid);
+
+ALTER TABLE ONLY store.orphan
+    ADD CONSTRAINT orphan_pkey PRIMARY KEY (content_id);
+
+ALTER TABLE ONLY store.subscription
+    ADD CONSTRAINT subscription_pkey PRIMARY KEY (account_id, name);
+
+ALTER TABLE ONLY store.mailbox
+    ADD CONSTRAINT "this account has a mailbox of that name already" UNIQUE (account_id, name);
+
+ALTER TABLE ONLY store.usage
+    ADD CONSTRAINT usage_pkey PRIMARY KEY (account_id);
+
+CREATE UNIQUE INDEX address_account ON directory.address USING btree (account_id) WHERE (account_id IS NOT NULL);
+
+CREATE UNIQUE INDEX address_alias ON directory.address USING btree (alias_id) WHERE (alias_id IS NOT NULL);
+
+CREATE UNIQUE INDEX "only one domain can be the default" ON directory.domain USING btree (is_default) WHERE is_default;
+
+CREATE INDEX session_node ON live.session USING btree (node);
+
+CREATE INDEX audit_at ON log.audit USING brin (at);
+
+CREATE INDEX audit_row ON log.audit USING btree (table_name, key);
+
+CREATE INDEX queue_message_content ON queue.message USING btree (content_id);
+
+CREATE INDEX recipient_due ON queue.recipient USING btree (next_attempt_at) WHERE (state = 'waiting'::queue.state);
+
+CREATE INDEX recipient_message ON queue.recipient USING btree (message_id);
+
+CREATE INDEX change_at ON store.change USING brin (changed_at);
+
+CREATE INDEX expunged_at ON store.expunged USING brin (expunged_at);
+
+CREATE INDEX expunged_content ON store.expunged USING btree (content_id) WHERE (content_id IS NOT NULL);
+
+CREATE INDEX expunged_modseq ON store.expunged USING btree (account_id, mailbox_id, modseq);
+
+CREATE INDEX message_content ON store.message USING btree (content_id);
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.administrator REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.certificate REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.directory REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.imap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_list REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_rule REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.pop3 REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.server REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.service REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.smtp REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.store REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.administrator REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.certificate REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.directory REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.imap REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.ip_list REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.ip_rule REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.pop3 REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.server REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.service REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.smtp REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.store REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.administrator REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.certificate REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.directory REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.imap REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.ip_list REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.ip_rule REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.pop3 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.server REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.service REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.smtp REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.store REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER expand BEFORE INSERT OR UPDATE OF address ON control.listener FOR EACH ROW EXECUTE FUNCTION logic.expand_listener();
+
+CREATE CONSTRAINT TRIGGER raise_generation AFTER INSERT ON control.touched DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION logic.raise_generation();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.administrator FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.certificate FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.directory FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.imap FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ip_list FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ip_rule FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.listener FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.pop3 FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.server FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.service FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.smtp FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.store FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER check_max_accounts AFTER INSERT ON directory.account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION logic.check_max_accounts();
+
+CREATE TRIGGER check_max_accounts_moved AFTER UPDATE ON directory.account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION logic.check_max_accounts_moved();
+
+CREATE TRIGGER furnish AFTER INSERT ON directory.account FOR EACH ROW EXECUTE FUNCTION logic.furnish_account();
+
+CREATE TRIGGER mirror AFTER INSERT OR UPDATE OF domain_id, local_part ON directory.account FOR EACH ROW EXECUTE FUNCTION logic.mirror_account();
+
+CREATE TRIGGER mirror AFTER INSERT OR UPDATE OF domain_id, local_part ON directory.alias FOR EACH ROW EXECUTE FUNCTION logic.mirror_alias();
+
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF local_part ON directory.account FOR EACH ROW EXECUTE FUNCTION logic.normalise_local_part();
+
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON directory.alias FOR EACH ROW EXECUTE FUNCTION logic.normalise_alias();
+
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF name, catch_all ON directory.domain FOR EACH ROW EXECUTE FUNCTION logic.normalise_domain();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.account FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER ring AFTER DELETE ON live.session FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_sessions();
+
+CREATE TRIGGER ring_truncate AFTER TRUNCATE ON live.session FOR EACH STATEMENT EXECUTE FUNCTION logic.ring_sessions();
+
+CREATE TRIGGER ring AFTER INSERT OR UPDATE ON queue.recipient FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_queue();
+
+CREATE TRIGGER by_hand BEFORE INSERT OR UPDATE ON store.message FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.before_message();
+
+CREATE TRIGGER by_hand_delete AFTER DELETE ON store.message REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_message_delete();
+
+CREATE TRIGGER clear AFTER DELETE ON store.mailbox FOR EACH ROW EXECUTE FUNCTION logic.clear_mailbox();
+
+CREATE TRIGGER complete BEFORE INSERT ON store.mailbox FOR EACH ROW EXECUTE FUNCTION logic.before_mailbox();
+
+ALTER TABLE ONLY control.ip_rule
+    ADD CONSTRAINT ip_rule_list_id_fkey FOREIGN KEY (list_id) REFERENCES control.ip_list(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY control.listener
+    ADD CONSTRAINT listener_service_fkey FOREIGN KEY (service) REFERENCES control.service(name) ON UPDATE CASCADE;
+
+ALTER TABLE ONLY control.service
+    ADD CONSTRAINT service_ip_list_id_fkey FOREIGN KEY (ip_list_id) REFERENCES control.ip_list(id);
+
+ALTER TABLE ONLY directory.account
+    ADD CONSTRAINT account_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.address
+    ADD CONSTRAINT address_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.address
+    ADD CONSTRAINT address_alias_id_fkey FOREIGN KEY (alias_id) REFERENCES directory.alias(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.address
+    ADD CONSTRAINT address_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.alias
+    ADD CONSTRAINT alias_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY queue.message
+    ADD CONSTRAINT message_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY queue.recipient
+    ADD CONSTRAINT recipient_message_id_fkey FOREIGN KEY (message_id) REFERENCES queue.message(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY store.mailbox
+    ADD CONSTRAINT mailbox_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY store.subscription
+    ADD CONSTRAINT subscription_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY store.usage
+    ADD CONSTRAINT usage_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+

@@ -1,0 +1,28 @@
+//! What tests are written with: a database, a daemon on it, and a dialogue with the daemon.
+//!
+//! House rules: nothing sleeps to let something happen. A test waits for the event it is about, by a question to the
+//! database or by the next line of a connection, and every wait ends after [`PATIENCE`] with an error that shows what
+//! was there instead.
+
+// A foundation has parts that the tests of today don't use.
+#![allow(dead_code, unused_imports)]
+
+pub mod cluster;
+pub mod daemon;
+pub mod database;
+pub mod dialogue;
+
+use std::time::Duration;
+
+pub use cluster::Cluster;
+pub use daemon::Daemon;
+pub use database::Database;
+pub use dialogue::Dialogue;
+
+/// The limit of every wait: far more than anything takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The root of the repository.
+pub fn root() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+}
