@@ -7,5 +7,7 @@ mod support;
 mod control;
 mod house;
 mod ip;
+mod lost;
+mod rules;
 mod schema;
 mod sql;
