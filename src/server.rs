@@ -33,7 +33,6 @@ const DATABASE_WAIT: Duration = Duration::from_secs(120);
 const DEMO: (&str, [&str; 2], &str) = ("example.test", ["alice", "bob"], "mailwright");
 
 /// What can be said on the command line or in the environment; everything else is in tables.
-#[derive(Debug, Clone)]
 pub struct Options {
     /// Where the private cluster lives, when there is no database URL.
     pub data_dir: PathBuf,
@@ -47,6 +46,8 @@ pub struct Options {
     pub demo: bool,
     /// Whether changes are heard by LISTEN; without, the clocks find them.
     pub notify: bool,
+    /// Obeys `control.server.log_level`.
+    pub set_log_level: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// Why the daemon could not start.
@@ -126,6 +127,7 @@ impl Daemon {
         let config = follow::load(&db).await?;
         let bells = Bells::default();
         let control = Control::start(db, node, registry, bells.clone(), config);
+        obey_log_level(&control, options.set_log_level.clone());
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone())?;
         let committer = Committer::start(&store);
@@ -196,6 +198,23 @@ impl Daemon {
             tracing::debug!(%error, "could not sign off");
         }
     }
+}
+
+/// Logs as much as `control.server.log_level` says, now and whenever it changes.
+fn obey_log_level(control: &Arc<Control>, set: Arc<dyn Fn(&str) + Send + Sync>) {
+    let weak = Arc::downgrade(control);
+    let obeyed = std::sync::Mutex::new(String::new());
+    let obey = move || {
+        let Some(control) = weak.upgrade() else { return };
+        let config = control.config();
+        let mut obeyed = obeyed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *obeyed != config.server.log_level {
+            set(&config.server.log_level);
+            obeyed.clone_from(&config.server.log_level);
+        }
+    };
+    obey();
+    control.on_change(obey);
 }
 
 /// Migrates; waits for a database that is just starting.

@@ -17,7 +17,7 @@ with off as (
     end as keywords,
     f.flags as old_flags, m.keywords as old_keywords
   from b, store.message m,
-    lateral (select seen_bits.flags from (select m.seen::int | m.answered::int << 1 | m.flagged::int << 2 | m.deleted::int << 3 | m.draft::int << 4 as flags) seen_bits) f
+    lateral (select seen_bits.flags from (select m.seen::int | (m.answered::int << 1) | (m.flagged::int << 2) | (m.deleted::int << 3) | (m.draft::int << 4) as flags) seen_bits) f
   where m.account_id = $1 and m.mailbox_id = $2 and m.uid = any($3::bigint[]) and m.modseq <= $4
   for update of m
 ), changed as (

@@ -1,6 +1,8 @@
--- STATUS of mailbox $2 of account $1.
-select b.uid_next, b.uid_validity, b.highest_modseq, b.recent_uid,
-  count(m.uid), count(m.uid) filter (where not m.seen), count(m.uid) filter (where m.deleted), coalesce(sum(m.size), 0)::bigint,
-  count(m.uid) filter (where m.uid >= b.recent_uid)
-from store.mailbox b left join store.message m on m.account_id = b.account_id and m.mailbox_id = b.id
-where b.account_id = $1 and b.id = $2 group by b.account_id, b.id
+-- STATUS of the mailboxes $2 of account $1, one row for each that exists.
+select b.id, b.uid_next, b.uid_validity, b.highest_modseq, c.messages, c.unseen, c.deleted, c.size, c.recent
+from store.mailbox b cross join lateral (
+  select count(*) as messages, count(*) filter (where not m.seen) as unseen, count(*) filter (where m.deleted) as deleted,
+    coalesce(sum(m.size), 0)::bigint as size, count(*) filter (where m.uid >= b.recent_uid) as recent
+  from store.message m where m.account_id = $1 and m.mailbox_id = b.id
+) c
+where b.account_id = $1 and b.id = any($2::bigint[])

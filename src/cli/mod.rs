@@ -18,11 +18,14 @@ mod user;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use failure::{Failure, told};
 use serde::de::DeserializeOwned;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::server;
 
@@ -119,7 +122,7 @@ pub fn main() -> ExitCode {
 
 async fn run(place: Place, command: Command) -> Result<(), Failure> {
     let is_server = matches!(command, Command::Serve(_));
-    log_to_stderr(if is_server { "info" } else { "warn" });
+    let set_log_level = log_to_stderr(if is_server { "info" } else { "warn" });
     let place = &place;
     match command {
         Command::Domain(command) => domain::run(connect::connect(place).await?, command).await,
@@ -128,7 +131,7 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Password(command) => password::run(connect::connect(place).await?, command).await,
         Command::Status(command) => status::run(connect::connect(place).await?, command).await,
         Command::Sql(command) => sql::run(place, command).await,
-        Command::Serve(serve) => Ok(run_server(place.clone(), serve).await?),
+        Command::Serve(serve) => Ok(run_server(place.clone(), serve, set_log_level).await?),
     }
 }
 
@@ -146,18 +149,29 @@ fn json_rows<T: DeserializeOwned>(
     read.map(Some).map_err(|error| told(format!("the database's answer cannot be read: {error}")))
 }
 
-/// RUST_LOG is for those who look for a fault; everybody else uses control.server.log_level.
-fn log_to_stderr(level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// Logs to standard error; returns what changes the level later. RUST_LOG is for those who look for a fault, and keeps
+/// the last word.
+fn log_to_stderr(level: &str) -> Arc<dyn Fn(&str) + Send + Sync> {
+    let asked = EnvFilter::try_from_default_env();
+    let fixed = asked.is_ok();
+    let (filter, handle) = reload::Layer::new(asked.unwrap_or_else(|_| EnvFilter::new(level)));
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(filter).with(layer).init();
+    Arc::new(move |level| {
+        if !fixed && let Err(error) = handle.reload(EnvFilter::new(level)) {
+            eprintln!("the log level cannot be changed: {error}");
+        }
+    })
 }
 
-async fn run_server(place: Place, serve: Serve) -> Result<(), server::StartError> {
+async fn run_server(
+    place: Place,
+    serve: Serve,
+    set_log_level: Arc<dyn Fn(&str) + Send + Sync>,
+) -> Result<(), server::StartError> {
     let node = serve.node.unwrap_or_else(|| {
         std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| "node".to_owned(), |name| name.trim().to_owned())
@@ -169,6 +183,7 @@ async fn run_server(place: Place, serve: Serve) -> Result<(), server::StartError
         database_url: place.database_url,
         demo: serve.demo,
         notify: !serve.without_notify,
+        set_log_level,
     })
     .await
 }

@@ -88,6 +88,20 @@ impl Recipient {
         *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
+    /// An account that is in no table.
+    #[cfg(test)]
+    pub(crate) fn sample(id: i64) -> Self {
+        Self {
+            account: AccountId(id),
+            inbox: MailboxId(id),
+            address: format!("account{id}@x.test"),
+            quota: None,
+            max_message: u64::MAX,
+            used: AtomicI64::new(0),
+            read_at: Mutex::new(Instant::now()),
+        }
+    }
+
     fn has_room(&self, bytes: i64) -> bool {
         self.quota.is_none_or(|quota| self.used.load(Ordering::Relaxed).saturating_add(bytes) <= quota)
     }

@@ -132,8 +132,10 @@ impl From<MailboxError> for Fail {
         match error {
             MailboxError::Missing => Fail::no(Code::NonExistent, text),
             MailboxError::Exists => Fail::no(Code::AlreadyExists, text),
-            MailboxError::Inbox | MailboxError::HasChildren => Fail::no(Code::Cannot, text),
-            MailboxError::TooMany(_) => Fail::no(Code::Limit, text),
+            MailboxError::Inbox | MailboxError::HasChildren | MailboxError::BelowItself => {
+                Fail::no(Code::Cannot, text)
+            }
+            MailboxError::TooMany(_) | MailboxError::TooManySubscriptions(_) => Fail::no(Code::Limit, text),
             MailboxError::Database(error) => Fail::Database(error),
         }
     }

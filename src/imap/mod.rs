@@ -3,7 +3,8 @@
 //!
 //! [`wire`] turns bytes into units, units into words, and answers into bytes; it does no I/O. [`table`] lists
 //! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
-//! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards. [`session`] is the
+//! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
+//! names it shows. [`session`] is the
 //! connection's state; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
 //!
 //! What must hold:
@@ -19,6 +20,7 @@
 
 pub mod answer;
 pub mod cmd;
+pub mod listing;
 pub mod pattern;
 pub mod selected;
 pub mod session;

@@ -240,7 +240,7 @@ impl Session {
             Command::Enable(c) => c.run(self, out),
             Command::Select(c) => c.run(self, out).await?,
             Command::Create(c) => c.run(self).await?,
-            Command::Delete(c) => c.run(self).await?,
+            Command::Delete(c) => c.run(self, out).await?,
             Command::Rename(c) => c.run(self).await?,
             Command::Subscribe(c) => c.run(self).await?,
             Command::Unsubscribe(c) => c.run(self).await?,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::commit::{Delivery, Outbound, OutboundRecipient, Place};
+use super::commit::{Outbound, OutboundRecipient, Place};
 use super::facts::{Addressee, Envelope};
 use super::trace::{Received, write_delivered_to, write_return_path};
 use crate::directory::{Recipient, Route};
@@ -15,7 +15,6 @@ use crate::mail::{AccountId, Address, Flags};
 use crate::smtp::RcptParams;
 use crate::smtp::mail::{Body, Ret};
 use crate::smtp::rcpt::Notify;
-use crate::store::Draft;
 
 /// A message that has arrived, without its bytes.
 pub struct Arrival<'a> {
@@ -29,21 +28,21 @@ pub struct Arrival<'a> {
     pub submitter: Option<AccountId>,
 }
 
-/// What to commit, and the accounts of its places, in their order.
+/// Where a message goes.
+#[derive(Default)]
 pub struct Plan {
-    /// What to commit.
-    pub delivery: Delivery,
-    /// Whose the places are.
+    /// Mailboxes.
+    pub places: Vec<Place>,
+    /// Whose these are, in their order.
     pub owners: Vec<Arc<Recipient>>,
+    /// Recipients elsewhere.
+    pub outbound: Option<Outbound>,
 }
 
 impl Arrival<'_> {
     /// Plans the delivery to some of the envelope's recipients.
-    pub fn plan<'r>(&self, draft: Draft, recipients: impl Iterator<Item = &'r Addressee>) -> Plan {
-        let mut plan = Plan {
-            delivery: Delivery { draft: Arc::new(draft), places: Vec::new(), outbound: None },
-            owners: Vec::new(),
-        };
+    pub fn plan<'r>(&self, recipients: impl Iterator<Item = &'r Addressee>) -> Plan {
+        let mut plan = Plan::default();
         let mut elsewhere = Vec::new();
         let mut accounts = HashSet::new();
         let mut addresses = HashSet::new();
@@ -51,7 +50,7 @@ impl Arrival<'_> {
             match &*addressee.route {
                 Route::To { accounts: targets, remotes } => {
                     for owner in targets.iter().filter(|owner| accounts.insert(owner.account)) {
-                        plan.delivery.places.push(self.place(owner, &addressee.address));
+                        plan.places.push(self.place(owner, &addressee.address));
                         plan.owners.push(owner.clone());
                     }
                     let remotes = remotes.iter().filter_map(|remote| parse_target(remote));
@@ -70,7 +69,7 @@ impl Arrival<'_> {
             }
         }
         if !elsewhere.is_empty() {
-            plan.delivery.outbound = Some(self.outbound(elsewhere));
+            plan.outbound = Some(self.outbound(elsewhere));
         }
         plan
     }
@@ -150,4 +149,104 @@ fn notify_words(notify: Notify) -> String {
     let words = [(on.success, "SUCCESS"), (on.failure, "FAILURE"), (on.delay, "DELAY")];
     let words: Vec<&str> = words.into_iter().filter_map(|(set, word)| set.then_some(word)).collect();
     words.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::intake::trace::Protocol;
+    use crate::mail::DateTime;
+    use crate::smtp::{Command, parse};
+
+    fn addressee(command: &str, route: Route) -> Addressee {
+        let Command::Rcpt(rcpt) = parse(command.as_bytes()).unwrap() else { panic!("{command}") };
+        let address = Address::parse(rcpt.path.0).unwrap();
+        Addressee { address, params: rcpt.params, route: Arc::new(route), max_message: u64::MAX }
+    }
+
+    fn to(accounts: &[i64], remotes: &[&str]) -> Route {
+        Route::To {
+            accounts: accounts.iter().map(|id| Arc::new(Recipient::sample(*id))).collect(),
+            remotes: remotes.iter().map(|remote| (*remote).to_owned()).collect(),
+        }
+    }
+
+    fn planned(mail: &str, recipients: Vec<Addressee>) -> Plan {
+        let Command::Mail(mail) = parse(mail.as_bytes()).unwrap() else { panic!("{mail}") };
+        let mut envelope = Envelope::new(Address::parse(mail.path.0).ok(), mail.params);
+        recipients.into_iter().for_each(|recipient| envelope.push(recipient));
+        let received = Received {
+            helo: "mx.example.org",
+            well_formed: true,
+            peer: IpAddr::from([192, 0, 2, 1]),
+            host: "mail.example.test",
+            protocol: Protocol::Esmtp,
+            tls: None,
+            authenticated: true,
+            utf8: false,
+            id: "7-1",
+            at: DateTime::new(jiff::Timestamp::UNIX_EPOCH, 0),
+        };
+        let arrival =
+            Arrival { envelope: &envelope, received, added: b"Added: x\r\n", submitter: Some(AccountId(9)) };
+        arrival.plan(envelope.recipients.iter())
+    }
+
+    fn text(prefix: &Option<Bytes>) -> &str {
+        std::str::from_utf8(prefix.as_ref().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nobody_gets_two_copies() {
+        let plan = planned(
+            "MAIL FROM:<a@b.test>",
+            vec![
+                addressee("RCPT TO:<team@x.test>", to(&[1, 2], &["far@y.test"])),
+                addressee("RCPT TO:<one@x.test>", to(&[1], &[])),
+                addressee("RCPT TO:<far@y.test>", Route::NotLocal),
+            ],
+        );
+        let accounts: Vec<i64> = plan.places.iter().map(|place| place.account.0).collect();
+        let owners: Vec<i64> = plan.owners.iter().map(|owner| owner.account.0).collect();
+        assert_eq!((&accounts[..], &owners[..]), (&[1, 2][..], &[1, 2][..]));
+        let outbound = plan.outbound.unwrap();
+        assert_eq!(outbound.recipients.len(), 1);
+        assert_eq!(
+            (outbound.recipients[0].address.as_str(), outbound.recipients[0].domain.as_str()),
+            ("far@y.test", "y.test")
+        );
+        // Several recipients: none learns of the others.
+        assert!(
+            text(&plan.places[0].prefix)
+                .starts_with("Return-Path: <a@b.test>\r\nDelivered-To: team@x.test\r\nReceived: ")
+        );
+        assert!(!text(&plan.places[0].prefix).contains("for <") && !text(&outbound.prefix).contains("for <"));
+        assert!(
+            text(&outbound.prefix).starts_with("Received: ")
+                && text(&outbound.prefix).ends_with("Added: x\r\n")
+        );
+    }
+
+    #[test]
+    fn the_queue_keeps_what_was_asked_for() {
+        let rcpt = "RCPT TO:<far@y.test> NOTIFY=DELAY,SUCCESS ORCPT=rfc822;a+2Bb@z.test";
+        let plan = planned(
+            "MAIL FROM:<> RET=HDRS ENVID=Q+2B1 BODY=8BITMIME SMTPUTF8",
+            vec![addressee(rcpt, Route::NotLocal)],
+        );
+        let outbound = plan.outbound.unwrap();
+        assert_eq!(outbound.sender, "");
+        assert_eq!(outbound.account, Some(AccountId(9)));
+        assert_eq!(outbound.envelope_id.as_deref(), Some("Q+1"));
+        assert_eq!(
+            (outbound.return_full, outbound.smtputf8, outbound.body_type),
+            (Some(false), true, "8BITMIME")
+        );
+        assert_eq!(outbound.recipients[0].notify.as_deref(), Some("SUCCESS,DELAY"));
+        assert_eq!(outbound.recipients[0].original.as_deref(), Some("rfc822;a+2Bb@z.test"));
+        assert!(text(&outbound.prefix).contains("for <far@y.test>;"));
+        assert!(plan.places.is_empty());
+    }
 }

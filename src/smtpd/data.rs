@@ -1,19 +1,21 @@
 //! The message: DATA (RFC 5321 §4.1.1.4), BDAT (RFC 3030), and what becomes of it after its last byte.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::crlf::LineEnds;
 use super::session::{Answer, Hello, Session, State, temporary};
+use crate::control::Control;
 use crate::control::config::{Config, ListenerMode, NewlinePolicy};
 use crate::db;
 use crate::directory::Route;
 use crate::intake::place::{Arrival, Plan};
 use crate::intake::submission::{Gathered, Head};
 use crate::intake::trace::Received;
-use crate::intake::{Addressee, Envelope};
+use crate::intake::{Addressee, Delivery, Envelope};
 use crate::mail::{AccountId, DateTime};
 use crate::mime::header::fields;
 use crate::net::out::Out;
@@ -70,8 +72,8 @@ impl Incoming {
         self.head = None;
     }
 
-    /// Takes the next bytes; `host` is what a Message-ID would be made with.
-    async fn take(&mut self, bytes: &[u8], host: &str) {
+    /// Takes the next bytes.
+    async fn take(&mut self, bytes: &[u8], control: &Control) {
         self.size += bytes.len() as u64;
         if matches!(self.sink, Sink::Refused(_)) {
             return;
@@ -87,14 +89,14 @@ impl Incoming {
         match head.push(&bytes) {
             Gathered::More => {}
             Gathered::TooLong => self.refuse(header_too_large()),
-            Gathered::Whole => self.pass_head(host).await,
+            Gathered::Whole => self.pass_head(control).await,
         }
     }
 
     /// Lets the header go on, as far as there is one.
-    async fn pass_head(&mut self, host: &str) {
+    async fn pass_head(&mut self, control: &Control) {
         if let Some(head) = self.head.take() {
-            let fixed = head.fix(&self.id, host, now());
+            let fixed = head.fix(&self.id, control.config().hostname(), now());
             self.added = fixed.added;
             self.store(&fixed.content).await;
         }
@@ -108,7 +110,7 @@ impl Incoming {
     }
 
     /// The message is whole.
-    async fn close(mut self, host: &str) -> Result<(Draft, String, Vec<u8>), Reply> {
+    async fn close(mut self, control: &Control) -> Result<(Draft, String, Vec<u8>), Reply> {
         if let Some(mut line_ends) = self.line_ends.take() {
             let rest = line_ends.finish(self.bare);
             if self.bare == Bare::Refuse && line_ends.bare_seen() {
@@ -119,7 +121,7 @@ impl Incoming {
                 None => self.store(rest).await,
             }
         }
-        self.pass_head(host).await;
+        self.pass_head(control).await;
         match self.sink {
             Sink::Spool(spool) => Ok((spool.finish(), self.id, self.added)),
             Sink::Refused(reply) => Err(reply),
@@ -195,8 +197,7 @@ impl Session {
         if incoming.time_left().is_zero() {
             return Err(Reply::new(421, (4, 4, 2), "The message took too long, closing connection"));
         }
-        let config = self.house.control.config();
-        incoming.take(bytes, config.hostname()).await;
+        incoming.take(bytes, &self.house.control).await;
         match &incoming.sink {
             Sink::Refused(reply) if incoming.size > incoming.limit.saturating_add(SWALLOWED) => {
                 Err(reply.clone())
@@ -307,7 +308,7 @@ impl Session {
 
     async fn deliver(&self, hello: &Hello, envelope: &Envelope, incoming: Incoming) -> Result<Taken, Reply> {
         let config = self.config();
-        let (draft, id, added) = incoming.close(config.hostname()).await?;
+        let (draft, id, added) = incoming.close(&self.house.control).await?;
         judge(&draft, &config)?;
         let size = draft.size;
         let arrival = Arrival {
@@ -328,8 +329,8 @@ impl Session {
             submitter: self.login.as_ref().map(|login| login.account),
         };
         let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);
-        let plan = arrival.plan(draft, fitting);
-        match self.commit(plan).await {
+        let plan = arrival.plan(fitting);
+        match self.commit(draft, plan).await {
             Ok(lost) => {
                 tracing::debug!(id, size, recipients = envelope.recipients.len(), "accepted");
                 Ok(Taken { id, size, lost })
@@ -339,13 +340,15 @@ impl Session {
     }
 
     /// Commits, and returns the accounts whose mailbox has gone meanwhile.
-    async fn commit(&self, plan: Plan) -> Result<HashSet<AccountId>, db::Error> {
+    async fn commit(&self, draft: Draft, plan: Plan) -> Result<HashSet<AccountId>, db::Error> {
         let mut lost = HashSet::new();
-        if plan.owners.is_empty() && plan.delivery.outbound.is_none() {
+        let Plan { places, owners, outbound } = plan;
+        if places.is_empty() && outbound.is_none() {
             return Ok(lost);
         }
-        let receipt = self.house.committer.deliver(plan.delivery).await?;
-        for (owner, placed) in plan.owners.iter().zip(receipt) {
+        let delivery = Delivery { draft: Arc::new(draft), places, outbound };
+        let receipt = self.house.committer.deliver(delivery).await?;
+        for (owner, placed) in owners.iter().zip(receipt) {
             match placed {
                 Some(placed) => owner.now_keeps(placed.used_bytes),
                 None => {
@@ -384,7 +387,8 @@ impl Taken {
 
 /// What the message's own header decides.
 fn judge(draft: &Draft, config: &Config) -> Result<(), Reply> {
-    if draft.header.len() > config.smtp.max_header_bytes {
+    // The store keeps no more of a header than the setting can be at most, so one that reaches it may be longer.
+    if draft.header.len() >= config.smtp.max_header_bytes {
         return Err(header_too_large());
     }
     // RFC 5321 §6.3: the number of Received fields tells a loop.

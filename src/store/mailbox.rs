@@ -1,5 +1,7 @@
 //! Mailboxes themselves: list, create, delete, rename, subscribe, status.
 
+use std::collections::HashMap;
+
 use super::Store;
 use crate::db::Error;
 use crate::mail::{AccountId, MailboxId};
@@ -11,11 +13,13 @@ const CREATE: &str = sql!("store/create_mailboxes");
 const COUNT: &str = sql!("store/count_mailboxes");
 const DELETE: &str = sql!("store/delete_mailbox");
 const RENAME: &str = sql!("store/rename_mailboxes");
-const MOVE_INBOX: &str = sql!("store/move_inbox");
 const SUBSCRIBE: &str = sql!("store/subscribe");
 const UNSUBSCRIBE: &str = sql!("store/unsubscribe");
 const STATUS: &str = sql!("store/status");
 const TAKE_RECENT: &str = sql!("store/take_recent");
+
+/// The constraint that keeps names apart (migrations/V0003__store.sql).
+const NAME_TAKEN: &str = "this account has a mailbox of that name already";
 
 /// A name that `LIST` knows: a mailbox, or a subscribed name without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,18 @@ pub struct Status {
     pub recent: u32,
 }
 
+/// What is known without counting messages.
+impl From<&Mailbox> for Status {
+    fn from(mailbox: &Mailbox) -> Self {
+        Status {
+            uid_next: mailbox.uid_next,
+            uid_validity: mailbox.uid_validity,
+            highest_modseq: mailbox.highest_modseq,
+            ..Status::default()
+        }
+    }
+}
+
 /// Why a mailbox command was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum MailboxError {
@@ -81,9 +97,15 @@ pub enum MailboxError {
     /// Mailboxes below it exist.
     #[error("it has mailboxes below it: delete those first")]
     HasChildren,
+    /// It would be below itself.
+    #[error("a mailbox cannot be moved below itself")]
+    BelowItself,
     /// The account has as many as it may.
-    #[error("this account has {0} mailboxes, as many as it may have")]
+    #[error("an account may not have more than {0} mailboxes")]
     TooMany(i64),
+    /// The account has as many subscriptions as it may have mailboxes.
+    #[error("an account may not have more than {0} subscriptions")]
+    TooManySubscriptions(i64),
     /// The database failed or refused.
     #[error(transparent)]
     Database(#[from] Error),
@@ -99,6 +121,20 @@ fn entry(row: &tokio_postgres::Row) -> Entry {
         special_use: row.get(6),
     });
     Entry { name: row.get(0), mailbox, subscribed: row.get(7) }
+}
+
+fn status(row: &tokio_postgres::Row) -> Status {
+    let int = |at: usize| row.get::<_, i64>(at);
+    Status {
+        uid_next: int(1) as u32,
+        uid_validity: int(2) as u32,
+        highest_modseq: int(3) as u64,
+        messages: int(4) as u32,
+        unseen: int(5) as u32,
+        deleted: int(6) as u32,
+        size: int(7) as u64,
+        recent: int(8) as u32,
+    }
 }
 
 impl Store {
@@ -121,13 +157,18 @@ impl Store {
         special_use: Option<&str>,
     ) -> Result<Mailbox, MailboxError> {
         let max = self.control.config().imap.max_mailboxes;
-        let count =
-            self.control.db.query_opt(COUNT, &[&account.0]).await?.map_or(0, |row| row.get::<_, i64>(0));
-        if count >= max {
-            return Err(MailboxError::TooMany(max));
-        }
         let mut names: Vec<&str> = name.match_indices('/').filter_map(|(at, _)| name.get(..at)).collect();
         names.push(name);
+        let (all, there) = self
+            .control
+            .db
+            .query_opt(COUNT, &[&account.0, &names])
+            .await?
+            .map_or((0, 0), |row| (row.get::<_, i64>(0), row.get::<_, i64>(1)));
+        let missing = names.len() as i64 - there;
+        if missing > 0 && all + missing > max {
+            return Err(MailboxError::TooMany(max));
+        }
         let made = self.control.db.query(CREATE, &[&account.0, &names, &special_use]).await?;
         if !made.iter().any(|row| row.get::<_, &str>(0) == name) {
             return Err(MailboxError::Exists);
@@ -135,8 +176,9 @@ impl Store {
         self.find_mailbox(account, name).await?.ok_or(MailboxError::Missing)
     }
 
-    /// Deletes a mailbox with its messages. One with mailboxes below it is refused (RFC 9051 §6.3.5 lets us).
-    pub async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<(), MailboxError> {
+    /// Deletes a mailbox with its messages, and says which it was. One with mailboxes below it is refused (RFC 9051
+    /// §6.3.5 lets us).
+    pub async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<MailboxId, MailboxError> {
         if name == "INBOX" {
             return Err(MailboxError::Inbox);
         }
@@ -150,7 +192,7 @@ impl Store {
         }
         self.as_by_hand(DELETE, &[&account.0, &mailbox.id.0]).await?;
         self.views.mark(account, mailbox.id);
-        Ok(())
+        Ok(mailbox.id)
     }
 
     /// Renames a mailbox and all below it; INBOX gives its messages away and stays (RFC 9051 §6.3.6).
@@ -164,9 +206,13 @@ impl Store {
         }
         if from == "INBOX" {
             let target = self.create_mailbox(account, to, None).await?;
-            self.as_by_hand(MOVE_INBOX, &[&account.0, &source.id.0, &target.id.0]).await?;
-            self.views.mark(account, source.id);
+            let inbox = self.views.open(account, source.id).await?.ok_or(MailboxError::Missing)?.view();
+            let uids: Vec<u32> = inbox.iter().map(|(_, entry)| entry.uid()).collect();
+            self.relocate(account, source.id, &uids, target.id).await?;
             return Ok(());
+        }
+        if to.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
+            return Err(MailboxError::BelowItself);
         }
         if let Some((parent, _)) = to.rsplit_once('/')
             && self.find_mailbox(account, parent).await?.is_none()
@@ -178,14 +224,16 @@ impl Store {
         }
         match self.control.db.execute(RENAME, &[&account.0, &from, &to]).await {
             Ok(_) => Ok(()),
-            Err(error) if error.constraint().is_some() => Err(MailboxError::Exists),
+            Err(error) if error.constraint() == Some(NAME_TAKEN) => Err(MailboxError::Exists),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Subscribes or unsubscribes a name, whether there is a mailbox or not.
-    pub async fn subscribe(&self, account: AccountId, name: &str) -> Result<(), Error> {
-        self.control.db.execute(SUBSCRIBE, &[&account.0, &name]).await.map(drop)
+    /// Subscribes to a name, whether there is a mailbox or not.
+    pub async fn subscribe(&self, account: AccountId, name: &str) -> Result<(), MailboxError> {
+        let max = self.control.config().imap.max_mailboxes;
+        let row = self.control.db.query_opt(SUBSCRIBE, &[&account.0, &name, &max]).await?;
+        if row.is_some_and(|row| row.get(0)) { Ok(()) } else { Err(MailboxError::TooManySubscriptions(max)) }
     }
 
     /// Takes a subscription back.
@@ -193,20 +241,15 @@ impl Store {
         self.control.db.execute(UNSUBSCRIBE, &[&account.0, &name]).await.map(drop)
     }
 
-    /// STATUS of a mailbox; `None` when it is gone.
-    pub async fn status(&self, account: AccountId, mailbox: MailboxId) -> Result<Option<Status>, Error> {
-        let row = self.control.db.query_opt(STATUS, &[&account.0, &mailbox.0]).await?;
-        let int = |row: &tokio_postgres::Row, at: usize| row.get::<_, i64>(at);
-        Ok(row.map(|row| Status {
-            uid_next: int(&row, 0) as u32,
-            uid_validity: int(&row, 1) as u32,
-            highest_modseq: int(&row, 2) as u64,
-            messages: int(&row, 4) as u32,
-            unseen: int(&row, 5) as u32,
-            deleted: int(&row, 6) as u32,
-            size: int(&row, 7) as u64,
-            recent: int(&row, 8) as u32,
-        }))
+    /// STATUS of these mailboxes, in one query that counts their messages; those that are gone are not among the answers.
+    pub async fn statuses(
+        &self,
+        account: AccountId,
+        mailboxes: &[MailboxId],
+    ) -> Result<HashMap<MailboxId, Status>, Error> {
+        let ids: Vec<i64> = mailboxes.iter().map(|mailbox| mailbox.0).collect();
+        let rows = self.control.db.query(STATUS, &[&account.0, &ids]).await?;
+        Ok(rows.iter().map(|row| (MailboxId(row.get(0)), status(row))).collect())
     }
 
     /// Takes `\Recent` for the session that selects the mailbox: messages from the UID returned on are recent for it,

@@ -5,7 +5,9 @@
 mod support;
 
 mod control;
+mod faces_control;
 mod house;
+mod imap_mailbox;
 mod ip;
 mod lost;
 mod rules;

@@ -1,6 +1,9 @@
 //! CREATE (RFC 3501 §6.3.3), with special uses (RFC 6154 §3).
 
+use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::session::Session;
 use crate::imap::wire::bad::{Answer, Bad};
+use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 
@@ -86,6 +89,37 @@ fn use_attr(parser: &mut Parser<'_>) -> Result<UseAttr, Bad> {
         attr.as_str().as_bytes().strip_prefix(b"\\").is_some_and(|known| known.eq_ignore_ascii_case(name))
     });
     known.ok_or(Bad { what: "unknown special use", at, answer: Answer::UseAttr })
+}
+
+impl Create {
+    /// Creates the mailbox, and the levels above it that are missing.
+    pub async fn run(self, session: &mut Session) -> Outcome {
+        let account = session.login()?.account;
+        let store = &session.house.store;
+        let special = match self.uses.as_slice() {
+            [] => None,
+            // RFC 6154 §2: these would show messages of other mailboxes.
+            [UseAttr::All | UseAttr::Flagged] => {
+                return Err(Fail::no(Code::UseAttr, "there are no virtual mailboxes here"));
+            }
+            [special] => Some(special.as_str()),
+            _ => return Err(Fail::no(Code::UseAttr, "a mailbox has one special use here")),
+        };
+        if let Some(special) = special {
+            let all = store.list_mailboxes(account).await?;
+            let holder = all.iter().find(|entry| {
+                let held = entry.mailbox.as_ref().and_then(|mailbox| mailbox.special_use.as_deref());
+                held == Some(special)
+            });
+            // A client that asks for a second one would not find its way: the first is the one that others use.
+            if let Some(holder) = holder {
+                let text = format!("the mailbox {} has this special use already", holder.name);
+                return Err(Fail::no(Code::UseAttr, text));
+            }
+        }
+        store.create_mailbox(account, self.mailbox.as_str(), special).await?;
+        Ok(Done::ok("mailbox created"))
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
 //! DELETE (RFC 3501 §6.3.4).
 
+use crate::imap::answer::{Done, Outcome};
+use crate::imap::session::{Session, State};
 use crate::imap::wire::bad::Bad;
+use crate::imap::wire::code::{Code, Condition};
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::untagged;
+use crate::net::out::Out;
 
 /// `DELETE mailbox`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +21,20 @@ impl Delete {
     pub fn parse(parser: &mut Parser<'_>) -> Result<Self, Bad> {
         parser.space()?;
         Ok(Delete { mailbox: parser.mailbox()? })
+    }
+}
+
+impl Delete {
+    /// Deletes the mailbox with all that is in it. When it is the selected one, none is selected any more.
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let account = session.login()?.account;
+        let gone = session.house.store.delete_mailbox(account, self.mailbox.as_str()).await?;
+        if matches!(&session.state, State::Selected(_, selected) if selected.mailbox == gone) {
+            session.unselect();
+            let text = "the selected mailbox has been deleted";
+            untagged(&mut out.buffer(), Condition::Ok, Some(Code::Closed), text);
+        }
+        Ok(Done::ok("mailbox deleted"))
     }
 }
 

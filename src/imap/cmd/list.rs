@@ -1,9 +1,12 @@
 //! LIST (RFC 3501 §6.3.8), extended (RFC 5258), with special uses (RFC 6154) and STATUS (RFC 5819).
 
-use super::status::{StatusItem, status_items};
-use crate::imap::answer::Done;
+use super::status::{self, StatusItem, status_items};
+use crate::imap::answer::{Done, Outcome};
+use crate::imap::listing::{Criteria, Listed, Tree};
 use crate::imap::pattern::Pattern;
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
+use crate::imap::wire::name::NameCoding;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::Line;
 use crate::net::out::Out;
@@ -142,6 +145,106 @@ fn return_option(parser: &mut Parser<'_>) -> Result<Return, Bad> {
             status_items(parser).map(Return::Status)
         }
         _ => Err(Bad::new("unknown LIST return option", at)),
+    }
+}
+
+impl List {
+    /// Shows the names.
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let account = session.login()?.account;
+        let patterns = match &self.asked {
+            Asked::Separator(_) => {
+                // No name here begins with the separator, so that all references have the same root, the empty one.
+                Line::untagged(&mut out.buffer()).raw("LIST (\\Noselect) \"/\" \"\"");
+                return Ok(Done::ok("done"));
+            }
+            Asked::Mailboxes(patterns) => patterns,
+        };
+        let entries = session.house.store.list_mailboxes(account).await?;
+        let tree = Tree::new(&entries);
+        let matched = matched(&tree, patterns).await;
+        let criteria = self.criteria();
+        let listed: Vec<Listed<'_, '_>> = tree.select(criteria, &matched).collect();
+        let items = self.returns.iter().find_map(|asked| match asked {
+            Return::Status(items) => Some(items.as_slice()),
+            _ => None,
+        });
+        let answers = match items {
+            Some(items) => {
+                let shown = listed.iter().filter(|listed| listed.meets);
+                status::gather(session, items, shown.filter_map(|listed| listed.node.mailbox)).await?
+            }
+            None => Default::default(),
+        };
+        let shape = Shape {
+            coding: session.coding(),
+            criteria,
+            subscribed: criteria.subscribed || self.returns.contains(&Return::Subscribed),
+        };
+        for listed in listed {
+            shape.write(out, listed);
+            // RFC 5819 §2: no STATUS for what cannot be selected; it follows the LIST response.
+            let status = listed.node.mailbox.and_then(|mailbox| answers.get(&mailbox.id));
+            if let (Some(items), Some(status)) = (items, status) {
+                status::write(out, listed.node.name, shape.coding, items, status);
+            }
+            out.page().await?;
+        }
+        Ok(Done::ok("done"))
+    }
+
+    fn criteria(&self) -> Criteria {
+        Criteria {
+            subscribed: self.select.contains(&Selection::Subscribed),
+            special_use: self.select.contains(&Selection::SpecialUse),
+            recursive: self.select.contains(&Selection::RecursiveMatch),
+        }
+    }
+}
+
+/// Of each name, whether a pattern matches it. Many long patterns and many names are much work: others get their turn
+/// in between.
+pub(super) async fn matched(tree: &Tree<'_>, patterns: &[Pattern]) -> Vec<bool> {
+    let mut matched = Vec::with_capacity(tree.nodes().len());
+    for nodes in tree.nodes().chunks(64) {
+        matched.extend(nodes.iter().map(|node| patterns.iter().any(|pattern| pattern.matches(node.name))));
+        tokio::task::yield_now().await;
+    }
+    matched
+}
+
+/// How the names are shown.
+struct Shape {
+    coding: NameCoding,
+    criteria: Criteria,
+    /// Whether `\Subscribed` is said.
+    subscribed: bool,
+}
+
+impl Shape {
+    fn write(&self, out: &mut Out<'_>, Listed { node, meets: _, meets_below }: Listed<'_, '_>) {
+        // RFC 5258 §3: \NonExistent implies \Noselect; clients of RFC 3501 know only the latter.
+        let missing = node.mailbox.is_none().then_some(["\\NonExistent", "\\Noselect"]);
+        let subscribed = (self.subscribed && node.subscribed).then_some("\\Subscribed");
+        let children = if node.has_children { "\\HasChildren" } else { "\\HasNoChildren" };
+        let special = node.mailbox.and_then(|mailbox| mailbox.special_use.as_deref());
+        let attributes = missing.into_iter().flatten().chain(subscribed).chain([children]).chain(special);
+        let mut buffer = out.buffer();
+        let mut line = Line::untagged(&mut buffer);
+        line.raw("LIST ").list(attributes, |line, attribute| {
+            line.text(attribute);
+        });
+        line.raw(" \"/\" ").mailbox(node.name, self.coding);
+        if meets_below {
+            let selected = [
+                self.criteria.subscribed.then_some("\"SUBSCRIBED\""),
+                self.criteria.special_use.then_some("\"SPECIAL-USE\""),
+            ];
+            line.raw(" (\"CHILDINFO\" ").list(selected.into_iter().flatten(), |line, option| {
+                line.raw(option);
+            });
+            line.raw(")");
+        }
     }
 }
 

@@ -1,8 +1,14 @@
 //! LSUB (RFC 3501 §6.3.9), which LIST (SUBSCRIBED) replaces.
 
+use super::list::matched;
+use crate::imap::answer::{Done, Outcome};
+use crate::imap::listing::{Criteria, Tree};
 use crate::imap::pattern::Pattern;
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::Line;
+use crate::net::out::Out;
 
 /// `LSUB reference pattern`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,25 @@ impl Lsub {
         parser.space()?;
         let pattern = parser.list_mailbox()?;
         Ok(Lsub { pattern: Pattern::new(&reference, &pattern) })
+    }
+}
+
+impl Lsub {
+    /// Shows the subscribed names, whether their mailboxes exist or not. Where `%` stops above one, the level that it
+    /// reaches is shown for it with `\Noselect`, which here says that the level itself is not subscribed.
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let account = session.login()?.account;
+        let entries = session.house.store.list_mailboxes(account).await?;
+        let tree = Tree::new(&entries);
+        let matched = matched(&tree, &[self.pattern]).await;
+        let criteria = Criteria { subscribed: true, special_use: false, recursive: true };
+        for listed in tree.select(criteria, &matched) {
+            let attributes = if listed.meets { "LSUB () \"/\" " } else { "LSUB (\\Noselect) \"/\" " };
+            let (name, coding) = (listed.node.name, session.coding());
+            Line::untagged(&mut out.buffer()).raw(attributes).mailbox(name, coding);
+            out.page().await?;
+        }
+        Ok(Done::ok("done"))
     }
 }
 

@@ -16,7 +16,6 @@ pub mod id;
 pub mod list;
 pub mod login;
 pub mod lsub;
-mod pending;
 pub mod relocate;
 pub mod rename;
 pub mod search;

@@ -1,5 +1,7 @@
 //! RENAME (RFC 3501 §6.3.5).
 
+use crate::imap::answer::{Done, Outcome};
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
@@ -21,6 +23,15 @@ impl Rename {
         parser.space()?;
         let to = parser.mailbox_to_create()?;
         Ok(Rename { from, to })
+    }
+}
+
+impl Rename {
+    /// Renames the mailbox and all below it. Subscriptions are names, and stay as they are.
+    pub async fn run(self, session: &mut Session) -> Outcome {
+        let account = session.login()?.account;
+        session.house.store.rename_mailbox(account, self.from.as_str(), self.to.as_str()).await?;
+        Ok(Done::ok("mailbox renamed"))
     }
 }
 

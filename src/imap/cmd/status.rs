@@ -1,8 +1,16 @@
 //! STATUS (RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162 §3.1.7) and DELETED (RFC 9051 §6.3.11).
 
+use std::collections::HashMap;
+
+use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
-use crate::imap::wire::name::MailboxName;
+use crate::imap::wire::name::{MailboxName, NameCoding};
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::reply::Line;
+use crate::mail::MailboxId;
+use crate::net::out::Out;
+use crate::store::mailbox::{self, Mailbox, MailboxError};
 
 /// `status-att`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +60,33 @@ impl StatusItem {
     }
 }
 
+impl StatusItem {
+    /// Whether messages must be counted for it; the others are numbers of the mailbox itself.
+    fn is_counted(self) -> bool {
+        match self {
+            StatusItem::UidNext | StatusItem::UidValidity | StatusItem::HighestModSeq => false,
+            StatusItem::Messages
+            | StatusItem::Recent
+            | StatusItem::Unseen
+            | StatusItem::Size
+            | StatusItem::Deleted => true,
+        }
+    }
+
+    fn of(self, status: &mailbox::Status) -> u64 {
+        match self {
+            StatusItem::Messages => status.messages.into(),
+            StatusItem::Recent => status.recent.into(),
+            StatusItem::UidNext => status.uid_next.into(),
+            StatusItem::UidValidity => status.uid_validity.into(),
+            StatusItem::Unseen => status.unseen.into(),
+            StatusItem::Size => status.size,
+            StatusItem::HighestModSeq => status.highest_modseq,
+            StatusItem::Deleted => status.deleted.into(),
+        }
+    }
+}
+
 /// `STATUS mailbox (item …)`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -89,6 +124,51 @@ fn status_item(parser: &mut Parser<'_>) -> Result<StatusItem, Bad> {
     let name = parser.atom()?;
     let known = StatusItem::EVERY.into_iter().find(|item| name.eq_ignore_ascii_case(item.name().as_bytes()));
     known.ok_or(Bad::new("unknown STATUS item", at))
+}
+
+impl Status {
+    /// Tells it of one mailbox.
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let (account, name) = (session.login()?.account, self.mailbox.as_str());
+        let found = session.house.store.find_mailbox(account, name).await?.ok_or(MailboxError::Missing)?;
+        let answers = gather(session, &self.items, [&found]).await?;
+        let status = answers.get(&found.id).ok_or(MailboxError::Missing)?;
+        write(out, name, session.coding(), &self.items, status);
+        Ok(Done::ok("done"))
+    }
+}
+
+/// What `items` are of these mailboxes, with one query or none. A mailbox that has just been deleted may be missing.
+pub(super) async fn gather(
+    session: &mut Session,
+    items: &[StatusItem],
+    mailboxes: impl IntoIterator<Item = &Mailbox>,
+) -> Result<HashMap<MailboxId, mailbox::Status>, Fail> {
+    if items.contains(&StatusItem::HighestModSeq) {
+        // RFC 7162 §3.1: the client has shown that it knows mod-sequences.
+        session.enable_condstore();
+    }
+    let account = session.login()?.account;
+    if !items.iter().any(|item| item.is_counted()) {
+        return Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox.into())).collect());
+    }
+    let ids: Vec<MailboxId> = mailboxes.into_iter().map(|mailbox| mailbox.id).collect();
+    Ok(session.house.store.statuses(account, &ids).await?)
+}
+
+/// `* STATUS name (…)`
+pub(super) fn write(
+    out: &mut Out<'_>,
+    name: &str,
+    coding: NameCoding,
+    items: &[StatusItem],
+    status: &mailbox::Status,
+) {
+    let mut buffer = out.buffer();
+    let mut line = Line::untagged(&mut buffer);
+    line.raw("STATUS ").mailbox(name, coding).raw(" ").list(items, |line, item| {
+        line.raw(item.name()).raw(" ").number(item.of(status));
+    });
 }
 
 #[cfg(test)]

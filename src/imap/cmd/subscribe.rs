@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.6, §6.3.7).
 
+use crate::imap::answer::{Done, Outcome};
+use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
@@ -31,6 +33,24 @@ impl Unsubscribe {
     pub fn parse(parser: &mut Parser<'_>) -> Result<Self, Bad> {
         parser.space()?;
         Ok(Unsubscribe { mailbox: parser.mailbox()? })
+    }
+}
+
+impl Subscribe {
+    /// Subscribes. The mailbox need not exist: it may come, or come back.
+    pub async fn run(self, session: &mut Session) -> Outcome {
+        let account = session.login()?.account;
+        session.house.store.subscribe(account, self.mailbox.as_str()).await?;
+        Ok(Done::ok("subscribed"))
+    }
+}
+
+impl Unsubscribe {
+    /// Takes the subscription back; there need not be one.
+    pub async fn run(self, session: &mut Session) -> Outcome {
+        let account = session.login()?.account;
+        session.house.store.unsubscribe(account, self.mailbox.as_str()).await?;
+        Ok(Done::ok("unsubscribed"))
     }
 }
 
