@@ -199,7 +199,7 @@ async fn live_session_shows_who_does_what() {
         format!(
             "select count(*) = 1 from live.session s join control.listener l on l.id = s.listener_id
              where s.service = '{service}' and l.service = '{service}' and s.node = 'one' and s.peer = '127.0.0.1'
-               and s.peer_port > 0 and s.since <= s.active_at and {more}"
+               and s.peer_port > 0 and s.since <= s.active_at and s.id in (select id from live.session where {more})"
         )
     };
     db.until(&row("smtp", "tls is null and login is null and account_id is null and state = 'ready'")).await;
@@ -648,7 +648,7 @@ async fn mail_changed_by_sql_is_seen_in_idle() {
     keep.send("DONE").await;
     keep.expect("i OK").await;
     keep.send("f FETCH 1 (UID FLAGS BODY.PEEK[])").await;
-    let bytes = keep.expect_literal("* 1 FETCH (*UID 1 *\\Seen $Label1").await;
+    let bytes = keep.expect_literal("* 1 FETCH (*UID 1 *\\Seen*$Label1").await;
     keep.expect("f OK").await;
     assert!(bytes.ends_with(b"Subject: hello\r\n\r\nHow are you?\r\n"));
 
@@ -699,12 +699,16 @@ async fn several_changes_in_one_transaction_are_seen() {
     let mut seen = inbox.until_tag("i").await;
     inbox.send("n NOOP").await;
     seen.extend(inbox.until_tag("n").await);
-    let expunged: Vec<&String> = seen.iter().filter(|line| line.ends_with(" EXPUNGE")).collect();
-    assert!(
-        expunged == ["* 4 EXPUNGE", "* 2 EXPUNGE"] || expunged == ["* 2 EXPUNGE", "* 3 EXPUNGE"],
-        "{seen:?}"
-    );
-    assert!(seen.iter().any(|line| line == "* 4 EXISTS"), "{seen:?}");
+    // As a client counts: what is expunged makes room, what is new comes at the end.
+    let mut known = vec![1, 2, 3, 4, 5];
+    for words in seen.iter().map(|line| line.split(' ').collect::<Vec<_>>()) {
+        match words[..] {
+            ["*", number, "EXPUNGE"] => drop(known.remove(number.parse::<usize>().unwrap() - 1)),
+            ["*", number, "EXISTS"] => known.resize(number.parse().unwrap(), 6),
+            _ => {}
+        }
+    }
+    assert_eq!(known, [1, 3, 5, 6], "{seen:?}");
     let found = inbox.run("FETCH 1:* (UID FLAGS)").await;
     for (line, (uid, flag)) in found.iter().zip([(1, "\\Seen"), (3, ""), (5, "\\Flagged"), (6, "")]) {
         assert!(line.contains(&format!("UID {uid} ")) && line.contains(flag), "{found:?}");
