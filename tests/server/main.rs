@@ -16,5 +16,7 @@ mod control;
 mod house;
 mod imap_mailbox;
 mod ip;
+mod lost;
+mod rules;
 mod schema;
 mod sql;
