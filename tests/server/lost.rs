@@ -48,10 +48,7 @@ fn recipients(number: usize) -> &'static [&'static str] {
 
 fn text(number: usize) -> String {
     let filling = format!("A line of message {number}, as long as lines of mail are.\r\n").repeat(40);
-    format!(
-        "From: sender@example.net\r\nSubject: {token}\r\n\r\n{filling}{token}\r\n",
-        token = token(number)
-    )
+    format!("From: sender@example.net\r\nSubject: {token}\r\n\r\n{filling}{token}\r\n", token = token(number))
 }
 
 /// All clients of a flood, and how far they are.
@@ -198,7 +195,8 @@ impl Client {
     async fn reply(&mut self) -> std::io::Result<u16> {
         loop {
             let mut line = String::new();
-            let read = timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("the server says nothing")?;
+            let read =
+                timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("the server says nothing")?;
             if read == 0 || !line.ends_with("\r\n") || line.starts_with("421") {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
@@ -242,7 +240,9 @@ async fn nothing_lost(daemon: &Daemon<'_>, sent: &[Sent]) {
     assert!(there.is_empty(), "nobody has sent this: {there:?}");
     let unanswered: usize = sent.iter().map(|message| message.unanswered).sum();
     let put_off: usize = sent.iter().map(|message| message.put_off).sum();
-    println!("{MESSAGES} messages, {unanswered} ends without an answer, {put_off} put off, {duplicates} duplicates");
+    println!(
+        "{MESSAGES} messages, {unanswered} ends without an answer, {put_off} put off, {duplicates} duplicates"
+    );
 
     for (wrong, question) in [
         ("an account's usage", "select count(*) from report.quota_drift"),
@@ -326,6 +326,7 @@ async fn no_message_is_lost_when_postgresql_is_killed() {
     assert!(daemon.is_running());
     db.reconnect().await;
     nothing_lost(&daemon, &sent).await;
+    println!("{} commits in doubt", daemon.log().matches("the connection was lost during a commit").count());
 }
 
 // While PostgreSQL is away ----------------------------------------------------------------------------------------------------

@@ -132,7 +132,8 @@ async fn a_message_that_is_coming_in_may_finish() {
     smtp.expect("250").await;
     smtp.expect("421").await;
     smtp.expect_end().await;
-    let subject: String = db.value("select subject from report.message where address = 'alice@example.test'").await;
+    let subject: String =
+        db.value("select subject from report.message where address = 'alice@example.test'").await;
     assert_eq!(subject, "begun before");
     db.until("select state = 'stopped' from live.service_status where service = 'smtp'").await;
 }
@@ -409,8 +410,10 @@ async fn the_name_asked_for_chooses_the_certificate() {
     assert!(shown("mail.example.test").await == mail);
     assert!(shown("imap.example.test").await == wild);
     assert!(shown("elsewhere.test").await == default);
-    db.apply("update control.certificate set active = false where id = (select max(id) from control.certificate)")
-        .await;
+    db.apply(
+        "update control.certificate set active = false where id = (select max(id) from control.certificate)",
+    )
+    .await;
     assert!(shown("imap.example.test").await == default);
 }
 
@@ -500,8 +503,7 @@ async fn known_addresses_are_forgotten_when_they_change() {
     db.apply("update directory.domain set catch_all = 'bob@example.test'").await;
     expect_rcpt(&mut smtp, "anybody@example.test", "250").await;
     daemon.deliver("anybody", MESSAGE).await;
-    let bobs: i64 =
-        db.value("select count(*) from report.message where address = 'bob@example.test'").await;
+    let bobs: i64 = db.value("select count(*) from report.message where address = 'bob@example.test'").await;
     assert_eq!(bobs, 1);
     db.apply("update directory.domain set catch_all = null").await;
     expect_rcpt(&mut smtp, "anybody@example.test", "550").await;
@@ -523,9 +525,15 @@ async fn a_quota_counts_at_once() {
         ("update directory.account set quota_bytes = 10 where local_part = 'alice'", "452 4.2.2"),
         ("update directory.account set quota_bytes = 1000000 where local_part = 'alice'", "250"),
         // Without one of its own, the domain's; then the server's.
-        ("update directory.account set quota_bytes = null; update directory.domain set quota_bytes = 10", "452 4.2.2"),
+        (
+            "update directory.account set quota_bytes = null; update directory.domain set quota_bytes = 10",
+            "452 4.2.2",
+        ),
         ("update directory.domain set quota_bytes = 1000000", "250"),
-        ("update directory.domain set quota_bytes = null; update control.directory set quota_bytes = 10", "452 4.2.2"),
+        (
+            "update directory.domain set quota_bytes = null; update control.directory set quota_bytes = 10",
+            "452 4.2.2",
+        ),
         // None at all.
         ("update directory.account set quota_bytes = 0 where local_part = 'alice'", "250"),
         ("update directory.account set quota_bytes = 10 where local_part = 'alice'", "452 4.2.2"),
@@ -668,7 +676,8 @@ async fn mail_changed_by_sql_is_seen_in_idle() {
 
     keep.send("i IDLE").await;
     keep.expect("+").await;
-    db.sql("delete from store.message where mailbox_id = store.mailbox_id('alice@example.test', 'Keep')").await;
+    db.sql("delete from store.message where mailbox_id = store.mailbox_id('alice@example.test', 'Keep')")
+        .await;
     keep.expect("* 1 EXPUNGE").await;
     // What has not changed is not told.
     inbox.send("n NOOP").await;
