@@ -1,7 +1,7 @@
 //! An IMAP connection: its state, and how a frame becomes an answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -69,6 +69,8 @@ pub struct Session {
     /// STARTTLS was accepted: the handshake comes next.
     handshake_due: bool,
     errors: u32,
+    /// When the time to log in began to run.
+    began: Instant,
 }
 
 impl Session {
@@ -86,6 +88,7 @@ impl Session {
             starttls: listener.tls == TlsMode::Starttls,
             handshake_due: false,
             errors: 0,
+            began: Instant::now(),
         }
     }
 
@@ -339,6 +342,12 @@ impl Session {
         Ok(Done::ok("begin TLS now"))
     }
 
+    /// How much time is left to log in, whatever the client does meanwhile.
+    fn time_to_log_in(&self) -> Duration {
+        let most = self.config().imap.login_timeout_seconds;
+        Duration::from_secs(most.into()).saturating_sub(self.began.elapsed())
+    }
+
     /// A mistake is counted; too many end the connection.
     fn mistake(&mut self, out: &mut Out<'_>) -> Next {
         self.errors += 1;
@@ -388,6 +397,10 @@ impl TalkSession for Session {
     }
 
     async fn handle(&mut self, frame: Frame, out: &mut Out<'_>) -> Next {
+        if matches!(self.state, State::NotAuthenticated) && self.time_to_log_in().is_zero() {
+            reply::untagged(&mut out.buffer(), Condition::Bye, None, "you took too long to log in");
+            return Next::Close;
+        }
         match frame {
             Frame::NeedMore => Next::Continue,
             Frame::Continue => {
@@ -456,6 +469,7 @@ impl TalkSession for Session {
         self.framer = Framer::new(Limits::before_login());
         self.turn = Turn::Command;
         self.state = State::NotAuthenticated;
+        self.began = Instant::now();
         self.starttls = false;
         self.handshake_due = false;
     }
@@ -472,12 +486,10 @@ impl TalkSession for Session {
     }
 
     fn patience(&self) -> Duration {
-        let config = self.config();
-        let seconds = match self.state {
-            State::NotAuthenticated => config.imap.login_timeout_seconds,
-            _ => config.imap.idle_timeout_seconds,
-        };
-        Duration::from_secs(u64::from(seconds))
+        match self.state {
+            State::NotAuthenticated => self.time_to_log_in(),
+            _ => Duration::from_secs(self.config().imap.idle_timeout_seconds.into()),
+        }
     }
 
     fn busy(&self) -> bool {

@@ -75,12 +75,17 @@ impl Dialogue {
 
     /// Asks for TLS in the language's own way, and goes on under TLS.
     pub async fn starttls(&mut self) {
+        self.starttls_with(b"").await;
+    }
+
+    /// The same, with bytes sent in one piece with the command, before its answer: what somebody on the path could add.
+    pub async fn starttls_with(&mut self, glued: &[u8]) {
         let (command, answer) = match self.language {
-            Language::Smtp => ("STARTTLS", "220"),
-            Language::Pop3 => ("STLS", "+OK"),
-            Language::Imap => ("tls STARTTLS", "tls OK"),
+            Language::Smtp => ("STARTTLS\r\n", "220"),
+            Language::Pop3 => ("STLS\r\n", "+OK"),
+            Language::Imap => ("tls STARTTLS\r\n", "tls OK"),
         };
-        self.send(command).await;
+        self.send_bytes(&[command.as_bytes(), glued].concat()).await;
         self.expect(answer).await;
         assert!(self.unread.is_empty(), "something was sent ahead of TLS\n{}", self.history());
         self.handshake("localhost").await;
