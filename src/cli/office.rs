@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::password::FIND_ACCOUNT;
 use super::user::{Key, no_such_user};
 use crate::control::{Control, Node, Registry, follow};
 use crate::db::listen::Bells;
@@ -13,7 +14,6 @@ use crate::mail::{AccountId, Address, MailboxId};
 use crate::sql;
 use crate::store::Store;
 
-const FIND_ACCOUNT: &str = sql!("cli/find_account");
 const RING: &str = sql!("cli/ring_mailbox");
 
 /// Connections: the committer has its own beside these.

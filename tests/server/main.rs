@@ -20,3 +20,4 @@ mod lost;
 mod rules;
 mod schema;
 mod sql;
+mod stopping;
