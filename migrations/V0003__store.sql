@@ -186,6 +186,9 @@ comment on column store.expunged.prefix is 'Header lines of this copy, before th
 comment on column store.expunged.modseq is 'Number of the change that removed it';
 comment on column store.expunged.content_id is 'Its content; empty where it was moved to another mailbox';
 
+-- Measured (cargo bench -- flags; PostgreSQL 15, 2 busy cores, runs of 10 s and less): with this log 914 to 1,090 bytes of WAL for a
+-- single flag and 100 % HOT updates; with an index on (account_id, mailbox_id, modseq) instead 1,606 to 1,912 bytes and
+-- 0 % HOT. Updates a second and the time to list the last changes did not differ beyond the noise.
 create table store.change (
   account_id bigint not null,
   mailbox_id bigint not null,

@@ -74,6 +74,7 @@ pub async fn serve(options: Options) -> Result<(), StartError> {
     let asked_to_stop = async {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     };
+    give_large_memory_back();
     let files = raise_open_files();
     tracing::debug!(?files, "open files");
     let mut cluster = None;
@@ -107,6 +108,17 @@ pub async fn serve(options: Options) -> Result<(), StartError> {
         cluster.stop().await?;
     }
     outcome
+}
+
+/// Sees to it that large pieces of memory go back to the system when they are freed. glibc raises its limit for that to
+/// the largest piece freed so far, and a password check frees 19 MiB: after the first logins of 200 accounts the daemon
+/// kept 250 MiB resident, and keeps 22 MiB with a fixed limit (`cargo bench -- idle`).
+fn give_large_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt sets a number of the allocator, under the allocator's own lock.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+    }
 }
 
 struct Daemon {

@@ -28,8 +28,7 @@ pub fn missing() -> Option<String> {
             return Some(format!("{name} is not installed (scripts/setup bench installs it)"));
         }
     }
-    // SAFETY: geteuid cannot fail and touches no memory.
-    (unsafe { libc::geteuid() } != 0).then(|| "Postfix and Dovecot have to be started as root".to_owned())
+    (!child::is_root()).then(|| "Postfix and Dovecot have to be started as root".to_owned())
 }
 
 impl Pair {

@@ -65,6 +65,12 @@ impl Figure {
         Self { part: String::new(), name, unit, value, runs, beside: None, goal: None }
     }
 
+    /// The highest of some runs.
+    pub fn most(name: impl Into<String>, runs: Vec<f64>, unit: &'static str) -> Self {
+        let value = runs.iter().copied().fold(f64::NAN, f64::max);
+        Self { value, ..Self::new(name, Runs(runs), unit) }
+    }
+
     /// The same of a peer, or what would be possible at best.
     pub fn beside(mut self, name: impl Into<String>, runs: impl Into<Runs>) -> Self {
         let runs = runs.into();

@@ -90,11 +90,11 @@ pub async fn run(bench: &mut Bench) -> Result<(), Trouble> {
         report.figure(Figure::new("Postfix alone: accepted into its queue", accepted, "messages/s"));
     }
     report.figure(
-        Figure::new("memory of the daemon under this load, most (VmHWM)", Runs(used.most), "MiB")
+        Figure::most("memory of the daemon under this load, most (VmHWM)", used.most, "MiB")
             .limit_goal(200.0 * 1e6 / MIB),
     );
-    report.figure(Figure::new("memory of the daemon after it (VmRSS)", Runs(used.after), "MiB"));
-    report.figure(Figure::new("memory of its PostgreSQL after it (sum of Pss)", Runs(used.database), "MiB"));
+    report.figure(Figure::most("memory of the daemon after it (VmRSS)", used.after, "MiB"));
+    report.figure(Figure::most("memory of its PostgreSQL after it (sum of Pss)", used.database, "MiB"));
     bench.delivered = Some(rates);
     Ok(())
 }

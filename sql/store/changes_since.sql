@@ -4,10 +4,10 @@
 select 0 as kind, uid_next as uid, highest_modseq as modseq, (pruned_modseq > $3)::int as flags, null::text[] as keywords
 from store.mailbox where account_id = $1 and id = $2
 union all
-select 1, uid, modseq, seen::int | answered::int << 1 | flagged::int << 2 | deleted::int << 3 | draft::int << 4, keywords
+select 1, uid, modseq, seen::int | (answered::int << 1) | (flagged::int << 2) | (deleted::int << 3) | (draft::int << 4), keywords
 from store.message where account_id = $1 and mailbox_id = $2 and uid >= $4
 union all
-select 2, m.uid, m.modseq, m.seen::int | m.answered::int << 1 | m.flagged::int << 2 | m.deleted::int << 3 | m.draft::int << 4, m.keywords
+select 2, m.uid, m.modseq, m.seen::int | (m.answered::int << 1) | (m.flagged::int << 2) | (m.deleted::int << 3) | (m.draft::int << 4), m.keywords
 from (select distinct uid from store.change where account_id = $1 and mailbox_id = $2 and modseq > $3) c
 join store.message m on m.account_id = $1 and m.mailbox_id = $2 and m.uid = c.uid
 where m.uid < $4

@@ -6,8 +6,13 @@ mod alias;
 mod ask;
 mod connect;
 mod domain;
+mod export;
 mod failure;
+mod format;
+mod import;
+mod office;
 mod password;
+mod progress;
 mod size;
 mod sql;
 mod status;
@@ -80,6 +85,19 @@ enum Command {
     Sql(sql::Sql),
     /// Show nodes, services, listeners, sessions and the queue
     Status(status::Status),
+    /// Bring mail from files into an account
+    ///
+    ///   mailwright import alice@example.org --maildir /home/alice/Maildir
+    ///   mailwright import alice@example.org --mailbox Archive/2019 --mbox 2019.mbox
+    ///   zcat old.mbox.gz | mailwright import alice@example.org --mbox - --mailbox Old
+    #[command(verbatim_doc_comment)]
+    Import(import::Import),
+    /// Write the mail of an account to files
+    ///
+    ///   mailwright export alice@example.org --maildir /backup/alice
+    ///   mailwright export alice@example.org --mailbox INBOX --mbox inbox.mbox
+    #[command(verbatim_doc_comment)]
+    Export(export::Export),
 }
 
 #[derive(clap::Args)]
@@ -130,6 +148,8 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Alias(command) => alias::run(connect::connect(place).await?, command).await,
         Command::Password(command) => password::run(connect::connect(place).await?, command).await,
         Command::Status(command) => status::run(connect::connect(place).await?, command).await,
+        Command::Import(command) => import::run(place, command).await,
+        Command::Export(command) => export::run(place, command).await,
         Command::Sql(command) => sql::run(place, command).await,
         Command::Serve(serve) => Ok(run_server(place.clone(), serve, set_log_level).await?),
     }

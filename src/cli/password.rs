@@ -16,7 +16,7 @@ use crate::sql;
 const RULE: &str = sql!("cli/password_rule");
 const SET_ADMINISTRATOR: &str = sql!("cli/set_administrator_password");
 const SET_ACCOUNT: &str = sql!("cli/set_account_password");
-const FIND_ACCOUNT: &str = sql!("cli/find_account");
+pub(super) const FIND_ACCOUNT: &str = sql!("cli/find_account");
 const FIND_ADMINISTRATOR: &str = sql!("cli/find_administrator");
 
 /// Whose password.

@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn excerpts() {
-        assert_eq!(excerpt("select 1;\nselect ü, nix;", 20), "\nLINE 2: select ü, nix;\n                  ^");
+        assert_eq!(excerpt("select 1;\nselect ü, nix;", 21), "\nLINE 2: select ü, nix;\n                  ^");
         assert_eq!(excerpt("selec", 1), "\nLINE 1: selec\n        ^");
         assert_eq!(excerpt("", 9), "\nLINE 1: \n        ^");
     }

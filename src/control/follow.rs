@@ -75,8 +75,8 @@ impl Follower {
                     self.log(outcome);
                 }
                 _ = write.tick() => {
-                    self.log(self.control.registry.write(&self.control.db).await);
-                    self.log(self.supervisor.report(&self.control).await);
+                    self.log_failure(self.control.registry.write(&self.control.db).await);
+                    self.log_failure(self.supervisor.report(&self.control).await);
                 }
                 _ = clock.tick() => {
                     let outcome = self.look().await;
@@ -90,8 +90,16 @@ impl Follower {
 
     /// A database that is away is no news here: whoever needs it says so, and the clock tries again.
     fn log(&self, outcome: Result<(), Error>) {
+        if outcome.is_ok() {
+            self.control.database_is(true);
+        }
+        self.log_failure(outcome);
+    }
+
+    /// The same for what asks the database only when there is something to write: that it went well says nothing.
+    fn log_failure(&self, outcome: Result<(), Error>) {
         match outcome {
-            Ok(()) => self.control.database_is(true),
+            Ok(()) => {}
             Err(error) if error.is_unavailable() => {
                 self.control.database_is(false);
                 tracing::debug!(%error, "control plane");

@@ -140,9 +140,10 @@ impl Selected {
                 self.view.range_uids(from..=u32::MAX).map(|(_, entry)| entry.uid()).collect();
             fresh.into_iter().for_each(|uid| self.recent.insert(uid));
         }
-        for (seq, uid) in delta.gone {
+        let gone: UidSet = delta.gone.iter().map(|&(_, uid)| uid).collect();
+        self.recent = self.recent.iter().filter(|&uid| !gone.contains(uid)).collect();
+        for (seq, _) in delta.gone {
             Line::untagged(&mut out.buffer()).number(seq).raw(" EXPUNGE");
-            self.recent = self.recent.iter().filter(|&recent| recent != uid).collect();
         }
         if let Some(exists) = delta.exists_changed {
             Line::untagged(&mut out.buffer()).number(exists).raw(" EXISTS");

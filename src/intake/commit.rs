@@ -268,16 +268,23 @@ impl Worker {
     async fn settle(&self, id: &str) -> Result<bool, Error> {
         let deadline = tokio::time::Instant::now() + SETTLE;
         loop {
-            let asked = match self.store.control.db.client().await {
-                Ok(client) => client.execute(INSERT_BATCH, &[&id]).await,
-                Err(error) => Err(error),
-            };
-            match asked {
-                Ok(inserted) => return Ok(inserted == 0),
+            match self.committed(id).await {
+                Ok(committed) => return Ok(committed),
                 Err(error) if tokio::time::Instant::now() > deadline => return Err(error),
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
+    }
+
+    /// Asks once. What is inserted to find out is taken back: should this answer be lost as well, the next question
+    /// would take our own row for the batch's.
+    async fn committed(&self, id: &str) -> Result<bool, Error> {
+        let mut client = self.store.control.db.client().await?;
+        let insert = client.prepare(INSERT_BATCH).await?;
+        let transaction = client.transaction().await?;
+        let inserted = transaction.execute(&insert, &[&id]).await?;
+        transaction.rollback().await?;
+        Ok(inserted == 0)
     }
 }
 

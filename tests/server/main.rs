@@ -2,12 +2,24 @@
 //!
 //! One binary, so that there is one thing to link. `support` has what tests are written with.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test that finds something else than it expects has failed, and says so by a panic"
+)]
+
 mod support;
 
 mod clients;
 mod control;
 mod hostile;
 mod house;
+mod imap_mailbox;
 mod ip;
+mod lost;
+mod rules;
 mod schema;
 mod sql;
+mod stopping;

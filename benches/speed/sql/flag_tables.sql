@@ -19,4 +19,3 @@ begin
   end loop;
 end $$;
 create index message_modseq on with_index.message (account_id, mailbox_id, modseq);
-vacuum analyze with_log.message, with_log.mailbox, with_log.change, with_index.message, with_index.mailbox, with_index.change;

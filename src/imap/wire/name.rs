@@ -13,6 +13,9 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 pub const LEVEL_MAX: usize = 255;
 /// Bytes of UTF-8 in a whole name.
 pub const NAME_MAX: usize = 1000;
+/// Levels in a name. A subscription needs no mailboxes above it: without a limit a few thousand of them would make a
+/// tree of millions of levels for every LIST.
+pub const LEVELS_MAX: usize = 64;
 /// What stands between the levels.
 pub const SEPARATOR: char = '/';
 
@@ -44,6 +47,9 @@ pub enum NameError {
     /// Longer than [`LEVEL_MAX`] or [`NAME_MAX`].
     #[error("mailbox name is too long")]
     TooLong,
+    /// More than [`LEVELS_MAX`] levels.
+    #[error("mailbox name has too many levels")]
+    TooDeep,
     /// RFC 9051 §5.1: no control characters, no line or paragraph separators.
     #[error("mailbox name contains a control character")]
     Control,
@@ -58,6 +64,7 @@ impl NameError {
             NameError::Empty => "mailbox name is empty",
             NameError::EmptyLevel => "mailbox name has an empty level",
             NameError::TooLong => "mailbox name is too long",
+            NameError::TooDeep => "mailbox name has too many levels",
             NameError::Control => "mailbox name contains a control character",
         }
     }
@@ -96,6 +103,9 @@ impl MailboxName {
         }
         if name.len() > NAME_MAX || name.split(SEPARATOR).any(|level| level.len() > LEVEL_MAX) {
             return Err(NameError::TooLong);
+        }
+        if name.split(SEPARATOR).count() > LEVELS_MAX {
+            return Err(NameError::TooDeep);
         }
         // RFC 3501 §5.1: INBOX in any case is INBOX; so are its children's parents.
         let inbox = name.split(SEPARATOR).next().filter(|first| first.eq_ignore_ascii_case("INBOX"));
@@ -298,7 +308,8 @@ mod tests {
     #[test]
     fn refuses_names_that_can_not_exist() {
         let level = "x".repeat(LEVEL_MAX);
-        let deep = ["abcdefghi"; 101].join("/");
+        let long = ["x".repeat(200).as_str(); 5].join("/");
+        let deep = ["a"; LEVELS_MAX + 1].join("/");
         for (name, error) in [
             ("", NameError::Empty),
             ("/", NameError::EmptyLevel),
@@ -311,7 +322,8 @@ mod tests {
             ("a\u{2028}b", NameError::Control),
             (&format!("{level}y"), NameError::TooLong),
             (&format!("a/{level}é"), NameError::TooLong),
-            (&deep, NameError::TooLong),
+            (&long, NameError::TooLong),
+            (&deep, NameError::TooDeep),
         ] {
             assert_eq!(MailboxName::new(name), Err(error), "{name:?}");
         }

@@ -159,12 +159,11 @@ impl Database {
     /// Waits until a query says `true`; no row, or null, says it isn't so yet.
     pub async fn until(&self, question: &str) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        while !self
-            .rows(question)
-            .await
-            .first()
-            .is_some_and(|row| row.get::<_, Option<bool>>(0) == Some(true))
-        {
+        loop {
+            let rows = self.rows(question).await;
+            if rows.first().and_then(|row| row.get::<_, Option<bool>>(0)).unwrap_or(false) {
+                return;
+            }
             assert!(tokio::time::Instant::now() < deadline, "this did not come true:\n{question}");
             tokio::time::sleep(LOOK).await;
         }
