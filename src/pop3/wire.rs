@@ -88,7 +88,8 @@ pub fn split(line: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// Anything else than 1 to 10 digits.
 pub fn number(word: &[u8]) -> Result<u32, Refusal> {
     let digits = !word.is_empty() && word.len() <= 10 && word.iter().all(u8::is_ascii_digit);
-    let value = word.iter().fold(0u64, |sum, digit| sum * 10 + u64::from(digit & 0x0f));
+    // Of ten digits at most, so that the sum stays in bounds.
+    let value = word.iter().take(10).fold(0u64, |sum, digit| sum * 10 + u64::from(digit & 0x0f));
     match u32::try_from(value) {
         Ok(number) if digits => Ok(number),
         _ => Err(Refusal::plain("a number is expected, in digits")),
@@ -225,7 +226,9 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for word in ["", "-1", "+1", "1x", "4294967296", "00000000001", " 1", "\u{661}"] {
+        for word in
+            ["", "-1", "+1", "1x", "4294967296", "00000000001", "99999999999999999999999", " 1", "\u{661}"]
+        {
             assert!(number(word.as_bytes()).is_err(), "{word}");
         }
         assert_eq!((number(b"0"), number(b"012"), number(b"4294967295")), (Ok(0), Ok(12), Ok(u32::MAX)));
