@@ -293,13 +293,17 @@ impl Dialogue {
 
     /// A line without its end; `None` at the end of the connection.
     async fn next_line(&mut self) -> Option<String> {
+        // No byte is searched twice: there are answers of megabytes in one line.
+        let mut searched = 0;
         loop {
-            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
+            let found = self.unread.windows(2).skip(searched).position(|pair| pair == b"\r\n");
+            if let Some(end) = found.map(|at| at + searched) {
                 let line: Vec<u8> = self.unread.drain(..end + 2).take(end).collect();
                 let line = String::from_utf8_lossy(&line).into_owned();
                 self.said.push(format!("S: {line}"));
                 return Some(line);
             }
+            searched = self.unread.len().saturating_sub(1);
             if self.read_more().await == 0 {
                 assert!(self.unread.is_empty(), "the connection ends within a line\n{}", self.history());
                 self.said.push("-- the server closed the connection --".to_owned());
