@@ -361,6 +361,10 @@ async fn mbsync_syncs_500_messages_both_ways_without_a_difference() {
     mbsync(&configuration).await;
     let first = both(&mut imap, &folder).await;
     assert_eq!(first.values().map(Content::len).sum::<usize>(), 500);
+    assert_eq!(
+        ["", "S", "RS", "F", "DS"].map(str::to_owned),
+        [0, 1, 2, 3, 4].map(|n| first["INBOX"][&id(n)].0.clone())
+    );
     let (files, rows) = (files(&folder), rows(&db).await);
     mbsync(&configuration).await;
     assert!(self::files(&folder) == files, "the second sync changed the Maildir");
