@@ -43,7 +43,7 @@ impl Office {
         let control = Control::start(db.clone(), node, registry, Bells::default(), config);
         control.assume_other_nodes();
         let store = Store::start(control);
-        let committer = Committer::start_in_order(&store);
+        let committer = Committer::start(&store);
         Ok(Self { store, committer, account, db })
     }
 

@@ -11,9 +11,14 @@ use tokio_postgres::{Row, Statement};
 
 use super::{Error, Target};
 
-/// What every connection of the daemon is told first: triggers made for people stay quiet, and nothing waits for ever.
+/// What every connection of the daemon is told first: triggers made for people stay quiet, nothing waits for ever, and
+/// rows are reached by key. A plan made while a table was small would be kept, and read all of it when it is large:
+/// in a new installation delivery went from 180 to 650 µs of PostgreSQL's time a message that way.
 const SESSION: &str = "set mailwright.daemon = 'on'; set statement_timeout = '5min'; set lock_timeout = '30s'; \
-    set idle_in_transaction_session_timeout = '1min'; set timezone = 'UTC'";
+    set idle_in_transaction_session_timeout = '1min'; set timezone = 'UTC'; set jit = off; set enable_seqscan = off";
+
+/// And what the committer's are told besides: its statements join a batch with what they find by key, row by row.
+const DELIVERY: &str = "set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// The daemon's way to its database. Cheap to clone.
 #[derive(Clone)]
@@ -27,7 +32,7 @@ impl Db {
     /// Makes the pools; connects to nothing yet. 8 to 16 connections are the right size on a small machine: with 64 the
     /// commit rate falls again.
     pub fn new(target: Target, size: usize) -> Result<Self, Error> {
-        let make = |size| {
+        let make = |size, more: &'static str| {
             let manager = Manager::from_config(
                 target.config().clone(),
                 target.connector(),
@@ -38,13 +43,16 @@ impl Db {
                 .runtime(Runtime::Tokio1)
                 .wait_timeout(Some(Duration::from_secs(20)))
                 .create_timeout(Some(Duration::from_secs(10)))
-                .post_create(Hook::async_fn(|client, _| {
-                    Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+                .post_create(Hook::async_fn(move |client, _| {
+                    Box::pin(async move {
+                        client.batch_execute(SESSION).await.map_err(HookError::Backend)?;
+                        client.batch_execute(more).await.map_err(HookError::Backend)
+                    })
                 }))
                 .build()
                 .map_err(|e| Error::Fault(e.to_string()))
         };
-        Ok(Self { pool: make(size)?, delivery: make(2)?, target })
+        Ok(Self { pool: make(size, "")?, delivery: make(2, DELIVERY)?, target })
     }
 
     /// Where the database is.
