@@ -3,7 +3,7 @@
 //! The answer comes from `logic.resolve`, one round trip, and is remembered until settings or directory change: most
 //! mail goes to few addresses, and RCPT must not cost a round trip each. What an account keeps changes with every
 //! delivery and is no such change: it is remembered beside the answer, told by the committer, and asked for anew when it
-//! is older than [`USAGE_LASTS`] or would lead to a refusal.
+//! is older than `USAGE_LASTS` or would lead to a refusal.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

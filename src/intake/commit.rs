@@ -3,7 +3,7 @@
 //! Guarantees: a delivery is answered only after the transaction that holds it has committed; all places and queue
 //! entries of one delivery are in one transaction; when the connection dies during COMMIT, what happened is found out
 //! before anybody is answered. Costs: one round trip and one flush for all that queued up while the last batch flushed
-//! (at most [`MAX_JOBS`] deliveries and [`MAX_BYTES`] bytes), whatever their number. One transaction for each 10 KB
+//! (at most `MAX_JOBS` deliveries and `MAX_BYTES` bytes), whatever their number. One transaction for each 10 KB
 //! message makes 12,000 commits/s on two cores with 8 clients; 50 in one transaction make 34,000 messages/s.
 //!
 //! One worker on each node: with two that take turns, batches are half as large and wait for one another's mailboxes. With

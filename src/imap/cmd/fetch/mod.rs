@@ -1,6 +1,6 @@
 //! FETCH and UID FETCH (RFC 3501 §6.4.5), with CHANGEDSINCE (RFC 7162 §3.1.4).
 //!
-//! [`item`] is what can be asked for, [`slice`] says which bytes of a message a section is, `answer` writes one message.
+//! [`item`] is what can be asked for, [`mod@slice`] says which bytes of a message a section is, `answer` writes one message.
 //! Flags, UIDs and modseqs come from the view; only what needs more asks the database, a page of messages at a time.
 
 mod answer;
