@@ -110,7 +110,7 @@ impl<'a> Seek<'a> {
                 Stage::Body => {
                     let header = self.header(facts);
                     let whole = ahead.content(self.store, &messages, at).await?;
-                    let found = self.body(&Source::new(self.store, facts, whole), facts).await?;
+                    let found = self.body(&mut Source::new(self.store, facts, whole), facts).await?;
                     self.judge(facts.uid, row, Some(&header), Some(&found));
                     self.say_something(out).await?;
                 }
@@ -126,7 +126,7 @@ impl<'a> Seek<'a> {
         self.criteria.read_header(&[&facts.prefix[..], &facts.header[..]].concat())
     }
 
-    async fn body(&self, source: &Source<'_>, facts: &Facts) -> Result<Vec<bool>, Fail> {
+    async fn body(&self, source: &mut Source<'_>, facts: &Facts) -> Result<Vec<bool>, Fail> {
         let rebuilt;
         let root = match &facts.structure {
             Some(structure) => &structure.0,
