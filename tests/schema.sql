@@ -482,7 +482,7 @@ begin
   where d.max_accounts > 0 and d.id in (select domain_id from new_rows)
   group by d.id having count(*) > d.max_accounts limit 1;
   if found then
-    raise exception 'domain % may have % accounts, and this would make %', over.name, over.max_accounts, over.n
+    raise exception 'domain % would have % accounts, and its max_accounts is %', over.name, over.n, over.max_accounts
       using errcode = 'check_violation', hint = 'Raise max_accounts of the domain, or remove accounts.';
   end if;
   return null;
@@ -499,7 +499,7 @@ begin
     and d.id in (select n.domain_id from new_rows n join old_rows o on o.id = n.id and o.domain_id <> n.domain_id)
   group by d.id having count(*) > d.max_accounts limit 1;
   if found then
-    raise exception 'domain % may have % accounts, and this would make %', over.name, over.max_accounts, over.n
+    raise exception 'domain % would have % accounts, and its max_accounts is %', over.name, over.n, over.max_accounts
       using errcode = 'check_violation', hint = 'Raise max_accounts of the domain, or remove accounts.';
   end if;
   return null;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 
 use super::ask::consent;
+use super::count::count;
 use super::failure::{Failure, told};
 use super::json_rows;
 use super::size::{Limit, show};
@@ -205,10 +206,10 @@ async fn set(
 
 async fn remove(client: &Client, name: &str, yes: bool) -> Result<(), Failure> {
     let row = client.query_opt(WEIGH, &[&name]).await?.ok_or_else(|| no_such_domain(name))?;
-    let count = |at: usize| row.get::<_, i64>(at);
+    let counted = |at: usize, thing| count(row.get::<_, i64>(at), thing);
     let shown = domain_to_unicode(name);
-    let lost =
-        format!("{} accounts, {} aliases and {} messages ({})", count(0), count(1), count(2), show(count(3)));
+    let (accounts, aliases, messages) = (counted(0, "account"), counted(1, "alias"), counted(2, "message"));
+    let lost = format!("{accounts}, {aliases} and {messages} ({})", show(row.get(3)));
     consent(&format!("Removing the domain {shown} removes {lost} for good."), yes)?;
     client.execute(REMOVE, &[&name]).await?;
     say_line(format!("domain {shown} has been removed, with {lost}"));

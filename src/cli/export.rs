@@ -13,6 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Place;
 use super::connect::target;
+use super::count::count;
 use super::failure::{At, Failure, told};
 use super::format::folder;
 use super::format::lines::ToLf;
@@ -68,19 +69,19 @@ pub async fn run(place: &Place, command: Export) -> Result<(), Failure> {
     let seconds = exporter.progress.finish().as_secs_f64();
     outcome?;
     say_line(format!(
-        "exported {} messages ({}) from {} mailboxes, {seconds:.1} s",
-        exporter.messages,
+        "exported {} ({}) from {}, {seconds:.1} s",
+        count(exporter.messages, "message"),
         show(exporter.bytes as i64),
-        mailboxes.len()
+        count(mailboxes.len() as u64, "mailbox")
     ));
     if exporter.lost_keywords > 0 {
         say_line(format!(
-            "{} keywords were left out: a Maildir folder has room for 26 different ones, an mbox for any number",
-            exporter.lost_keywords
+            "left out {}: a Maildir folder has room for 26 different ones, an mbox for any number",
+            count(exporter.lost_keywords, "keyword")
         ));
     }
     if exporter.messages < total {
-        say_line(format!("{} messages were deleted meanwhile", total - exporter.messages));
+        say_line(format!("not exported: {}, deleted meanwhile", count(total - exporter.messages, "message")));
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::Place;
 use super::connect::target;
+use super::count::count;
 use super::failure::{Failure, told};
 use super::format::marks::{self, Marks};
 use super::office::Office;
@@ -288,10 +289,10 @@ impl Importer {
         let seconds = self.progress.finish().as_secs_f64();
         let verb = if self.dry_run { "would import" } else { "imported" };
         say_line(format!(
-            "{verb} {} messages ({}) into {} mailboxes, {seconds:.1} s, {:.0} messages/s",
-            tally.imported,
+            "{verb} {} ({}) into {}, {seconds:.1} s, {:.0} messages/s",
+            count(tally.imported, "message"),
             show(tally.bytes as i64),
-            tally.mailboxes,
+            count(tally.mailboxes, "mailbox"),
             tally.imported as f64 / seconds.max(0.001)
         ));
         if says_duplicates {

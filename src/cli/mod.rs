@@ -5,6 +5,7 @@
 mod alias;
 mod ask;
 mod connect;
+mod count;
 mod domain;
 mod export;
 mod failure;

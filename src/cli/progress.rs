@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::count::count;
+
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Reasons shown; further ones are only counted.
@@ -69,7 +71,7 @@ impl Progress {
 
     fn text(&self) -> String {
         let rate = self.messages as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-        format!("{} messages, {rate:.0}/s", self.messages)
+        format!("{}, {rate:.0}/s", count(self.messages, "message"))
     }
 
     /// Says that something did not work, without disturbing the bar; after a while such things are only counted.

@@ -16,6 +16,7 @@ use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 use super::Place;
 use super::ask::at_terminal;
 use super::connect::{PROGRAM, actor, introduce, target, unreachable};
+use super::count::count;
 use super::failure::{At, Failure, told};
 use super::table::{Table, say, visible};
 use crate::db::Target;
@@ -121,10 +122,10 @@ async fn run_text(client: &Client, text: &str, csv: bool) -> Result<(), Failure>
                     table.row((0..row.len()).map(|at| row.get(at).unwrap_or_default()));
                 }
             }
-            SimpleQueryMessage::CommandComplete(count) => {
+            SimpleQueryMessage::CommandComplete(rows) => {
                 let shown = table.take();
                 if !csv {
-                    say(&summary(shown.as_ref(), count));
+                    say(&summary(shown.as_ref(), rows));
                 }
             }
             _ => {}
@@ -133,11 +134,10 @@ async fn run_text(client: &Client, text: &str, csv: bool) -> Result<(), Failure>
     Ok(())
 }
 
-fn summary(table: Option<&Table>, count: u64) -> String {
-    let rows = |n: u64| if n == 1 { "1 row".to_owned() } else { format!("{n} rows") };
+fn summary(table: Option<&Table>, rows: u64) -> String {
     match table {
-        Some(table) => format!("{}({})\n\n", table.text(), rows(count)),
-        None if count > 0 => format!("done: {}\n", rows(count)),
+        Some(table) => format!("{}({})\n\n", table.text(), count(rows, "row")),
+        None if rows > 0 => format!("done: {}\n", count(rows, "row")),
         None => "done\n".to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Deserialize;
 use tokio_postgres::Client;
 
+use super::count::count;
 use super::failure::{Failure, told};
 use super::table::{Table, say, say_line};
 use crate::sql;
@@ -87,8 +88,12 @@ fn text(all: &Everything) -> String {
     let mut sections = vec![nodes(all), services(&all.services, several), listeners(&all.listeners, several)];
     let queue = &all.queue;
     sections.push(format!(
-        "Queue: {} messages; recipients: {} waiting ({} due now), {} held, {} failed\n",
-        queue.messages, queue.waiting, queue.due, queue.held, queue.failed
+        "Queue: {}; recipients: {} waiting ({} due now), {} held, {} failed\n",
+        count(queue.messages, "message"),
+        queue.waiting,
+        queue.due,
+        queue.held,
+        queue.failed
     ));
     sections.retain(|section| !section.is_empty());
     sections.join("\n")
@@ -106,7 +111,9 @@ fn nodes(all: &Everything) -> String {
         };
         let settings = match all.generation - node.applied_generation {
             behind if behind <= 0 => format!("up to date ({})", all.generation),
-            behind => format!("{behind} changes behind ({} of {})", node.applied_generation, all.generation),
+            behind => {
+                format!("{} behind ({} of {})", count(behind, "change"), node.applied_generation, all.generation)
+            }
         };
         let error = node.error.clone().unwrap_or_default();
         table.row([node.name.clone(), node.version.clone(), state, span(node.up_seconds), settings, error]);

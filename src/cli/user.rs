@@ -5,6 +5,7 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 
 use super::ask::{at_terminal, consent, new_password, password_from_input};
+use super::count::count;
 use super::domain::{limit_text, message_limit, no_such_domain, stored_name};
 use super::failure::{Failure, told};
 use super::json_rows;
@@ -249,7 +250,7 @@ async fn remove(client: &Client, address: &Address, yes: bool) -> Result<(), Fai
     let row =
         client.query_opt(WEIGH, &[&key.local, &key.domain]).await?.ok_or_else(|| no_such_user(address))?;
     let shown = address.to_unicode();
-    let lost = format!("{} messages ({})", row.get::<_, i64>(0), show(row.get(1)));
+    let lost = format!("{} ({})", count(row.get::<_, i64>(0), "message"), show(row.get(1)));
     consent(&format!("Removing the user {shown} removes {lost} for good."), yes)?;
     client.execute(REMOVE, &[&key.local, &key.domain]).await?;
     say_line(format!("user {shown} has been removed, with {lost}"));

@@ -11,6 +11,7 @@ use crate::mime::part::Part;
 use crate::sql;
 
 const FETCH_FACTS: &str = sql!("store/fetch_facts");
+const FETCH_DATES_AND_SIZES: &str = sql!("store/fetch_dates_and_sizes");
 const LIST_MAILDROP: &str = sql!("store/list_maildrop");
 const DROP_POP3_UIDLS: &str = sql!("store/drop_pop3_uidls");
 
@@ -58,6 +59,17 @@ pub struct Facts {
     pub pop3_uidl: Option<String>,
 }
 
+/// When a message came, and how large it is.
+#[derive(Debug, Clone, Copy)]
+pub struct DateAndSize {
+    /// Its UID.
+    pub uid: u32,
+    /// INTERNALDATE.
+    pub internal_date: DateTime,
+    /// RFC822.SIZE: prefix and content.
+    pub size: u64,
+}
+
 /// The tree of parts of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Structure(pub Part);
@@ -82,6 +94,23 @@ impl Store {
         let bits = i32::from(want.header) | i32::from(want.envelope) << 1 | i32::from(want.structure) << 2;
         let rows = self.control.db.query(FETCH_FACTS, &[&account.0, &mailbox.0, &uids, &bits]).await?;
         Ok(rows.iter().map(facts).collect())
+    }
+
+    /// Date and size of messages, in UID order; those that are gone are left out. Ask for at most [`PAGE`] at a time.
+    pub async fn dates_and_sizes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+    ) -> Result<Vec<DateAndSize>, Error> {
+        let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
+        let rows = self.control.db.query(FETCH_DATES_AND_SIZES, &[&account.0, &mailbox.0, &uids]).await?;
+        let read = |row: &tokio_postgres::Row| DateAndSize {
+            uid: row.get::<_, i64>(0) as u32,
+            internal_date: DateTime::new(row.get::<_, Timestamp>(1), row.get(2)),
+            size: row.get::<_, i64>(3) as u64,
+        };
+        Ok(rows.iter().map(read).collect())
     }
 
     /// Tells UID, size and imported unique id of every message of a mailbox, in UID order, as of one moment. The rows

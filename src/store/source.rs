@@ -1,5 +1,5 @@
 //! The bytes of messages for those who look at many: what is at hand is taken from there, small contents are read
-//! ahead, many in one query, and the rest comes in chunks.
+//! ahead, many in one query, and the rest comes in chunks: each once while ranges are asked for in order.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -56,26 +56,28 @@ impl ReadAhead {
 
 /// The bytes of one message as clients see it: prefix, then content.
 pub struct Source<'a> {
-    store: &'a Store,
     facts: &'a Facts,
     /// The first bytes of the content: all of it, the header, or none.
     known: Bytes,
+    /// For what is beyond; it keeps the chunk it has come to.
+    reader: Reader,
 }
 
 impl<'a> Source<'a> {
     /// The bytes of this message; `whole` is its content if that was read ahead.
-    pub fn new(store: &'a Store, facts: &'a Facts, whole: Option<Bytes>) -> Self {
-        Self { store, facts, known: whole.unwrap_or_else(|| facts.header.clone()) }
+    pub fn new(store: &Store, facts: &'a Facts, whole: Option<Bytes>) -> Self {
+        let reader = store.read(&facts.prefix, facts.content, facts.content_size, 0..0);
+        Self { facts, known: whole.unwrap_or_else(|| facts.header.clone()), reader }
     }
 
-    /// Some of the bytes, in pieces. The range must lie within the message.
-    pub fn pieces(&self, range: Range<u64>) -> Pieces {
+    /// Some of the bytes, in pieces. The range must lie within the message. If ranges are asked for in the order they
+    /// stand in it, no chunk is read twice.
+    pub fn pieces(&mut self, range: Range<u64>) -> Pieces<'_> {
         let prefix = &self.facts.prefix;
         let before = prefix.len() as u64;
         if range.end > before + self.known.len() as u64 {
-            let Facts { content, content_size, .. } = *self.facts;
-            let stored = Some(self.store.read(prefix, content, content_size, range));
-            return Pieces { ready: VecDeque::new(), stored };
+            self.reader.turn_to(range);
+            return Pieces { ready: VecDeque::new(), stored: Some(&mut self.reader) };
         }
         // What lies within bytes in memory fits a usize.
         let cut = |bytes: &Bytes, from: u64| {
@@ -88,7 +90,7 @@ impl<'a> Source<'a> {
     }
 
     /// Some of the bytes at once; for what is known to be small.
-    pub async fn bytes(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
+    pub async fn bytes(&mut self, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let mut pieces = self.pieces(range);
         let mut bytes = Vec::new();
         while let Some(piece) = pieces.next().await? {
@@ -98,7 +100,7 @@ impl<'a> Source<'a> {
     }
 
     /// The tree of parts, made anew from the content: for one whose stored form can't be read.
-    pub async fn rebuilt(&self) -> Result<Part, Error> {
+    pub async fn rebuilt(&mut self) -> Result<Part, Error> {
         let before = self.facts.prefix.len() as u64;
         let mut pieces = self.pieces(before..before + self.facts.content_size);
         let mut builder = Builder::new(Limits::default());
@@ -110,12 +112,12 @@ impl<'a> Source<'a> {
 }
 
 /// A run of bytes that comes in pieces.
-pub struct Pieces {
+pub struct Pieces<'s> {
     ready: VecDeque<Bytes>,
-    stored: Option<Reader>,
+    stored: Option<&'s mut Reader>,
 }
 
-impl Pieces {
+impl Pieces<'_> {
     /// Bytes that are at hand.
     pub fn ready(bytes: Bytes) -> Self {
         Self { ready: [bytes].into(), stored: None }

@@ -537,7 +537,7 @@ async fn bad_values_are_refused_in_words() {
         ),
         (
             "insert into directory.account (domain_id, local_part) values (1, 'carol')",
-            "domain example.test may have 2 accounts, and this would make 3",
+            "domain example.test would have 3 accounts, and its max_accounts is 2",
         ),
         (
             "update directory.account set domain_id = 1 where false; update directory.domain set max_accounts = 0; insert into directory.account (domain_id, local_part) values (1, 'info')",
@@ -602,7 +602,7 @@ async fn moving_accounts_keeps_to_max_accounts() {
     )
     .await;
     let said = db.refusal("update directory.account set domain_id = 1 where local_part = 'b'").await;
-    assert!(said.contains("domain full.test may have 1 accounts"), "{said}");
+    assert!(said.contains("domain full.test would have 2 accounts, and its max_accounts is 1"), "{said}");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod control;
 mod hostile;
 mod house;
 mod imap_mailbox;
+mod imap_message;
 mod ip;
 mod lost;
 mod rules;

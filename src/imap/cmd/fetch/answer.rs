@@ -30,7 +30,7 @@ pub(super) async fn answer(
     selected: &Selected,
     uid: u32,
     items: &[FetchAtt],
-    message: Option<&Message<'_>>,
+    mut message: Option<&mut Message<'_>>,
     out: &mut Out<'_>,
 ) -> Result<(), Fail> {
     let (Some(seq), Some(entry)) = (selected.view().seq_of(uid), selected.view().entry(uid)) else {
@@ -46,11 +46,11 @@ pub(super) async fn answer(
             line.pause();
             continue;
         }
-        if let Some(message) = message {
+        if let Some(message) = message.as_deref() {
             from_facts(&mut line, item, message);
         }
         line.pause();
-        if let (Some(message), Some(body)) = (message, Body::of(item)) {
+        if let (Some(message), Some(body)) = (message.as_deref_mut(), Body::of(item)) {
             body.write(message, out).await.map_err(broken_off)?;
         }
     }
@@ -128,7 +128,7 @@ impl<'i> Body<'i> {
     }
 
     /// Writes name and bytes. The bytes go out as they come in: a message is never in memory as a whole.
-    async fn write(&self, message: &Message<'_>, out: &mut Out<'_>) -> Result<(), Fail> {
+    async fn write(&self, message: &mut Message<'_>, out: &mut Out<'_>) -> Result<(), Fail> {
         let bytes = self.bytes(message).await?;
         let mut line = Line::resume(out.buffer());
         match self.name {
@@ -165,7 +165,7 @@ impl<'i> Body<'i> {
     }
 
     /// How many bytes there are, and the bytes; `None` when the message has no such part.
-    async fn bytes(&self, message: &Message<'_>) -> Result<Option<(u64, Pieces)>, Fail> {
+    async fn bytes<'m>(&self, message: &'m mut Message<'_>) -> Result<Option<(u64, Pieces<'m>)>, Fail> {
         match message.shape.slice(self.section) {
             Slice::Missing => Ok(None),
             Slice::Bytes(range) => {

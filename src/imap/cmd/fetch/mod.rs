@@ -168,7 +168,7 @@ impl<'a> Fetching<'a> {
         let mut ahead = ReadAhead::default();
         for (at, facts) in messages.iter().enumerate() {
             let whole = if self.needs.content { ahead.content(store, messages, at).await? } else { None };
-            let source = Source::new(store, facts, whole);
+            let mut source = Source::new(store, facts, whole);
             let rebuilt;
             let root = match &facts.structure {
                 Some(structure) => Some(&structure.0),
@@ -185,7 +185,8 @@ impl<'a> Fetching<'a> {
                 root,
             };
             let items = if marked.contains(facts.uid) { &self.items_with_flags } else { &self.items };
-            answer(self.selected, facts.uid, items, Some(&Message { facts, source, shape }), out).await?;
+            let mut message = Message { facts, source, shape };
+            answer(self.selected, facts.uid, items, Some(&mut message), out).await?;
         }
         Ok(())
     }

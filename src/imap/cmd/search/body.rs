@@ -1,8 +1,9 @@
 //! Looking for strings in the body of a message: its text parts, decoded, wherever they lie, and the headers of messages
 //! in it.
 //!
-//! Text is read in windows that end at a line end where there is one, so that a charset with states is not cut within
-//! one; of HTML both the source and, where it is not too large, what a reader sees are looked at.
+//! Parts are looked at in the order they stand in the message: so each chunk of it is read once, however many parts there
+//! are. Text is read in windows that end at a line end where there is one, so that a charset with states is not cut
+//! within one; of HTML both the source and, where it is not too large, what a reader sees are looked at.
 
 use std::ops::Range;
 
@@ -27,7 +28,7 @@ const HEADER_MAX: u64 = 64 << 10;
 
 /// Which of the strings, folded, the body of a message contains. `prefix` is how many bytes stand before its content.
 pub(super) async fn find(
-    source: &Source<'_>,
+    source: &mut Source<'_>,
     prefix: u64,
     root: &Part,
     needles: &[String],
@@ -55,7 +56,7 @@ pub(super) async fn find(
 }
 
 async fn text_part(
-    source: &Source<'_>,
+    source: &mut Source<'_>,
     range: Range<u64>,
     part: &Part,
     hits: &mut Hits<'_>,

@@ -22,6 +22,9 @@ const ENTRIES_AT_ONCE: u32 = 10_000;
 /// After so long a client hears that the search goes on, and we that the client is still there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const HEADER: Want = Want { header: true, envelope: false, structure: false };
+const HEADER_AND_STRUCTURE: Want = Want { structure: true, ..HEADER };
+
 /// What is read of messages that are not settled yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -31,10 +34,6 @@ enum Stage {
 }
 
 impl Stage {
-    fn want(self) -> Want {
-        Want { header: self != Stage::Row, envelope: false, structure: self == Stage::Body }
-    }
-
     fn page(self) -> usize {
         if self == Stage::Row { PAGE } else { WIDE_PAGE }
     }
@@ -96,29 +95,49 @@ impl<'a> Seek<'a> {
 
     /// Reads more of some messages. One that has been expunged meanwhile is not found.
     async fn page(&mut self, stage: Stage, uids: &[u32], out: &mut Out<'_>) -> Result<(), Fail> {
-        let (account, mailbox) = (self.selected.account, self.selected.mailbox);
-        let messages = self.store.facts(account, mailbox, uids, stage.want()).await?;
-        let mut ahead = ReadAhead::default();
-        for (at, facts) in messages.iter().enumerate() {
-            let row = Some(Row { received: facts.internal_date, size: facts.size });
-            match stage {
-                Stage::Row => self.judge(facts.uid, row, None, None),
-                Stage::Header => {
-                    let header = self.header(facts);
-                    self.judge(facts.uid, row, Some(&header), None);
-                }
-                Stage::Body => {
-                    let header = self.header(facts);
-                    let whole = ahead.content(self.store, &messages, at).await?;
-                    let found = self.body(&Source::new(self.store, facts, whole), facts).await?;
-                    self.judge(facts.uid, row, Some(&header), Some(&found));
-                    self.say_something(out).await?;
-                }
-            }
+        match stage {
+            Stage::Row => self.rows(uids).await?,
+            Stage::Header => self.headers(uids).await?,
+            Stage::Body => self.bodies(uids, out).await?,
         }
         self.say_something(out).await?;
         tokio::task::yield_now().await;
         Ok(())
+    }
+
+    async fn rows(&mut self, uids: &[u32]) -> Result<(), Fail> {
+        let (account, mailbox) = (self.selected.account, self.selected.mailbox);
+        for message in self.store.dates_and_sizes(account, mailbox, uids).await? {
+            let row = Row { received: message.internal_date, size: message.size };
+            self.judge(message.uid, Some(row), None, None);
+        }
+        Ok(())
+    }
+
+    async fn headers(&mut self, uids: &[u32]) -> Result<(), Fail> {
+        for facts in self.facts(uids, HEADER).await? {
+            let header = self.header(&facts);
+            self.judge(facts.uid, Some(row(&facts)), Some(&header), None);
+        }
+        Ok(())
+    }
+
+    async fn bodies(&mut self, uids: &[u32], out: &mut Out<'_>) -> Result<(), Fail> {
+        let messages = self.facts(uids, HEADER_AND_STRUCTURE).await?;
+        let mut ahead = ReadAhead::default();
+        for (at, facts) in messages.iter().enumerate() {
+            let header = self.header(facts);
+            let whole = ahead.content(self.store, &messages, at).await?;
+            let found = self.body(&mut Source::new(self.store, facts, whole), facts).await?;
+            self.judge(facts.uid, Some(row(facts)), Some(&header), Some(&found));
+            self.say_something(out).await?;
+        }
+        Ok(())
+    }
+
+    async fn facts(&self, uids: &[u32], want: Want) -> Result<Vec<Facts>, Fail> {
+        let (account, mailbox) = (self.selected.account, self.selected.mailbox);
+        Ok(self.store.facts(account, mailbox, uids, want).await?)
     }
 
     /// The header with the lines of this copy; of one beyond a megabyte, its beginning.
@@ -126,7 +145,7 @@ impl<'a> Seek<'a> {
         self.criteria.read_header(&[&facts.prefix[..], &facts.header[..]].concat())
     }
 
-    async fn body(&self, source: &Source<'_>, facts: &Facts) -> Result<Vec<bool>, Fail> {
+    async fn body(&self, source: &mut Source<'_>, facts: &Facts) -> Result<Vec<bool>, Fail> {
         let rebuilt;
         let root = match &facts.structure {
             Some(structure) => &structure.0,
@@ -147,4 +166,8 @@ impl<'a> Seek<'a> {
         }
         Ok(())
     }
+}
+
+fn row(facts: &Facts) -> Row {
+    Row { received: facts.internal_date, size: facts.size }
 }
