@@ -107,6 +107,7 @@ pub async fn serve(options: Options) -> Result<(), StartError> {
     if let Some(cluster) = cluster {
         cluster.stop().await?;
     }
+    tracing::info!("stopped");
     outcome
 }
 

@@ -175,17 +175,22 @@ fn json_rows<T: DeserializeOwned>(
 fn log_to_stderr(level: &str) -> Arc<dyn Fn(&str) + Send + Sync> {
     let asked = EnvFilter::try_from_default_env();
     let fixed = asked.is_ok();
-    let (filter, handle) = reload::Layer::new(asked.unwrap_or_else(|_| EnvFilter::new(level)));
+    let (filter, handle) = reload::Layer::new(asked.unwrap_or_else(|_| filter_of(level)));
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     tracing_subscriber::registry().with(filter).with(layer).init();
     Arc::new(move |level| {
-        if !fixed && let Err(error) = handle.reload(EnvFilter::new(level)) {
+        if !fixed && let Err(error) = handle.reload(filter_of(level)) {
             eprintln!("the log level cannot be changed: {error}");
         }
     })
+}
+
+/// What is logged at a level. The pool's own words on a lost connection say nothing that we do not say better.
+fn filter_of(level: &str) -> EnvFilter {
+    EnvFilter::new(format!("{level},deadpool_postgres=off"))
 }
 
 async fn run_server(

@@ -112,7 +112,12 @@ fn nodes(all: &Everything) -> String {
         let settings = match all.generation - node.applied_generation {
             behind if behind <= 0 => format!("up to date ({})", all.generation),
             behind => {
-                format!("{} behind ({} of {})", count(behind, "change"), node.applied_generation, all.generation)
+                format!(
+                    "{} behind ({} of {})",
+                    count(behind, "change"),
+                    node.applied_generation,
+                    all.generation
+                )
             }
         };
         let error = node.error.clone().unwrap_or_default();

@@ -22,7 +22,10 @@ async fn parts_of_many_chunks_come_whole_in_any_order() {
         for &number in order {
             let part = &parts[number - 1];
             asked.push(format!("BODY.PEEK[{number}.MIME] BODY.PEEK[{number}] BODY.PEEK[{number}]<100000.9>"));
-            expected.push(format!("BODY[{number}.MIME] {{2}}\r\n\r\n BODY[{number}] {{{}}}\r\n{part}", part.len()));
+            expected.push(format!(
+                "BODY[{number}.MIME] {{2}}\r\n\r\n BODY[{number}] {{{}}}\r\n{part}",
+                part.len()
+            ));
             expected.push(format!("BODY[{number}]<100000> {{9}}\r\n{}", &part[100_000..100_009]));
         }
         let answers = imap.run(&format!("FETCH 1 ({})", asked.join(" "))).await;
