@@ -1,7 +1,7 @@
 # How to build, try, test and measure Mailwright. Each target installs what it needs first (scripts/setup says what).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check
+.PHONY: help run test bench check fuzz
 
 CARGO ?= cargo
 
@@ -25,3 +25,8 @@ bench: ## Measure, beside Postfix and Dovecot
 check: ## Check form, lints, documentation, licences and advisories
 	scripts/setup check
 	scripts/check
+
+FUZZ_SECONDS ?= 60
+fuzz: ## Fuzz each parser for FUZZ_SECONDS (60); needs cargo install cargo-fuzz
+	cd fuzz && for target in $$(RUSTC_BOOTSTRAP=1 $(CARGO) fuzz list); do \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 || exit 1; done
