@@ -43,7 +43,6 @@ pub mod tls;
 pub mod control;
 // Keeping: everything with tables of its own.
 pub mod directory;
-pub mod queue;
 pub mod store;
 // Doing: a message comes in.
 pub mod intake;
