@@ -27,13 +27,16 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("db", &["tls"]),
     ("archive", &["store"]),
     ("intake", &["verify", "screen"]),
+    ("screen", &["verify"]),
+    // What goes out may come back in: reports, and mail for a domain that has become ours.
+    ("relay", &["intake", "screen", "verify"]),
     // The program starts the server, and both are the roof.
     ("cli", &["server"]),
 ];
 
 /// Who may use a crate that stands for a piece of the world.
 const OUTSIDE: &[(&str, &[&str])] = &[
-    ("tokio::net", &["net", "relay"]),
+    ("tokio::net", &["net", "relay", "dns"]),
     // intake makes the transaction in which a message comes in.
     (
         "tokio_postgres",
