@@ -11,6 +11,11 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'pop3', (select to_jsonb(s) from control.pop3 s),
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
+    'authentication', (select to_jsonb(s) from control.authentication s),
+    'authentication_policy', (select coalesce(jsonb_agg(to_jsonb(p) order by p.method, p.result), '[]') from control.authentication_policy p),
+    'trusted_sealers', (select coalesce(jsonb_agg(t.domain order by t.domain), '[]') from control.trusted_sealer t),
+    'dkim', (select to_jsonb(s) from control.dkim s),
+    'dmarc', (select to_jsonb(s) from control.dmarc s),
     'services', (select coalesce(jsonb_agg(to_jsonb(s) order by s.name), '[]') from control.service s),
     'listeners', (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from control.listener l where l.enabled),
     'certificates', (select coalesce(jsonb_agg(to_jsonb(c) order by c.source = 'self-signed', c.id), '[]')

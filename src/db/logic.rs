@@ -12,6 +12,7 @@ const FILES: &[&str] = &[
     sql!("logic/directory"),
     sql!("logic/store"),
     sql!("logic/report"),
+    sql!("logic/verify"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.
