@@ -37,6 +37,7 @@ pub mod sasl;
 pub mod smtp;
 // Plumbing: reaches outside, knows no mail policy.
 pub mod db;
+pub mod dns;
 pub mod net;
 pub mod tls;
 // Control: signals, the settings snapshot, the supervisor.
@@ -44,8 +45,9 @@ pub mod control;
 // Keeping: everything with tables of its own.
 pub mod directory;
 pub mod store;
-// Doing: a message comes in.
+// Doing: a message comes in, and is checked.
 pub mod intake;
+pub mod verify;
 // Faces: one protocol each.
 pub mod imap;
 pub mod pop3;

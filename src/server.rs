@@ -17,6 +17,7 @@ use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
 use crate::sasl::Secret;
 use crate::store::Store;
+use crate::verify::Verify;
 use crate::{imap, pop3, smtpd, sql, tls};
 
 const FIRST_START: &str = sql!("control/first_start");
@@ -144,7 +145,14 @@ impl Daemon {
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone())?;
         let committer = Committer::start(&store);
-        let house = Arc::new(House { control: control.clone(), store: store.clone(), directory, committer });
+        let verify = Verify::start(control.clone(), crate::dns::Dns::temporary());
+        let house = Arc::new(House {
+            control: control.clone(),
+            store: store.clone(),
+            directory,
+            verify: verify.clone(),
+            committer,
+        });
         let faces: Vec<Arc<dyn Face>> =
             vec![smtpd::Smtp::new(house.clone()), imap::Imap::new(house.clone()), pop3::Pop3::new(house)];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
@@ -153,7 +161,8 @@ impl Daemon {
         let (stopper, stop) = Stopper::new();
         let mut tasks = vec![
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
-            tokio::spawn(store.upkeep(stop)),
+            tokio::spawn(store.upkeep(stop.clone())),
+            tokio::spawn(verify.keep_keys(stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));

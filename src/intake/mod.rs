@@ -18,6 +18,7 @@ pub use facts::{Addressee, Envelope};
 use crate::control::Control;
 use crate::directory::Directory;
 use crate::store::Store;
+use crate::verify::Verify;
 
 /// What a face stands on.
 pub struct House {
@@ -27,6 +28,8 @@ pub struct House {
     pub store: Arc<Store>,
     /// Addresses and logins.
     pub directory: Arc<Directory>,
+    /// Checks and signs mail.
+    pub verify: Arc<Verify>,
     /// Takes messages in.
     pub committer: Committer,
 }
