@@ -66,28 +66,39 @@ end $$;
 comment on function directory.rotate_dkim_keys(text) is
   'Makes new keys for a domain; each takes over by itself as soon as the DNS has its record (report.dkim_record)';
 
--- What the daemon does with keys. It does so as a person would: audited, and told to all nodes.
-create function logic.finish_dkim_key(key bigint, private text, public text) returns void language sql
-set mailwright.daemon = 'off' as $$
+-- What the daemon does with keys. It does so as a person would: audited, and told to all nodes. Each call is a transaction.
+create function logic.as_a_person() returns void language sql as $$
+  select set_config('mailwright.daemon', 'off', true)
+$$;
+create function logic.finish_dkim_key(key bigint, private text, public text) returns void language plpgsql as $$
+begin
+  perform logic.as_a_person();
   update directory.dkim_key set state = 'ready', private_key = coalesce(private_key, private), public_key = public, error = null
-  where id = key and state = 'making'
-$$;
-create function logic.refuse_dkim_key(key bigint, why text) returns void language sql
-set mailwright.daemon = 'off' as $$
-  update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why
-$$;
-create function logic.activate_published_dkim_key(key bigint) returns void language sql
-set mailwright.daemon = 'off' as $$
-  select directory.activate_dkim_key(key)
-$$;
-create function logic.rotate_old_dkim_keys() returns void language sql
-set mailwright.daemon = 'off' as $$
-  select directory.rotate_dkim_keys(d.name) from directory.domain d, control.dkim s
-  where s.rotate_days > 0 and exists (select 1 from directory.dkim_key k where k.domain_id = d.id and k.state = 'active'
-    and k.activated_at < now() - make_interval(days => s.rotate_days));
-  delete from directory.dkim_key k using control.dkim s
-  where k.state = 'retired' and k.retired_at < now() - make_interval(days => s.overlap_days)
-$$;
+  where id = key and state = 'making';
+end $$;
+create function logic.refuse_dkim_key(key bigint, why text) returns void language plpgsql as $$
+begin
+  perform logic.as_a_person();
+  update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
+end $$;
+create function logic.activate_published_dkim_key(key bigint) returns void language plpgsql as $$
+begin
+  perform logic.as_a_person();
+  perform directory.activate_dkim_key(key);
+end $$;
+create function logic.rotate_old_dkim_keys() returns void language plpgsql as $$
+declare s control.dkim := (select s from control.dkim s);
+begin
+  perform logic.as_a_person();
+  if s.rotate_days > 0 then
+    perform directory.rotate_dkim_keys(d.name) from directory.domain d
+    where exists (select 1 from directory.dkim_key k where k.domain_id = d.id and k.state = 'active'
+      and k.activated_at < now() - make_interval(days => s.rotate_days));
+  end if;
+  if exists (select 1 from directory.dkim_key k where k.state = 'retired' and k.retired_at < now() - make_interval(days => s.overlap_days)) then
+    delete from directory.dkim_key k where k.state = 'retired' and k.retired_at < now() - make_interval(days => s.overlap_days);
+  end if;
+end $$;
 
 create view report.dkim_record as
 select k.selector || '._domainkey.' || d.name as name,

@@ -24,3 +24,4 @@ mod rules;
 mod schema;
 mod sql;
 mod stopping;
+mod verify;

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod database;
 pub mod dialogue;
+pub mod dns;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use cluster::Cluster;
 pub use daemon::Daemon;
 pub use database::Database;
 pub use dialogue::Dialogue;
+pub use dns::Dns;
 
 /// The limit of every wait: far more than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
