@@ -129,7 +129,7 @@ create table log.dmarc_count (
   domain text not null,
   policy_domain text not null,
   rua text[] not null,
-  policy text not null,
+  policy jsonb not null,
   peer inet not null,
   disposition text not null,
   overridden boolean not null,
@@ -146,7 +146,7 @@ comment on column log.dmarc_count.day is 'The day, UTC';
 comment on column log.dmarc_count.domain is 'Domain in From';
 comment on column log.dmarc_count.policy_domain is 'Domain whose DMARC record applies';
 comment on column log.dmarc_count.rua is 'Where its record wants reports';
-comment on column log.dmarc_count.policy is 'What its record says';
+comment on column log.dmarc_count.policy is 'What its record says: policies and alignment';
 comment on column log.dmarc_count.peer is 'Server that sent the mail';
 comment on column log.dmarc_count.disposition is 'What was done: none, quarantine or reject';
 comment on column log.dmarc_count.overridden is 'Whether less was done than the policy asks for';

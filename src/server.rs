@@ -12,12 +12,13 @@ use crate::db::cluster::{Cluster, DATABASE, Options as ClusterOptions};
 use crate::db::listen::Bells;
 use crate::db::{self, Db, Target};
 use crate::directory::{Directory, password};
-use crate::intake::{Committer, House};
+use crate::intake::{Committer, Delivery, House, Outbound, OutboundRecipient};
+use crate::mail::Address;
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
 use crate::sasl::Secret;
 use crate::store::Store;
-use crate::verify::Verify;
+use crate::verify::{Verify, report};
 use crate::{imap, pop3, smtpd, sql, tls};
 
 const FIRST_START: &str = sql!("control/first_start");
@@ -126,6 +127,7 @@ fn give_large_memory_back() {
 struct Daemon {
     control: Arc<Control>,
     supervisor: Arc<Supervisor>,
+    verify: Arc<Verify>,
     stopper: Stopper,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -145,7 +147,11 @@ impl Daemon {
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone())?;
         let committer = Committer::start(&store);
-        let verify = Verify::start(control.clone(), crate::dns::Dns::temporary());
+        let verify = {
+            let servers: Vec<String> =
+                control.db.query("select servers from control.dns", &[]).await?[0].get(0);
+            Verify::start(control.clone(), crate::dns::Dns::temporary(servers.first().cloned()))
+        };
         let house = Arc::new(House {
             control: control.clone(),
             store: store.clone(),
@@ -153,21 +159,25 @@ impl Daemon {
             verify: verify.clone(),
             committer,
         });
-        let faces: Vec<Arc<dyn Face>> =
-            vec![smtpd::Smtp::new(house.clone()), imap::Imap::new(house.clone()), pop3::Pop3::new(house)];
+        let faces: Vec<Arc<dyn Face>> = vec![
+            smtpd::Smtp::new(house.clone()),
+            imap::Imap::new(house.clone()),
+            pop3::Pop3::new(house.clone()),
+        ];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
             .map_err(|e| StartError::Tls(e.to_string()))?;
         supervisor.reconcile(&control).await;
         let (stopper, stop) = Stopper::new();
         let mut tasks = vec![
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
-            tokio::spawn(store.upkeep(stop.clone())),
-            tokio::spawn(verify.keep_keys(stop)),
+            tokio::spawn(store.clone().upkeep(stop.clone())),
+            tokio::spawn(verify.clone().keep_keys(stop.clone())),
+            tokio::spawn(verify.clone().report(reports_into_queue(&store, &house.committer), stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
         }
-        let daemon = Self { control, supervisor, stopper, tasks };
+        let daemon = Self { control, supervisor, verify, stopper, tasks };
         daemon.announce(options, first_password).await;
         Ok(daemon)
     }
@@ -214,12 +224,49 @@ impl Daemon {
         for task in &self.tasks {
             task.abort();
         }
+        if let Err(error) = self.verify.write_counts().await {
+            tracing::debug!(%error, "results for DMARC reports are lost");
+        }
         let node = &self.control.node;
         // The database may be the reason why we stop: then the rows are taken for dead by their age.
         if let Err(error) = self.control.db.execute(LEAVE, &[&node.name, &node.boot_text()]).await {
             tracing::debug!(%error, "could not sign off");
         }
     }
+}
+
+/// Puts DMARC reports into the queue, as mail that the server itself sends.
+fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send {
+    let (store, committer) = (store.clone(), committer.clone());
+    Arc::new(move |reports| {
+        let (store, committer) = (store.clone(), committer.clone());
+        Box::pin(async move {
+            for report in reports {
+                let Ok(recipient) = report.recipient.parse::<Address>() else { continue };
+                let mut spool = store.spool().await?;
+                spool.write(&report.message).await?;
+                let outbound = Outbound {
+                    prefix: None,
+                    sender: report.sender,
+                    account: None,
+                    envelope_id: None,
+                    return_full: None,
+                    smtputf8: false,
+                    body_type: "8BITMIME",
+                    recipients: vec![OutboundRecipient {
+                        address: recipient.to_string(),
+                        domain: recipient.domain().to_owned(),
+                        // Nobody waits for a bounce of it.
+                        notify: Some("NEVER".to_owned()),
+                        original: None,
+                    }],
+                };
+                let draft = Arc::new(spool.finish());
+                committer.deliver(Delivery { draft, places: Vec::new(), outbound: Some(outbound) }).await?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// Logs as much as `control.server.log_level` says, now and whenever it changes.

@@ -10,7 +10,7 @@ use crate::intake::Envelope;
 use crate::intake::place::Plan;
 use crate::mail::Address;
 use crate::smtp::Reply;
-use crate::verify::{Client, Observed, Purpose, Seen, without_forged};
+use crate::verify::{Client, Copy, Observed, Purpose, Seen, without_forged};
 
 /// What the authenticity of a message adds to its delivery.
 #[derive(Default)]
@@ -115,6 +115,14 @@ impl Session {
             fields: verdict.fields,
             outbound,
         })
+    }
+
+    /// Keeps the report that a message may bring. The message is delivered already, whatever it holds.
+    pub(super) async fn read_report(&self, copy: Option<Copy>) {
+        let Some(copy) = copy else { return };
+        if let Err(error) = self.house.verify.read_report(copy).await {
+            tracing::warn!(%error, "a DMARC report could not be kept");
+        }
     }
 
     /// Sends the local copies to Junk, where an account has that mailbox.

@@ -26,7 +26,7 @@ use crate::smtp::framer::DataEnd;
 use crate::smtp::mail::Body;
 use crate::smtp::{Bare, Reply};
 use crate::store::{Draft, Spool};
-use crate::verify::Seen;
+use crate::verify::{Copy, Seen};
 
 /// How long all of a message may take: who sends slower than this is holding on to a session, not sending mail.
 const MESSAGE_TIME: Duration = Duration::from_secs(3600);
@@ -48,6 +48,8 @@ pub(super) struct Incoming {
     /// What is done about its authenticity.
     watch: Watch,
     passing: Option<Passing>,
+    /// A copy for who reads reports.
+    copy: Option<Copy>,
     /// Header fields that are added.
     added: Vec<u8>,
     /// Largest size, for all of its recipients.
@@ -78,6 +80,7 @@ impl Incoming {
         self.sink = Sink::Refused(reply);
         self.head = None;
         self.passing = None;
+        self.copy = None;
     }
 
     /// Takes the next bytes.
@@ -124,6 +127,7 @@ impl Incoming {
         if let Some(passing) = &mut self.passing {
             passing.body(bytes);
         }
+        Copy::push(&mut self.copy, bytes);
         if let Err(error) = spool.write(bytes).await {
             self.refuse(temporary(&error));
         }
@@ -148,6 +152,7 @@ impl Incoming {
                 id: self.id,
                 added: self.added,
                 seen: self.passing.map(Passing::finish),
+                copy: self.copy,
             }),
             Sink::Refused(reply) => Err(reply),
         }
@@ -162,6 +167,7 @@ struct Whole {
     added: Vec<u8>,
     /// What is known of it for checks and signatures.
     seen: Option<Seen>,
+    copy: Option<Copy>,
 }
 
 impl Session {
@@ -204,6 +210,7 @@ impl Session {
         };
         let submitted = self.listener.mode == ListenerMode::Submission;
         let watch = self.watch(envelope);
+        let copy = self.house.verify.copy(envelope.recipients.iter().map(|r| &r.address));
         let incoming = Box::new(Incoming {
             id: format!("{}-{}", self.handle.id(), self.transactions),
             sink: Sink::Spool(spool),
@@ -211,6 +218,7 @@ impl Session {
             submitted,
             watch,
             passing: None,
+            copy,
             added: Vec::new(),
             limit,
             size: 0,
@@ -347,7 +355,7 @@ impl Session {
 
     async fn deliver(&self, hello: &Hello, envelope: &Envelope, incoming: Incoming) -> Result<Taken, Reply> {
         let config = self.config();
-        let Whole { draft, id, mut added, seen } = incoming.close(&self.house.control).await?;
+        let Whole { draft, id, mut added, seen, copy } = incoming.close(&self.house.control).await?;
         judge(&draft, &config)?;
         let authenticity = match seen {
             Some(seen) => Box::pin(self.authenticate(&hello.name, envelope, &added, &seen)).await?,
@@ -380,6 +388,7 @@ impl Session {
         }
         match self.commit(draft, plan).await {
             Ok(lost) => {
+                self.read_report(copy).await;
                 tracing::debug!(id, size, recipients = envelope.recipients.len(), "accepted");
                 Ok(Taken { id, size, lost })
             }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Verify;
 use super::observe::Seen;
 use super::policy::{Outcome, refusal, strongest};
+use super::report::Judged;
 use super::results::{Finding, MARK, received_spf, results};
 use super::spf::{self, SpfResult};
 use crate::control::config::AuthenticationAction as Action;
@@ -153,6 +154,10 @@ impl Verify {
         let counted: Vec<Outcome> =
             outcomes.iter().copied().filter(|(method, _)| !(overridden && *method == "dmarc")).collect();
         let (action, cause) = strongest(&config.authentication_policy, &counted);
+        if let (Some(from), Some(dmarc)) = (&from, &dmarc) {
+            let signatures = &signatures;
+            self.count(&Judged { client, from, dmarc, spf, signatures, action, overridden });
+        }
         let results = results(host, &findings);
         let mut fields = format!("Authentication-Results: {results}\r\n").into_bytes();
         if config.authentication.received_spf {

@@ -18,6 +18,8 @@ pub mod incoming;
 pub mod keys;
 pub mod observe;
 pub mod policy;
+pub mod received;
+pub mod report;
 mod results;
 pub mod sign;
 pub mod spf;
@@ -29,6 +31,7 @@ use mail_auth::{MessageAuthenticator, Txt};
 
 pub use incoming::{Client, Verdict};
 pub use observe::{Observed, Purpose, Seen};
+pub use received::Copy;
 pub use results::without_forged;
 
 use crate::control::Control;
@@ -40,6 +43,8 @@ pub struct Verify {
     dns: Dns,
     txt: cache::Cache<Txt>,
     keys: keys::Keys,
+    counts: report::Counts,
+    room: received::Room,
 }
 
 impl Verify {
@@ -50,6 +55,8 @@ impl Verify {
             dns,
             txt: cache::Cache::default(),
             keys: keys::Keys::default(),
+            counts: report::Counts::default(),
+            room: received::Room::default(),
         });
         let weak = Arc::downgrade(&verify);
         control.on_change(move || {

@@ -469,13 +469,187 @@ async fn forwarded_mail_is_sealed() {
         dkimpy(json!({ "do": "arc_verify", "message": STANDARD.encode(&sealed), "dns": records })).await;
     assert_eq!(verdict[0], "pass", "{verdict} {shown}");
 
-    // A list has changed a message of bad.test, which fails DMARC; who sealed it is trusted, or not.
-    let changed = shown.replace("\r\n", "\n");
-    db.apply("update control.authentication_policy set action = 'reject' where result = 'fail-reject'").await;
-    dns.set(&txt("good.test", "v=spf1 -all"));
-    let (_, text) = taken(&daemon, "x.test", "x@soft.test", &changed).await;
-    says(&text, "arc=pass");
-    let broken = changed.replace("Hello", "Hullo");
-    let answer = bring(&daemon, "x.test", "x@soft.test", "alice@example.test", &broken).await;
-    assert!(answer.starts_with("550 5.7.26"), "{answer}");
+    // What was changed after the last seal is believed no more.
+    let broken = second.replace("Hello", "Hullo");
+    let (_, text) = taken(&daemon, "mx.good.test", "a@good.test", &broken).await;
+    says(&text, "arc=fail reason=");
+}
+
+#[tokio::test]
+async fn a_trusted_sealer_speaks_for_mail_that_fails_dmarc() {
+    let db = Database::new().await;
+    db.sql("update control.store set compress = false").await;
+    let dns = world().await;
+    let daemon = daemon(&db, &dns).await;
+    let sealed = async |results: &str| {
+        let text = format!("Authentication-Results: lists.test; {results}\n{}", message("b@bad.test", 1));
+        let request = json!({ "do": "arc_sign", "message": STANDARD.encode(text.replace('\n', "\r\n")), "key": rsa_key().0,
+            "selector": "s1", "domain": "good.test", "host": "lists.test" });
+        format!("{}{text}", dkimpy(request).await.as_str().unwrap().replace("\r\n", "\n"))
+    };
+    let good = sealed("dmarc=pass header.from=bad.test").await;
+    let bad = sealed("dmarc=fail header.from=bad.test").await;
+    let bring =
+        async |text: &str| bring(&daemon, "x.test", "list@good.test", "alice@example.test", text).await;
+    assert!(bring(&good).await.starts_with("550 5.7.26"));
+    db.apply("insert into control.trusted_sealer (domain) values ('good.test')").await;
+    assert!(bring(&good).await.starts_with("250"));
+    let (_, text) = newest(&db).await;
+    says(&text, "dmarc=fail header.from=bad.test policy.dmarc=reject; arc=pass");
+    assert!(bring(&bad).await.starts_with("550 5.7.26"));
+}
+
+#[tokio::test]
+async fn results_are_reported_to_who_asks_for_it() {
+    let db = Database::new().await;
+    db.sql(
+        "update control.store set compress = false;
+        update control.dmarc set report_from = 'dmarc@example.test', organization = 'Example'",
+    )
+    .await;
+    let dns = world().await;
+    let mut daemon = daemon(&db, &dns).await;
+    let (ed, ..) = key(&db, "ed25519-sha256").await;
+    db.apply(&format!("select directory.activate_dkim_key({ed})")).await;
+    dns.set(&txt("_dmarc.far.test", "v=DMARC1; p=none; rua=mailto:a@third.test,mailto:b@fourth.test"));
+    dns.set(&txt("far.test._report._dmarc.fourth.test", "v=DMARC1;"));
+    let good = signed(&message("a@good.test", 1), json!({})).await;
+    for _ in 0..2 {
+        taken(&daemon, "mx.good.test", "a@good.test", &good).await;
+    }
+    assert!(
+        bring(&daemon, "x.test", "b@bad.test", "alice@example.test", &message("b@good.test", 2))
+            .await
+            .starts_with("550")
+    );
+    taken(&daemon, "x.test", "c@soft.test", &message("c@far.test", 3)).await;
+    daemon.terminate().await;
+    // Two days later.
+    let counted: i64 = db.value("select sum(messages)::bigint from log.dmarc_count").await;
+    assert_eq!(counted, 4);
+    db.sql("update log.dmarc_count set day = day - 2").await;
+    daemon.start_again().await;
+    db.until("select count(*) = 2 from queue.recipient").await;
+    db.until("select not exists (select 1 from log.dmarc_count)").await;
+    let rows = db.rows(
+        "select r.address, m.prefix is null, (select string_agg(c.bytes, '' order by c.start) from store.content_chunk c where c.content_id = m.content_id)
+         from queue.message m join queue.recipient r on r.message_id = m.id order by r.address").await;
+    let recipients: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    // third.test has not agreed to get what is about far.test.
+    assert_eq!(recipients, ["b@fourth.test", "reports@good.test"]);
+    let text: Vec<u8> = rows[1].get(2);
+    assert!(text.starts_with(b"DKIM-Signature: v=1; a=ed25519-sha256;"));
+    let report = mail_auth::report::Report::parse_rfc5322(&text, 1 << 20).unwrap();
+    assert_eq!(
+        (report.org_name(), report.email(), report.domain()),
+        ("Example", "dmarc@example.test", "good.test")
+    );
+    assert_eq!(report.date_range_end() - report.date_range_begin(), 86_399);
+    let xml = report.to_xml();
+    for part in [
+        "<count>2</count>",
+        "<count>1</count>",
+        "<disposition>reject</disposition>",
+        "<selector>s1</selector>",
+        "<p>reject</p>",
+        "<source_ip>127.0.0.1</source_ip>",
+    ] {
+        assert!(xml.contains(part), "{part} is missing in {xml}");
+    }
+}
+
+#[tokio::test]
+async fn reports_of_others_are_kept() {
+    let db = Database::new().await;
+    db.sql("update control.dmarc set receive_at = 'alice@example.test'").await;
+    let dns = world().await;
+    let daemon = daemon(&db, &dns).await;
+    let report = |domain: &str| {
+        use mail_auth::report::{ActionDisposition, DmarcResult, Record, Report};
+        let record = Record::new()
+            .with_count(7)
+            .with_source_ip("192.0.2.9".parse().unwrap())
+            .with_header_from("example.test")
+            .with_action_disposition(ActionDisposition::Reject)
+            .with_dmarc_spf_result(DmarcResult::Pass);
+        Report::new()
+            .with_version(1.0)
+            .with_org_name("Far")
+            .with_email("x@far.test")
+            .with_report_id("r1")
+            .with_domain(domain)
+            .with_date_range_begin(1_790_000_000)
+            .with_date_range_end(1_790_086_399)
+            .with_record(record)
+            .to_rfc5322("far.test", "x@far.test", ["alice@example.test"].into_iter())
+            .unwrap()
+    };
+    for domain in ["example.test", "example.test", "other.test"] {
+        taken(&daemon, "far.test", "x@far.test", &report(domain)).await;
+    }
+    let row = &db.rows("select r.domain, r.organization, x.messages, host(x.peer), x.disposition, x.dkim_aligned, x.spf_aligned
+        from log.dmarc_report r join log.dmarc_report_row x on x.report_id = r.id").await;
+    assert_eq!(row.len(), 1);
+    let row: (String, String, i64, String, String, String, String) = (
+        row[0].get(0),
+        row[0].get(1),
+        row[0].get(2),
+        row[0].get(3),
+        row[0].get(4),
+        row[0].get(5),
+        row[0].get(6),
+    );
+    assert_eq!(
+        row,
+        (
+            "example.test".into(),
+            "Far".into(),
+            7,
+            "192.0.2.9".into(),
+            "reject".into(),
+            "fail".into(),
+            "pass".into()
+        )
+    );
+
+    // A gigabyte of nothing, packed.
+    use std::io::Write;
+    let mut packed =
+        mail_auth::flate2::write::GzEncoder::new(Vec::new(), mail_auth::flate2::Compression::best());
+    let zeros = vec![0; 1 << 20];
+    (0..1024).for_each(|_| packed.write_all(&zeros).unwrap());
+    let bomb = STANDARD.encode(packed.finish().unwrap());
+    let lines: Vec<&str> =
+        bomb.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let bomb = format!(
+        "From: x@far.test\nMIME-Version: 1.0\nContent-Type: application/gzip; name=\"a.xml.gz\"\nContent-Transfer-Encoding: base64\n\n{}\n",
+        lines.join("\n")
+    );
+    taken(&daemon, "far.test", "x@far.test", &bomb).await;
+    assert!(peak_memory(&daemon) < 150 << 20, "{} MB", peak_memory(&daemon) >> 20);
+}
+
+/// Most memory that the daemon has had resident, bytes.
+fn peak_memory(daemon: &Daemon<'_>) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn a_large_message_is_verified_in_little_memory() {
+    let db = Database::new().await;
+    db.sql("update control.smtp set max_message_bytes = 80000000").await;
+    let dns = world().await;
+    let daemon = daemon(&db, &dns).await;
+    let line = format!("{}\n", "0123456789 ".repeat(6));
+    let text = format!("{}{}", message("a@good.test", 1), line.repeat((60 << 20) / line.len()));
+    let signed = signed(&text, json!({})).await;
+    let before = peak_memory(&daemon);
+    let answer = bring(&daemon, "x.test", "x@soft.test", "alice@example.test", &signed).await;
+    assert!(answer.starts_with("250"), "{answer}");
+    let prefix: Vec<u8> = db.value("select prefix from store.message").await;
+    says(&String::from_utf8_lossy(&prefix), "dkim=pass");
+    let grown = peak_memory(&daemon) - before;
+    assert!(grown < 40 << 20, "{} MB more", grown >> 20);
 }

@@ -19,11 +19,18 @@ def key():
     return request["key"].encode()
 
 
+def verified(n):
+    try:
+        return dkim.DKIM(message).verify(idx=n, dnsfunc=text)
+    except dkim.DKIMException:
+        return False
+
+
 match request["do"]:
     case "verify":
         # Of all signatures, each for itself.
         lines = [line for line in message.split(b"\r\n\r\n")[0].split(b"\r\n") if line.lower().startswith(b"dkim-signature:")]
-        print(json.dumps([dkim.DKIM(message).verify(idx=n, dnsfunc=text) for n in range(len(lines))]))
+        print(json.dumps([verified(n) for n in range(len(lines))]))
     case "sign":
         signature = dkim.sign(
             message, request["selector"].encode(), request["domain"].encode(), key(),
