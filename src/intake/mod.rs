@@ -20,7 +20,9 @@ pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;
 use crate::directory::Directory;
+use crate::dns::Dns;
 use crate::store::Store;
+use crate::verify::Verify;
 
 /// What a face stands on.
 pub struct House {
@@ -30,6 +32,10 @@ pub struct House {
     pub store: Arc<Store>,
     /// Addresses and logins.
     pub directory: Arc<Directory>,
+    /// Names.
+    pub dns: Dns,
+    /// Checks and signs mail.
+    pub verify: Arc<Verify>,
     /// Takes messages in.
     pub committer: Committer,
 }

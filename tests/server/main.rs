@@ -25,3 +25,4 @@ mod schema;
 mod sink;
 mod sql;
 mod stopping;
+mod verify;
