@@ -240,7 +240,8 @@ async fn what_fails_for_now_is_tried_again() {
         .without("CHUNKING")
         .once(At::Connect, Act::reply("554 5.7.1 Not now"))
         .once(At::Mail, Act::reply("451 4.7.1 Greylisted"))
-        .once(At::Data, Act::reply("451 4.3.0 Disk full"))
+        // Once behind the MAIL that is refused, and once by itself.
+        .times(2, At::Data, Act::reply("451 4.3.0 Disk full"))
         .once(At::End, Act::reply("451 4.3.2 Busy"));
     let (daemon, sink, _net) = scene(&db, script).await;
     send(&mut alice(&daemon).await, "<alice@example.test>", &["<bob@far.test>"], "x").await;
@@ -386,7 +387,7 @@ async fn extensions_are_used_where_they_are_offered() {
     let report = newest(&daemon, "alice").await;
     assert!(report.contains("Subject: Relayed: Hello") && report.contains("Action: relayed"), "{report}");
     // A message that is too large is not sent at all.
-    sink.change(|_| Script::plain().offer("SIZE 500"));
+    sink.change(|_| Script { keywords: vec!["SIZE 500".to_owned()], ..Script::default() });
     send(&mut smtp, "<alice@example.test>", &["<bob@far.test>"], &"x\r\n".repeat(500)).await;
     db.until(&wait_reports(2)).await;
     let report = newest(&daemon, "alice").await;
