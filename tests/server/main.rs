@@ -22,6 +22,7 @@ mod ip;
 mod lost;
 mod rules;
 mod schema;
+mod spf;
 mod sql;
 mod stopping;
 mod verify;

@@ -13,6 +13,7 @@ use crate::mail::{AccountId, MailboxId};
 use crate::net::limit::{Caps, Limits};
 use crate::net::talk::Session as _;
 use crate::store::Store;
+use crate::verify::Verify;
 
 fn config(pop3: serde_json::Value) -> Config {
     let mut settings = serde_json::json!({
@@ -41,6 +42,13 @@ fn config(pop3: serde_json::Value) -> Config {
             "message_bytes_in_flight": 1, "compress": true, "expunged_retention_days": 1,
             "content_grace_hours": 1,
         },
+        "authentication": {
+            "check_incoming": false, "timeout_seconds": 1, "max_signatures": 1, "received_spf": false,
+            "seal_forwarded": false,
+        },
+        "authentication_policy": [], "trusted_sealers": [],
+        "dkim": { "sign": false, "rsa_bits": 2048, "rotate_days": 0, "overlap_days": 1 },
+        "dmarc": { "report_from": null, "organization": null, "receive_at": null, "keep_days": 1 },
         "services": [{
             "name": "pop3", "enabled": true, "ip_list_id": null, "max_connections": 0,
             "max_connections_per_peer": 0, "max_connections_per_account": 1,
@@ -69,7 +77,8 @@ impl Dialogue {
         let handle = control.registry.enter(SERVICE, 1, peer);
         let limits = control.limits.clone();
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
-        let house = Arc::new(House { control, store, directory, committer });
+        let verify = Verify::start(control.clone(), crate::dns::Dns::temporary(None));
+        let house = Arc::new(House { control, store, directory, verify, committer });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 
