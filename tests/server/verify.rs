@@ -79,7 +79,9 @@ async fn daemon<'a>(db: &'a Database, dns: &Dns) -> Daemon<'a> {
         dns.address()
     ))
     .await;
-    Daemon::start(db).await
+    let daemon = Daemon::start(db).await;
+    db.apply("update control.authentication set check_incoming = true").await;
+    daemon
 }
 
 /// Brings a message as another server, and returns the answer to its end.
