@@ -12,11 +12,17 @@ use crate::db::cluster::{Cluster, DATABASE, Options as ClusterOptions};
 use crate::db::listen::Bells;
 use crate::db::{self, Db, Target};
 use crate::directory::{Directory, password};
-use crate::intake::{Committer, Delivery, House, Outbound, OutboundRecipient};
+use crate::dns::{self, Dns};
+use crate::intake::commit::{Outbound, OutboundRecipient};
+use crate::intake::{Committer, Delivery, House};
 use crate::mail::Address;
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
+use crate::queue::Inlet;
+use crate::relay::{self, Relay};
 use crate::sasl::Secret;
+use crate::smtp::mail::Body;
+use crate::smtp::rcpt::Notify;
 use crate::store::Store;
 use crate::verify::{Verify, report};
 use crate::{imap, pop3, smtpd, sql, tls};
@@ -129,6 +135,7 @@ struct Daemon {
     supervisor: Arc<Supervisor>,
     verify: Arc<Verify>,
     stopper: Stopper,
+    relay: tokio::task::JoinHandle<()>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -146,38 +153,41 @@ impl Daemon {
         obey_log_level(&control, options.set_log_level.clone());
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone())?;
-        let committer = Committer::start(&store);
-        let verify = {
-            let servers: Vec<String> =
-                control.db.query("select servers from control.dns", &[]).await?[0].get(0);
-            Verify::start(control.clone(), crate::dns::Dns::temporary(servers.first().cloned()))
+        let (inlet, handed_over) = Inlet::new();
+        let committer = Committer::start(&store, inlet.clone());
+        let dns = names(&control)?;
+        let verify = Verify::start(control.clone(), dns.clone());
+        let parts = relay::Parts {
+            control: control.clone(),
+            store: store.clone(),
+            directory: directory.clone(),
+            committer: committer.clone(),
+            dns,
         };
         let house = Arc::new(House {
             control: control.clone(),
             store: store.clone(),
             directory,
             verify: verify.clone(),
-            committer,
+            committer: committer.clone(),
         });
-        let faces: Vec<Arc<dyn Face>> = vec![
-            smtpd::Smtp::new(house.clone()),
-            imap::Imap::new(house.clone()),
-            pop3::Pop3::new(house.clone()),
-        ];
+        let faces: Vec<Arc<dyn Face>> =
+            vec![smtpd::Smtp::new(house.clone()), imap::Imap::new(house.clone()), pop3::Pop3::new(house)];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
             .map_err(|e| StartError::Tls(e.to_string()))?;
         supervisor.reconcile(&control).await;
         let (stopper, stop) = Stopper::new();
+        let relay = Relay::start(parts, inlet, handed_over, stop.clone());
         let mut tasks = vec![
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
             tokio::spawn(store.clone().upkeep(stop.clone())),
             tokio::spawn(verify.clone().keep_keys(stop.clone())),
-            tokio::spawn(verify.clone().report(reports_into_queue(&store, &house.committer), stop)),
+            tokio::spawn(verify.clone().report(reports_into_queue(&store, &committer), stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
         }
-        let daemon = Self { control, supervisor, verify, stopper, tasks };
+        let daemon = Self { control, supervisor, verify, stopper, relay, tasks };
         daemon.announce(options, first_password).await;
         Ok(daemon)
     }
@@ -221,6 +231,10 @@ impl Daemon {
         let grace = self.control.config().stop_grace();
         self.supervisor.stop(&self.control, grace).await;
         self.stopper.stop(Duration::ZERO);
+        // It finishes what is just going out, and has all that became of mail committed.
+        if let Err(error) = self.relay.await {
+            tracing::error!(%error, "the relay ended badly");
+        }
         for task in &self.tasks {
             task.abort();
         }
@@ -245,6 +259,7 @@ fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send
                 let Ok(recipient) = report.recipient.parse::<Address>() else { continue };
                 let mut spool = store.spool().await?;
                 spool.write(&report.message).await?;
+                let eight_bit = !report.message.is_ascii();
                 let outbound = Outbound {
                     prefix: None,
                     sender: report.sender,
@@ -252,21 +267,44 @@ fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send
                     envelope_id: None,
                     return_full: None,
                     smtputf8: false,
-                    body_type: "8BITMIME",
+                    body: if eight_bit { Body::EightBitMime } else { Body::SevenBit },
+                    require_tls: false,
+                    priority: 0,
+                    deliver_by: None,
+                    hold_until: None,
                     recipients: vec![OutboundRecipient {
                         address: recipient.to_string(),
                         domain: recipient.domain().to_owned(),
                         // Nobody waits for a bounce of it.
-                        notify: Some("NEVER".to_owned()),
+                        notify: Some(Notify::Never),
                         original: None,
                     }],
                 };
-                let draft = Arc::new(spool.finish());
-                committer.deliver(Delivery { draft, places: Vec::new(), outbound: Some(outbound) }).await?;
+                committer.deliver(Delivery::new(spool.finish(), Vec::new(), vec![outbound])).await?;
             }
             Ok(())
         })
     })
+}
+
+/// The way to the DNS, which follows `control.dns`. A host whose own settings can't be read has none until a name server is
+/// named there; mail for elsewhere waits then.
+fn names(control: &Arc<Control>) -> Result<Dns, StartError> {
+    let settings = control.config().dns.settings();
+    let dns = Dns::new(&settings).or_else(|error| {
+        tracing::error!(%error, "asking a name server on this host instead");
+        Dns::new(&dns::Settings { servers: vec![([127, 0, 0, 1], 53).into()], ..settings })
+    });
+    let dns = dns.map_err(|error| StartError::System(std::io::Error::other(error)))?;
+    let weak = Arc::downgrade(control);
+    let follower = dns.clone();
+    control.on_change(move || {
+        let Some(control) = weak.upgrade() else { return };
+        if let Err(error) = follower.configure(&control.config().dns.settings()) {
+            tracing::error!(%error, "the former name servers are asked on");
+        }
+    });
+    Ok(dns)
 }
 
 /// Logs as much as `control.server.log_level` says, now and whenever it changes.

@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     sql!("logic/control"),
     sql!("logic/directory"),
     sql!("logic/store"),
+    sql!("logic/queue"),
     sql!("logic/report"),
     sql!("logic/verify"),
 ];

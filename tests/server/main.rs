@@ -22,6 +22,7 @@ mod ip;
 mod lost;
 mod rules;
 mod schema;
+mod sink;
 mod spf;
 mod sql;
 mod stopping;

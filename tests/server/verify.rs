@@ -73,9 +73,11 @@ async fn world() -> Dns {
     dns
 }
 
+/// A daemon that asks this DNS. What it would send to other servers waits in the queue.
 async fn daemon<'a>(db: &'a Database, dns: &Dns) -> Daemon<'a> {
     db.sql(&format!(
-        "update control.dns set servers = array['{}']; update control.server set hostname = 'mail.example.test'",
+        "update control.dns set servers = array['{}']; update control.server set hostname = 'mail.example.test';
+         update control.relay set enabled = false",
         dns.address()
     ))
     .await;
