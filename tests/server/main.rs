@@ -24,6 +24,7 @@ mod relay;
 mod rules;
 mod schema;
 mod sink;
+mod spf;
 mod sql;
 mod stopping;
 mod verify;
