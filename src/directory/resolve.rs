@@ -21,6 +21,7 @@ use crate::sql;
 const RESOLVE: &str = sql!("directory/resolve");
 const QUOTA: &str = sql!("directory/quota");
 const USAGE: &str = sql!("directory/usage");
+const IS_OURS: &str = sql!("directory/is_ours");
 const DEFAULT_DOMAIN: &str = sql!("directory/default_domain");
 
 /// How long an account's usage is believed.
@@ -42,8 +43,25 @@ pub enum Route {
         /// Accounts here.
         accounts: Vec<Arc<Recipient>>,
         /// Addresses elsewhere.
-        remotes: Vec<String>,
+        remotes: Vec<Remote>,
     },
+}
+
+/// An address elsewhere to which mail for an address here goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The address.
+    pub address: String,
+    /// The address here that forwards to it: an alias, an account. None where we only pass on mail of its domain.
+    pub forwarded_by: Option<String>,
+}
+
+impl std::ops::Deref for Remote {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.address
+    }
 }
 
 impl Route {
@@ -54,6 +72,15 @@ impl Route {
             Route::NotLocal => 1,
             Route::Unknown | Route::Restricted => 0,
         }
+    }
+
+    /// The addresses here that forward mail for it to other servers.
+    pub fn forwarders(&self) -> impl Iterator<Item = &str> {
+        let remotes = match self {
+            Route::To { remotes, .. } => &remotes[..],
+            Route::NotLocal | Route::Unknown | Route::Restricted => &[],
+        };
+        remotes.iter().filter_map(|remote| remote.forwarded_by.as_deref())
     }
 }
 
@@ -163,6 +190,12 @@ impl Directory {
         Ok(route)
     }
 
+    /// Whether people of this domain (in ASCII) have their mail here. Asks the database: only for mail that is forwarded.
+    pub async fn is_ours(&self, domain: &str) -> Result<bool, Error> {
+        let row = self.control.db.query_opt(IS_OURS, &[&domain]).await?;
+        Ok(row.is_some_and(|row| row.get(0)))
+    }
+
     /// Whom `<Postmaster>` without a domain means (RFC 5321 §4.5.1): that of the default domain, or of the first where
     /// none is the default; nobody where there is no domain at all.
     pub async fn postmaster(&self) -> Result<Option<Address>, Error> {
@@ -205,7 +238,7 @@ fn route(rows: &[tokio_postgres::Row]) -> Route {
         match row.get::<_, &str>(0) {
             "not local" => return Route::NotLocal,
             "restricted" => restricted = true,
-            "remote" => remotes.push(row.get(1)),
+            "remote" => remotes.push(Remote { address: row.get(1), forwarded_by: row.get(7) }),
             "account" => {
                 // An account whose INBOX was deleted by hand has nowhere to put mail.
                 let Some(inbox) = row.get::<_, Option<i64>>(3) else { continue };

@@ -16,7 +16,8 @@ use crate::intake::place::{Arrival, Plan};
 use crate::intake::submission::{Gathered, Head};
 use crate::intake::trace::Received;
 use crate::intake::{Addressee, Delivery, Envelope};
-use crate::mail::{AccountId, DateTime};
+use crate::mail::srs::Srs;
+use crate::mail::{AccountId, Address, DateTime};
 use crate::mime::header::fields;
 use crate::net::out::Out;
 use crate::net::talk::Next;
@@ -309,7 +310,8 @@ impl Session {
     async fn deliver(&self, hello: &Hello, envelope: &Envelope, incoming: Incoming) -> Result<Taken, Reply> {
         let config = self.config();
         let (draft, id, added) = incoming.close(&self.house.control).await?;
-        judge(&draft, &config)?;
+        judge(&draft, envelope, &config)?;
+        let srs = self.srs(envelope, &config).await?;
         let size = draft.size;
         let arrival = Arrival {
             envelope,
@@ -326,6 +328,7 @@ impl Session {
                 at: now(),
             },
             added: &added,
+            srs: srs.as_ref(),
             submitter: self.login.as_ref().map(|login| login.account),
         };
         let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);
@@ -339,11 +342,24 @@ impl Session {
         }
     }
 
+    /// What rewrites the sender of forwarded mail: of other people's, not of that of our own.
+    async fn srs(&self, envelope: &Envelope, config: &Config) -> Result<Option<Srs>, Reply> {
+        let Some(sender) = envelope.sender.as_ref().filter(|_| config.srs.enabled) else { return Ok(None) };
+        if envelope.recipients.iter().all(|recipient| recipient.route.forwarders().next().is_none()) {
+            return Ok(None);
+        }
+        match self.house.directory.is_ours(sender.domain()).await {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(Srs::new(&config.srs.secret, config.srs.max_age_days))),
+            Err(error) => Err(temporary(&error)),
+        }
+    }
+
     /// Commits, and returns the accounts whose mailbox has gone meanwhile.
     async fn commit(&self, draft: Draft, plan: Plan) -> Result<HashSet<AccountId>, db::Error> {
         let mut lost = HashSet::new();
         let Plan { places, owners, outbound } = plan;
-        if places.is_empty() && outbound.is_none() {
+        if places.is_empty() && outbound.is_empty() {
             return Ok(lost);
         }
         let delivery = Delivery { draft: Arc::new(draft), places, outbound };
@@ -386,14 +402,32 @@ impl Taken {
 }
 
 /// What the message's own header decides.
-fn judge(draft: &Draft, config: &Config) -> Result<(), Reply> {
+fn judge(draft: &Draft, envelope: &Envelope, config: &Config) -> Result<(), Reply> {
     // The store keeps no more of a header than the setting can be at most, so one that reaches it may be longer.
     if draft.header.len() >= config.smtp.max_header_bytes {
         return Err(header_too_large());
     }
     // RFC 5321 §6.3: the number of Received fields tells a loop.
     let hops = fields(&draft.header).filter(|field| field.is("Received")).count();
-    if hops > config.smtp.max_received_headers { Err(Reply::loop_detected()) } else { Ok(()) }
+    if hops > config.smtp.max_received_headers || has_been_forwarded(draft, envelope) {
+        return Err(Reply::loop_detected());
+    }
+    Ok(())
+}
+
+/// Whether it was here before, and forwarded by an address that would forward it again.
+fn has_been_forwarded(draft: &Draft, envelope: &Envelope) -> bool {
+    let mut forwarders =
+        envelope.recipients.iter().flat_map(|recipient| recipient.route.forwarders()).peekable();
+    if forwarders.peek().is_none() {
+        return false;
+    }
+    let before: HashSet<String> = fields(&draft.header)
+        .filter(|field| field.is("Delivered-To"))
+        .filter_map(|field| Address::parse(field.value.trim_ascii()).ok())
+        .map(|address| address.key())
+        .collect();
+    !before.is_empty() && forwarders.any(|by| before.contains(by))
 }
 
 fn header_too_large() -> Reply {
