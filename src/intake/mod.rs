@@ -7,12 +7,15 @@
 pub mod commit;
 pub mod facts;
 pub mod place;
+mod settle;
 pub mod submission;
 pub mod trace;
 
 use std::sync::Arc;
 
-pub use commit::{Committer, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt};
+pub use commit::{
+    Committer, Content, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt,
+};
 pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;

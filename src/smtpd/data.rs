@@ -1,7 +1,6 @@
 //! The message: DATA (RFC 5321 §4.1.1.4), BDAT (RFC 3030), and what becomes of it after its last byte.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -362,7 +361,7 @@ impl Session {
         if places.is_empty() && outbound.is_empty() {
             return Ok(lost);
         }
-        let delivery = Delivery { draft: Arc::new(draft), places, outbound };
+        let delivery = Delivery::new(draft, places, outbound);
         let receipt = self.house.committer.deliver(delivery).await?;
         for (owner, placed) in owners.iter().zip(receipt) {
             match placed {
