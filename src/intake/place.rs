@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::commit::{Outbound, OutboundRecipient, Place};
 use super::facts::{Addressee, Envelope};
+use super::forward;
 use super::trace::{Received, write_delivered_to, write_return_path};
 use crate::directory::{Recipient, Route};
 use crate::mail::srs::Srs;
@@ -113,16 +114,6 @@ impl Arrival<'_> {
         prefix.extend_from_slice(self.added);
     }
 
-    /// The reverse path under which the message goes on.
-    fn sender(&self, forwarded_by: Option<&Address>) -> String {
-        let Some(sender) = &self.envelope.sender else { return String::new() };
-        let rewritten = self
-            .srs
-            .zip(forwarded_by)
-            .and_then(|(srs, by)| srs.forward(sender, by.domain(), self.received.at.at()));
-        rewritten.as_ref().unwrap_or(sender).to_string()
-    }
-
     /// Until when the sender wants the message held (RFC 4865).
     fn hold(&self) -> Option<Timestamp> {
         let now = self.received.at.at();
@@ -135,17 +126,13 @@ impl Arrival<'_> {
 
     fn outbound(&self, forwarded_by: Option<&str>, recipients: Vec<OutboundRecipient>) -> Outbound {
         let mut prefix = Vec::with_capacity(512);
-        let by = forwarded_by
-            .and_then(|by| by.rsplit_once('@'))
-            .and_then(|(local, domain)| Address::from_parts(local, domain).ok());
-        if let Some(by) = &by {
-            write_delivered_to(by, &mut prefix);
-        }
+        let (envelope, now) = (self.envelope, self.received.at.at());
+        let sender = forward::go_on(envelope.sender.as_ref(), forwarded_by, self.srs, now, &mut prefix);
         self.write_trace(&mut prefix);
         let params = &self.envelope.params;
         Outbound {
             prefix: Some(Bytes::from(prefix)),
-            sender: self.sender(by.as_ref()),
+            sender,
             account: self.submitter,
             envelope_id: params.envelope_id.clone(),
             return_full: params.ret.map(|ret| ret == Ret::Full),

@@ -11,12 +11,12 @@ use crate::control::Control;
 use crate::control::config::{Config, ListenerMode, NewlinePolicy};
 use crate::db;
 use crate::directory::Route;
+use crate::intake::forward;
 use crate::intake::place::{Arrival, Plan};
 use crate::intake::submission::{Gathered, Head};
 use crate::intake::trace::Received;
 use crate::intake::{Addressee, Delivery, Envelope};
-use crate::mail::srs::Srs;
-use crate::mail::{AccountId, Address, DateTime};
+use crate::mail::{AccountId, DateTime};
 use crate::mime::header::fields;
 use crate::net::out::Out;
 use crate::net::talk::Next;
@@ -310,7 +310,9 @@ impl Session {
         let config = self.config();
         let (draft, id, added) = incoming.close(&self.house.control).await?;
         judge(&draft, envelope, &config)?;
-        let srs = self.srs(envelope, &config).await?;
+        let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
+        let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
+        let srs = srs.map_err(|error| temporary(&error))?;
         let size = draft.size;
         let arrival = Arrival {
             envelope,
@@ -337,19 +339,6 @@ impl Session {
                 tracing::debug!(id, size, recipients = envelope.recipients.len(), "accepted");
                 Ok(Taken { id, size, lost })
             }
-            Err(error) => Err(temporary(&error)),
-        }
-    }
-
-    /// What rewrites the sender of forwarded mail: of other people's, not of that of our own.
-    async fn srs(&self, envelope: &Envelope, config: &Config) -> Result<Option<Srs>, Reply> {
-        let Some(sender) = envelope.sender.as_ref().filter(|_| config.srs.enabled) else { return Ok(None) };
-        if envelope.recipients.iter().all(|recipient| recipient.route.forwarders().next().is_none()) {
-            return Ok(None);
-        }
-        match self.house.directory.is_ours(sender.domain()).await {
-            Ok(true) => Ok(None),
-            Ok(false) => Ok(Some(Srs::new(&config.srs.secret, config.srs.max_age_days))),
             Err(error) => Err(temporary(&error)),
         }
     }
@@ -408,25 +397,12 @@ fn judge(draft: &Draft, envelope: &Envelope, config: &Config) -> Result<(), Repl
     }
     // RFC 5321 §6.3: the number of Received fields tells a loop.
     let hops = fields(&draft.header).filter(|field| field.is("Received")).count();
-    if hops > config.smtp.max_received_headers || has_been_forwarded(draft, envelope) {
+    if hops > config.smtp.max_received_headers
+        || forward::is_back(&draft.header, envelope.recipients.iter().map(|r| &*r.route))
+    {
         return Err(Reply::loop_detected());
     }
     Ok(())
-}
-
-/// Whether it was here before, and forwarded by an address that would forward it again.
-fn has_been_forwarded(draft: &Draft, envelope: &Envelope) -> bool {
-    let mut forwarders =
-        envelope.recipients.iter().flat_map(|recipient| recipient.route.forwarders()).peekable();
-    if forwarders.peek().is_none() {
-        return false;
-    }
-    let before: HashSet<String> = fields(&draft.header)
-        .filter(|field| field.is("Delivered-To"))
-        .filter_map(|field| Address::parse(field.value.trim_ascii()).ok())
-        .map(|address| address.key())
-        .collect();
-    !before.is_empty() && forwarders.any(|by| before.contains(by))
 }
 
 fn header_too_large() -> Reply {
