@@ -46,6 +46,7 @@ pub mod directory;
 pub mod store;
 // Doing: a message comes in.
 pub mod intake;
+pub mod screen;
 // Faces: one protocol each.
 pub mod imap;
 pub mod pop3;
