@@ -37,15 +37,18 @@ pub mod sasl;
 pub mod smtp;
 // Plumbing: reaches outside, knows no mail policy.
 pub mod db;
+pub mod dns;
 pub mod net;
 pub mod tls;
 // Control: signals, the settings snapshot, the supervisor.
 pub mod control;
 // Keeping: everything with tables of its own.
 pub mod directory;
+pub mod queue;
 pub mod store;
-// Doing: a message comes in.
+// Doing: a message comes in, a message goes out.
 pub mod intake;
+pub mod relay;
 pub mod screen;
 // Faces: one protocol each.
 pub mod imap;

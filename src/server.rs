@@ -12,10 +12,14 @@ use crate::db::cluster::{Cluster, DATABASE, Options as ClusterOptions};
 use crate::db::listen::Bells;
 use crate::db::{self, Db, Target};
 use crate::directory::{Directory, password};
+use crate::dns::{self, Dns};
 use crate::intake::{Committer, House};
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
+use crate::queue::Inlet;
+use crate::relay::{self, Relay};
 use crate::sasl::Secret;
+use crate::screen::Screen;
 use crate::store::Store;
 use crate::{imap, pop3, smtpd, sql, tls};
 
@@ -126,6 +130,7 @@ struct Daemon {
     control: Arc<Control>,
     supervisor: Arc<Supervisor>,
     stopper: Stopper,
+    relay: tokio::task::JoinHandle<()>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -143,14 +148,26 @@ impl Daemon {
         obey_log_level(&control, options.set_log_level.clone());
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone())?;
-        let committer = Committer::start(&store);
-        let house = Arc::new(House { control: control.clone(), store: store.clone(), directory, committer });
+        let (inlet, handed_over) = Inlet::new();
+        let committer = Committer::start(&store, inlet.clone());
+        let dns = names(&control)?;
+        let screen = Screen::start(control.clone(), dns.clone());
+        let parts = relay::Parts {
+            control: control.clone(),
+            store: store.clone(),
+            directory: directory.clone(),
+            committer: committer.clone(),
+            dns,
+        };
+        let house =
+            Arc::new(House { control: control.clone(), store: store.clone(), directory, committer, screen });
         let faces: Vec<Arc<dyn Face>> =
             vec![smtpd::Smtp::new(house.clone()), imap::Imap::new(house.clone()), pop3::Pop3::new(house)];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
             .map_err(|e| StartError::Tls(e.to_string()))?;
         supervisor.reconcile(&control).await;
         let (stopper, stop) = Stopper::new();
+        let relay = Relay::start(parts, inlet, handed_over, stop.clone());
         let mut tasks = vec![
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
             tokio::spawn(store.upkeep(stop)),
@@ -158,7 +175,7 @@ impl Daemon {
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
         }
-        let daemon = Self { control, supervisor, stopper, tasks };
+        let daemon = Self { control, supervisor, stopper, relay, tasks };
         daemon.announce(options, first_password).await;
         Ok(daemon)
     }
@@ -202,6 +219,10 @@ impl Daemon {
         let grace = self.control.config().stop_grace();
         self.supervisor.stop(&self.control, grace).await;
         self.stopper.stop(Duration::ZERO);
+        // It finishes what is just going out, and has all that became of mail committed.
+        if let Err(error) = self.relay.await {
+            tracing::error!(%error, "the relay ended badly");
+        }
         for task in &self.tasks {
             task.abort();
         }
@@ -211,6 +232,26 @@ impl Daemon {
             tracing::debug!(%error, "could not sign off");
         }
     }
+}
+
+/// The way to the DNS, which follows `control.dns`. A host whose own settings can't be read has none until a name server is
+/// named there; mail for elsewhere waits then.
+fn names(control: &Arc<Control>) -> Result<Dns, StartError> {
+    let settings = control.config().dns.settings();
+    let dns = Dns::new(&settings).or_else(|error| {
+        tracing::error!(%error, "asking a name server on this host instead");
+        Dns::new(&dns::Settings { servers: vec![([127, 0, 0, 1], 53).into()], ..settings })
+    });
+    let dns = dns.map_err(|error| StartError::System(std::io::Error::other(error)))?;
+    let weak = Arc::downgrade(control);
+    let follower = dns.clone();
+    control.on_change(move || {
+        let Some(control) = weak.upgrade() else { return };
+        if let Err(error) = follower.configure(&control.config().dns.settings()) {
+            tracing::error!(%error, "the former name servers are asked on");
+        }
+    });
+    Ok(dns)
 }
 
 /// Logs as much as `control.server.log_level` says, now and whenever it changes.

@@ -7,16 +7,20 @@
 pub mod commit;
 pub mod facts;
 pub mod place;
+mod settle;
 pub mod submission;
 pub mod trace;
 
 use std::sync::Arc;
 
-pub use commit::{Committer, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt};
+pub use commit::{
+    Committer, Content, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt,
+};
 pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;
 use crate::directory::Directory;
+use crate::screen::Screen;
 use crate::store::Store;
 
 /// What a face stands on.
@@ -29,4 +33,6 @@ pub struct House {
     pub directory: Arc<Directory>,
     /// Takes messages in.
     pub committer: Committer,
+    /// Screens strangers, and limits how much is sent.
+    pub screen: Arc<Screen>,
 }

@@ -51,10 +51,7 @@ impl Amount {
 
     /// Both added.
     pub fn plus(self, other: Self) -> Self {
-        Self {
-            count: self.count.saturating_add(other.count),
-            bytes: self.bytes.saturating_add(other.bytes),
-        }
+        Self { count: self.count.saturating_add(other.count), bytes: self.bytes.saturating_add(other.bytes) }
     }
 
     fn minus(self, other: Self) -> Self {
@@ -119,8 +116,10 @@ impl Counters {
                 tracing::warn!("more hosts and accounts than can be counted; new ones are not limited");
                 cells.retain(|_, cell| cell.touched || cell.pending != Amount::default());
             }
-            let touched = cells.iter_mut().filter(|(_, cell)| std::mem::take(&mut cell.touched));
-            touched.map(|(key, cell)| (key.clone(), cell.pending)).collect()
+            let touched = cells.iter_mut().filter_map(|(key, cell)| {
+                std::mem::take(&mut cell.touched).then(|| (key.clone(), cell.pending))
+            });
+            touched.collect()
         };
         for batch in told.chunks(BATCH) {
             if let Err(error) = self.exchange_batch(db, batch).await {

@@ -205,12 +205,7 @@ fn is_over(known: Known, settings: &Settings, now: i64) -> bool {
 }
 
 /// What becomes of what is known by an attempt, and of the attempt.
-fn step(
-    before: Option<Known>,
-    passes_at_once: bool,
-    settings: &Settings,
-    now: i64,
-) -> (Known, Verdict) {
+fn step(before: Option<Known>, passes_at_once: bool, settings: &Settings, now: i64) -> (Known, Verdict) {
     let known = before.filter(|known| !is_over(*known, settings, now));
     let mut known = known.unwrap_or(Known { first: now, last: now, passed: None });
     known.last = now;
@@ -228,9 +223,7 @@ fn step(
 /// Whether the database should know.
 fn worth_writing(before: Option<Known>, after: Known) -> bool {
     before.is_none_or(|before| {
-        before.first != after.first
-            || before.passed != after.passed
-            || after.last - before.last > LAST_LAG
+        before.first != after.first || before.passed != after.passed || after.last - before.last > LAST_LAG
     })
 }
 

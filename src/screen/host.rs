@@ -114,7 +114,9 @@ fn sentence(check: &str, stranger: &Stranger<'_>) -> String {
     let peer = stranger.peer.to_canonical();
     match check {
         "no-reverse-name" => format!("Your address {peer} has no name in DNS"),
-        "reverse-name-unconfirmed" => format!("The name of your address {peer} in DNS does not lead back to it"),
+        "reverse-name-unconfirmed" => {
+            format!("The name of your address {peer} in DNS does not lead back to it")
+        }
         "helo-not-qualified" => "The name in your EHLO is no full host name".to_owned(),
         "helo-unknown" => "The name in your EHLO is not in DNS".to_owned(),
         "helo-is-us" => "The name in your EHLO is ours".to_owned(),

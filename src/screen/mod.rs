@@ -196,7 +196,8 @@ impl Screen {
     async fn ask_lists(&self, config: &Config, stranger: &Stranger<'_>) -> rbl::Judgement {
         let settings = &config.screen.rbl_settings;
         let helo = stranger.helo.trim_end_matches('.');
-        let helo = Some(helo).filter(|_| stranger.well_formed && helo.contains('.') && !helo.starts_with('['));
+        let helo =
+            Some(helo).filter(|_| stranger.well_formed && helo.contains('.') && !helo.starts_with('['));
         let mut domains: Vec<&str> = stranger.sender.map(Address::domain).into_iter().chain(helo).collect();
         domains.dedup();
         let hits = self.lists.ask(&self.dns, &config.screen.rbl, settings, stranger.peer, &domains).await;
@@ -245,9 +246,7 @@ impl Screen {
     ) -> Result<(), Refusal> {
         let settings = &config.screen.greylist;
         let own_name = match &findings.reverse {
-            ReverseName::Confirmed(name) => {
-                name.eq_ignore_ascii_case(stranger.helo.trim_end_matches('.'))
-            }
+            ReverseName::Confirmed(name) => name.eq_ignore_ascii_case(stranger.helo.trim_end_matches('.')),
             _ => false,
         };
         if !settings.enabled
@@ -269,9 +268,9 @@ impl Screen {
             {
                 Ok(())
             }
-            Ok(Verdict::Wait(seconds)) => {
-                Err(Refusal::Later(format!("Greylisted: this sender is new here, try again in {seconds} seconds")))
-            }
+            Ok(Verdict::Wait(seconds)) => Err(Refusal::Later(format!(
+                "Greylisted: this sender is new here, try again in {seconds} seconds"
+            ))),
             Err(error) => {
                 if !error.is_unavailable() {
                     tracing::error!(%error, "greylisting");

@@ -115,7 +115,9 @@ impl Lists {
                 }
             }
         }
-        let asked = questions.into_iter().map(|(list, prefix, about)| self.ask_one(dns, list, prefix, about, patience));
+        let asked = questions
+            .into_iter()
+            .map(|(list, prefix, about)| self.ask_one(dns, list, prefix, about, patience));
         join_all(asked).await.into_iter().flatten().collect()
     }
 
@@ -128,7 +130,11 @@ impl Lists {
         patience: Duration,
     ) -> Option<Hit> {
         let until = Instant::now() + patience;
-        if self.lock().get(&list.zone).is_some_and(|health| health.rests_until.is_some_and(|end| end > Instant::now())) {
+        if self
+            .lock()
+            .get(&list.zone)
+            .is_some_and(|health| health.rests_until.is_some_and(|end| end > Instant::now()))
+        {
             return None;
         }
         let name = format!("{prefix}.{}", list.zone);
@@ -154,8 +160,10 @@ impl Lists {
             return None;
         }
         let patterns: Vec<Answers> = list.answers.iter().filter_map(|text| Answers::parse(text)).collect();
-        let answers: Vec<Ipv4Addr> =
-            answers.into_iter().filter(|answer| patterns.iter().any(|pattern| pattern.has(*answer))).collect();
+        let answers: Vec<Ipv4Addr> = answers
+            .into_iter()
+            .filter(|answer| patterns.iter().any(|pattern| pattern.has(*answer)))
+            .collect();
         self.answered(&list.zone, !answers.is_empty());
         if answers.is_empty() {
             return None;
@@ -201,8 +209,10 @@ impl Lists {
     pub async fn write(&self, db: &Db, node: &str) -> Result<(), Error> {
         let rows: Vec<(String, Health)> = {
             let mut lists = self.lock();
-            let changed = lists.iter_mut().filter(|(_, health)| std::mem::take(&mut health.dirty));
-            changed.map(|(zone, health)| (zone.clone(), health.clone())).collect()
+            let changed = lists.iter_mut().filter_map(|(zone, health)| {
+                std::mem::take(&mut health.dirty).then(|| (zone.clone(), health.clone()))
+            });
+            changed.collect()
         };
         if rows.is_empty() {
             return Ok(());
@@ -213,7 +223,9 @@ impl Lists {
         let failed: Vec<i64> = rows.iter().map(|(_, health)| health.failed).collect();
         let errors: Vec<Option<&str>> = rows.iter().map(|(_, health)| health.error.as_deref()).collect();
         let failed_at: Vec<Option<i64>> = rows.iter().map(|(_, health)| health.failed_at).collect();
-        db.execute(WRITE_STATUS, &[&node, &zones, &asked, &listed, &failed, &errors, &failed_at]).await.map(drop)
+        db.execute(WRITE_STATUS, &[&node, &zones, &asked, &listed, &failed, &errors, &failed_at])
+            .await
+            .map(drop)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Health>> {
@@ -249,7 +261,8 @@ pub fn judge(hits: &[Hit], settings: &RblSettings) -> Judgement {
     } else {
         of(RblAction::Tempfail).map(|hit| Refusal::Later(listed_by(hit)))
     };
-    let marked = allowed || of(RblAction::Mark).is_some() || refusal.is_some() || reached(settings.mark_score);
+    let marked =
+        allowed || of(RblAction::Mark).is_some() || refusal.is_some() || reached(settings.mark_score);
     let mark = marked.then(|| {
         let lists: Vec<String> = hits
             .iter()
@@ -339,12 +352,14 @@ mod tests {
 
     #[test]
     fn the_strongest_action_wins_and_good_senders_pass() {
-        let judged = judge(&[hit("m.test", RblAction::Mark, 0), hit("r.test", RblAction::Reject, 0)], &settings());
+        let judged =
+            judge(&[hit("m.test", RblAction::Mark, 0), hit("r.test", RblAction::Reject, 0)], &settings());
         let Some(Refusal::Rejected(text)) = judged.refusal else { panic!("{judged:?}") };
         assert_eq!(text, "192.0.2.1 is listed by r.test: see https://x.test/");
         let judged = judge(&[hit("t.test", RblAction::Tempfail, 0)], &settings());
         assert!(matches!(judged.refusal, Some(Refusal::Later(_))));
-        let judged = judge(&[hit("r.test", RblAction::Reject, 0), hit("good.test", RblAction::Allow, 0)], &settings());
+        let judged =
+            judge(&[hit("r.test", RblAction::Reject, 0), hit("good.test", RblAction::Allow, 0)], &settings());
         assert!(judged.refusal.is_none() && judged.allowed, "{judged:?}");
         let judged = judge(&[hit("m.test", RblAction::Mark, 2)], &settings());
         assert_eq!(judged.refusal, None);
@@ -360,7 +375,9 @@ mod tests {
         let judged = judge(&[score("a.test", 4), score("b.test", 3)], &settings());
         assert!(judged.refusal.is_none() && judged.mark.is_some(), "{judged:?}");
         let judged = judge(&[score("a.test", 6), score("b.test", 6)], &settings());
-        assert!(matches!(judged.refusal, Some(Refusal::Rejected(text)) if text.ends_with("by a.test, b.test")));
+        assert!(
+            matches!(judged.refusal, Some(Refusal::Rejected(text)) if text.ends_with("by a.test, b.test"))
+        );
         let judged = judge(&[score("a.test", 6), score("b.test", 6), score("good.test", -5)], &settings());
         assert!(judged.refusal.is_none() && judged.mark.is_some());
     }

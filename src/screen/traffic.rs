@@ -28,10 +28,8 @@ impl Rules {
         let mut incoming = PatternMap::new();
         let mut outgoing = Vec::new();
         for rule in rules {
-            let limit = Amount {
-                count: rule.max_messages,
-                bytes: rule.max_megabytes.saturating_mul(1024 * 1024),
-            };
+            let limit =
+                Amount { count: rule.max_messages, bytes: rule.max_megabytes.saturating_mul(1024 * 1024) };
             match rule.direction {
                 TrafficDirection::Incoming => match rule.pattern.parse::<Pattern>() {
                     Ok(pattern) => incoming.insert(pattern, limit),
@@ -128,8 +126,15 @@ mod tests {
 
     #[test]
     fn the_most_specific_sender_rule_wins() {
-        let patterns =
-            ["*", "*.test", "example.test", "*@example.test", "a*@example.test", "alice@example.test", "?b@*"];
+        let patterns = [
+            "*",
+            "*.test",
+            "example.test",
+            "*@example.test",
+            "a*@example.test",
+            "alice@example.test",
+            "?b@*",
+        ];
         let rules = rules(TrafficDirection::Outgoing, &patterns);
         for (user, rule, key) in [
             ("alice@example.test", "alice@example.test", "alice@example.test"),
@@ -154,14 +159,13 @@ mod tests {
 
     #[test]
     fn an_exempted_address_is_exempt() {
-        let incoming = [("*", 100), ("192.168.0.1", 0), ("192.168.*", 7)].map(|(pattern, max_messages)| {
-            TrafficRule {
+        let incoming =
+            [("*", 100), ("192.168.0.1", 0), ("192.168.*", 7)].map(|(pattern, max_messages)| TrafficRule {
                 direction: TrafficDirection::Incoming,
                 pattern: pattern.to_owned(),
                 max_messages,
                 max_megabytes: 2,
-            }
-        });
+            });
         let rules = Rules::new(&incoming);
         for (peer, count) in [("192.168.0.1", 0), ("192.168.0.2", 7), ("10.0.0.1", 100), ("::1", 100)] {
             let (subject, limit) = rules.incoming(peer.parse().unwrap(), &settings());

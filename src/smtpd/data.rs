@@ -1,7 +1,6 @@
 //! The message: DATA (RFC 5321 §4.1.1.4), BDAT (RFC 3030), and what becomes of it after its last byte.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -310,6 +309,8 @@ impl Session {
         let config = self.config();
         let (draft, id, added) = incoming.close(&self.house.control).await?;
         judge(&draft, &config)?;
+        self.screen_message(envelope, draft.size)?;
+        let added = self.with_findings(added);
         let size = draft.size;
         let arrival = Arrival {
             envelope,
@@ -317,6 +318,7 @@ impl Session {
                 helo: &hello.name,
                 well_formed: hello.well_formed,
                 peer: self.peer(),
+                reverse_name: self.reverse_name(),
                 host: config.hostname(),
                 protocol: hello.protocol,
                 tls: self.tls.as_ref().map(|tls| (tls.version, tls.cipher.as_str())),
@@ -343,10 +345,10 @@ impl Session {
     async fn commit(&self, draft: Draft, plan: Plan) -> Result<HashSet<AccountId>, db::Error> {
         let mut lost = HashSet::new();
         let Plan { places, owners, outbound } = plan;
-        if places.is_empty() && outbound.is_none() {
+        if places.is_empty() && outbound.is_empty() {
             return Ok(lost);
         }
-        let delivery = Delivery { draft: Arc::new(draft), places, outbound };
+        let delivery = Delivery::new(draft, places, outbound);
         let receipt = self.house.committer.deliver(delivery).await?;
         for (owner, placed) in owners.iter().zip(receipt) {
             match placed {

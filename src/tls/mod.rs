@@ -14,6 +14,7 @@ use rustls::crypto::CryptoProvider;
 
 pub mod acceptor;
 pub mod certificate;
+pub mod client;
 pub mod connector;
 pub mod resolver;
 

@@ -22,5 +22,6 @@ mod ip;
 mod lost;
 mod rules;
 mod schema;
+mod sink;
 mod sql;
 mod stopping;

@@ -12,6 +12,7 @@ use crate::intake::Committer;
 use crate::mail::{AccountId, MailboxId};
 use crate::net::limit::{Caps, Limits};
 use crate::net::talk::Session as _;
+use crate::queue::Inlet;
 use crate::store::Store;
 
 fn config(pop3: serde_json::Value) -> Config {
@@ -21,6 +22,19 @@ fn config(pop3: serde_json::Value) -> Config {
     });
     settings.as_object_mut().unwrap().extend(pop3.as_object().unwrap().clone());
     Config::parse(serde_json::json!({
+        "dns": {
+            "servers": ["127.0.0.1:9"], "dnssec": "off", "timeout_milliseconds": 100, "attempts": 1,
+            "cache_entries": 0,
+        },
+        "relay": {
+            "enabled": false, "port": 25, "helo_name": null, "source_ipv4": null, "source_ipv6": null,
+            "ip_preference": "ipv6 first", "max_connections": 1, "max_connections_per_destination": 1,
+            "max_messages_per_connection": 1, "max_recipients_per_message": 1, "idle_seconds": 1,
+            "connect_timeout_seconds": 1, "reply_timeout_seconds": 1, "data_timeout_seconds": 1,
+            "end_timeout_seconds": 1, "expire_hours": 1, "bounce_expire_hours": 1, "delay_warning_hours": 1,
+            "max_returned_bytes": 1, "attempt_days": 1, "extra_roots": null,
+        },
+        "retry": [], "routes": [], "templates": [],
         "generation": 1, "config_generation": 1, "pop3": settings,
         "server": { "hostname": "mail.example.test", "stop_grace_seconds": 1, "log_level": "info" },
         "smtp": {
@@ -64,7 +78,7 @@ impl Dialogue {
         let control = Control::start(db, node, registry, Bells::default(), config(pop3));
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone()).unwrap();
-        let committer = Committer::start(&store);
+        let committer = Committer::start(&store, Inlet::new().0);
         let peer: SocketAddr = "192.0.2.1:1110".parse().unwrap();
         let handle = control.registry.enter(SERVICE, 1, peer);
         let limits = control.limits.clone();
