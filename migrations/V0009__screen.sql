@@ -111,7 +111,7 @@ comment on column control.connection_check.no_reverse_name is 'The address has n
 comment on column control.connection_check.reverse_name_unconfirmed is 'It has one, but the name does not lead back to the address';
 comment on column control.connection_check.helo_not_qualified is 'The name in EHLO or HELO is neither a full host name nor an address literal';
 comment on column control.connection_check.helo_unknown is 'The name in EHLO or HELO has neither address nor MX in DNS';
-comment on column control.connection_check.helo_is_us is 'It is our own name or one of our domains';
+comment on column control.connection_check.helo_is_us is 'It is our own name (control.server.hostname)';
 comment on column control.connection_check.helo_wrong_literal is 'It is an address literal of another address';
 comment on column control.connection_check.timeout_seconds is 'How long these lookups are waited for';
 insert into control.connection_check default values;

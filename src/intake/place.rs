@@ -26,6 +26,8 @@ pub struct Arrival<'a> {
     pub received: Received<'a>,
     /// Header fields that we have added.
     pub added: &'a [u8],
+    /// Header fields that only copies for other servers have, before all else.
+    pub outbound: &'a [u8],
     /// The account that submitted it.
     pub submitter: Option<AccountId>,
 }
@@ -121,6 +123,7 @@ impl Arrival<'_> {
 
     fn outbound(&self, recipients: Vec<OutboundRecipient>) -> Outbound {
         let mut prefix = Vec::with_capacity(512);
+        prefix.extend_from_slice(self.outbound);
         self.write_trace(&mut prefix);
         let params = &self.envelope.params;
         Outbound {
@@ -218,8 +221,13 @@ mod tests {
             id: "7-1",
             at: DateTime::new(jiff::Timestamp::UNIX_EPOCH, 0),
         };
-        let arrival =
-            Arrival { envelope: &envelope, received, added: b"Added: x\r\n", submitter: Some(AccountId(9)) };
+        let arrival = Arrival {
+            envelope: &envelope,
+            received,
+            added: b"Added: x\r\n",
+            outbound: b"",
+            submitter: Some(AccountId(9)),
+        };
         arrival.plan(envelope.recipients.iter())
     }
 

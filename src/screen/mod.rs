@@ -57,7 +57,7 @@ pub struct Stranger<'a> {
     pub helo: &'a str,
     /// Whether that is a host name or address literal.
     pub well_formed: bool,
-    /// Whether that is our own name, or one of our domains.
+    /// Whether that is our own name.
     pub helo_is_us: bool,
     /// MAIL FROM; none is the null sender.
     pub sender: Option<&'a Address>,
@@ -207,7 +207,7 @@ impl Screen {
     async fn is_trusted_sender(&self, config: &Config, stranger: &Stranger<'_>) -> bool {
         let domain = stranger.sender.map(Address::domain);
         domain.is_some_and(|domain| config.screen.trusted_sender_domains.contains(domain))
-            && trust::is_proven(&self.dns, stranger, config.hostname()).await
+            && trust::is_proven(&self.dns, stranger).await
     }
 
     /// Whether a stranger's mail is taken for this recipient.
@@ -263,8 +263,7 @@ impl Screen {
             Ok(Verdict::Pass) => Ok(()),
             // Asked last, for it is the dearest question; an answer is remembered by the resolver.
             Ok(Verdict::Wait(_))
-                if settings.skip_spf_pass
-                    && trust::spf_passes(&self.dns, stranger, config.hostname()).await =>
+                if settings.skip_spf_pass && trust::spf_passes(&self.dns, stranger).await =>
             {
                 Ok(())
             }

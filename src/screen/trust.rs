@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mail_auth::spf::verify::SpfParameters;
-use mail_auth::{MessageAuthenticator, SpfResult};
 use tokio::time::timeout;
 
 use super::Stranger;
 use super::host::leads_to;
 use crate::dns::Dns;
+use crate::verify::spf::{self, SpfResult};
 
 /// MX hosts that are looked at.
 const MAX_HOSTS: usize = 10;
@@ -17,13 +16,13 @@ const MAX_HOSTS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether the host is one of the domain's own.
-pub async fn is_proven(dns: &Dns, stranger: &Stranger<'_>, our_name: &str) -> bool {
+pub async fn is_proven(dns: &Dns, stranger: &Stranger<'_>) -> bool {
     let Some(sender) = stranger.sender else { return false };
     let domain = sender.domain();
     let proof = async {
         leads_to(dns, domain, stranger.peer).await == Some(true)
             || is_mx(dns, domain, stranger.peer).await
-            || spf_passes(dns, stranger, our_name).await
+            || spf_passes(dns, stranger).await
     };
     timeout(PATIENCE, proof).await.unwrap_or(false)
 }
@@ -38,14 +37,12 @@ async fn is_mx(dns: &Dns, domain: &str, peer: IpAddr) -> bool {
     false
 }
 
-/// Whether SPF says of the sender that this host may send for it (RFC 7208).
-pub async fn spf_passes(dns: &Dns, stranger: &Stranger<'_>, our_name: &str) -> bool {
-    let spf = MessageAuthenticator(dns.resolver());
-    let sender = stranger.sender.map(ToString::to_string);
-    let parameters = match &sender {
-        Some(sender) => SpfParameters::verify_mail_from(stranger.peer, stranger.helo, our_name, sender),
-        None => SpfParameters::verify_ehlo(stranger.peer, stranger.helo, our_name),
+/// Whether SPF says of the sender, or of the host's name where there is none, that this host may send for it (RFC 7208).
+pub async fn spf_passes(dns: &Dns, stranger: &Stranger<'_>) -> bool {
+    let (local, domain) = match stranger.sender {
+        Some(sender) => (sender.local(), sender.domain()),
+        None => ("postmaster", stranger.helo),
     };
-    let answer = timeout(PATIENCE, spf.verify_spf(parameters)).await;
-    answer.is_ok_and(|output| output.result() == SpfResult::Pass)
+    let query = spf::Query { peer: stranger.peer, helo: stranger.helo, local, domain };
+    timeout(PATIENCE, spf::check(dns, query)).await == Ok(SpfResult::Pass)
 }

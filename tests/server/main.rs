@@ -22,6 +22,8 @@ mod ip;
 mod lost;
 mod rules;
 mod schema;
+mod screen;
 mod sink;
 mod sql;
 mod stopping;
+mod verify;
