@@ -365,6 +365,8 @@ impl Session {
             None => Authenticity::default(),
         };
         added.splice(..0, authenticity.fields);
+        self.screen_message(envelope, draft.size)?;
+        let added = self.with_findings(added);
         let size = draft.size;
         let arrival = Arrival {
             envelope,
@@ -372,6 +374,7 @@ impl Session {
                 helo: &hello.name,
                 well_formed: hello.well_formed,
                 peer: self.peer(),
+                reverse_name: self.reverse_name(),
                 host: config.hostname(),
                 protocol: hello.protocol,
                 tls: self.tls.as_ref().map(|tls| (tls.version, tls.cipher.as_str())),

@@ -24,6 +24,7 @@ mod lost;
 mod relay;
 mod rules;
 mod schema;
+mod screen;
 mod sink;
 mod spf;
 mod sql;
