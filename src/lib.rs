@@ -37,6 +37,7 @@ pub mod sasl;
 pub mod smtp;
 // Plumbing: reaches outside, knows no mail policy.
 pub mod db;
+pub mod dns;
 pub mod net;
 pub mod tls;
 // Control: signals, the settings snapshot, the supervisor.

@@ -12,6 +12,7 @@ use crate::db::cluster::{Cluster, DATABASE, Options as ClusterOptions};
 use crate::db::listen::Bells;
 use crate::db::{self, Db, Target};
 use crate::directory::{Directory, password};
+use crate::dns::Dns;
 use crate::intake::{Committer, House};
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
@@ -62,6 +63,9 @@ pub enum StartError {
     /// TLS.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
+    /// Names.
+    #[error("control.dns: {0}")]
+    Dns(#[from] crate::dns::SetupError),
     /// The system.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -144,7 +148,9 @@ impl Daemon {
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone())?;
         let committer = Committer::start(&store);
-        let house = Arc::new(House { control: control.clone(), store: store.clone(), directory, committer });
+        let dns = start_dns(&control)?;
+        let house =
+            Arc::new(House { control: control.clone(), store: store.clone(), directory, committer, dns });
         let faces: Vec<Arc<dyn Face>> =
             vec![smtpd::Smtp::new(house.clone()), imap::Imap::new(house.clone()), pop3::Pop3::new(house)];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
@@ -211,6 +217,19 @@ impl Daemon {
             tracing::debug!(%error, "could not sign off");
         }
     }
+}
+
+/// Looks names up as `control.dns` says, now and whenever it changes.
+fn start_dns(control: &Arc<Control>) -> Result<Dns, StartError> {
+    let dns = Dns::new(&control.config().dns)?;
+    let (weak, obedient) = (Arc::downgrade(control), dns.clone());
+    control.on_change(move || {
+        let Some(control) = weak.upgrade() else { return };
+        if let Err(error) = obedient.configure(&control.config().dns) {
+            tracing::error!(%error, "control.dns cannot be obeyed; the settings before stay in force");
+        }
+    });
+    Ok(dns)
 }
 
 /// Logs as much as `control.server.log_level` says, now and whenever it changes.

@@ -11,6 +11,7 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'pop3', (select to_jsonb(s) from control.pop3 s),
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
+    'dns', (select to_jsonb(d) from control.dns d),
     'services', (select coalesce(jsonb_agg(to_jsonb(s) order by s.name), '[]') from control.service s),
     'listeners', (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from control.listener l where l.enabled),
     'certificates', (select coalesce(jsonb_agg(to_jsonb(c) order by c.source = 'self-signed', c.id), '[]')

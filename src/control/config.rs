@@ -25,6 +25,7 @@ pub struct Config {
     pub pop3: Pop3,
     pub directory: Directory,
     pub store: Store,
+    pub dns: crate::dns::Settings,
     pub services: Vec<ServiceRow>,
     pub listeners: Vec<Listener>,
     pub certificates: Vec<Certificate>,

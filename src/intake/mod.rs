@@ -17,6 +17,7 @@ pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;
 use crate::directory::Directory;
+use crate::dns::Dns;
 use crate::store::Store;
 
 /// What a face stands on.
@@ -29,4 +30,6 @@ pub struct House {
     pub directory: Arc<Directory>,
     /// Takes messages in.
     pub committer: Committer,
+    /// Names.
+    pub dns: Dns,
 }

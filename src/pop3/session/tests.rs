@@ -8,6 +8,7 @@ use crate::control::{Config, Control, Node, Registry};
 use crate::db::listen::Bells;
 use crate::db::{Db, Target};
 use crate::directory::Directory;
+use crate::dns::Dns;
 use crate::intake::Committer;
 use crate::mail::{AccountId, MailboxId};
 use crate::net::limit::{Caps, Limits};
@@ -41,6 +42,10 @@ fn config(pop3: serde_json::Value) -> Config {
             "message_bytes_in_flight": 1, "compress": true, "expunged_retention_days": 1,
             "content_grace_hours": 1,
         },
+        "dns": {
+            "servers": ["127.0.0.1:9"], "timeout_milliseconds": 100, "attempts": 1, "dnssec": "off",
+            "cache_entries": 1,
+        },
         "services": [{
             "name": "pop3", "enabled": true, "ip_list_id": null, "max_connections": 0,
             "max_connections_per_peer": 0, "max_connections_per_account": 1,
@@ -69,7 +74,8 @@ impl Dialogue {
         let handle = control.registry.enter(SERVICE, 1, peer);
         let limits = control.limits.clone();
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
-        let house = Arc::new(House { control, store, directory, committer });
+        let dns = Dns::new(&control.config().dns).unwrap();
+        let house = Arc::new(House { control, store, directory, committer, dns });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 

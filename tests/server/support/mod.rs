@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod database;
 pub mod dialogue;
+pub mod dns;
 
 use std::time::Duration;
 
