@@ -31,3 +31,37 @@ comment on column control.dns.attempts is 'How often a question is asked before 
 comment on column control.dns.dnssec is 'What makes an answer authentic, which DANE needs. validate: its signatures, checked here; trust: the name servers say so (AD), right for a validating resolver on this host or a network nobody else is in; off: nothing does';
 comment on column control.dns.cache_entries is 'How many answers are kept in memory, each for as long as its TTL allows';
 insert into control.dns default values;
+
+-- What TLS must be when mail goes out.
+
+create table control.relay_tls (
+  only_row boolean primary key default true check (only_row),
+  dane boolean not null default true,
+  mta_sts boolean not null default true,
+  mta_sts_port control.port not null default 443,
+  extra_roots text not null default ''
+    constraint "additional roots are certificates in PEM" check (
+      extra_roots = '' or extra_roots like '%-----BEGIN CERTIFICATE-----%' and length(extra_roots) <= 1048576)
+);
+comment on table control.relay_tls is 'How connections to other mail servers are secured';
+comment on column control.relay_tls.dane is 'Whether a host''s TLSA records are obeyed (DANE, RFC 7672) where DNSSEC vouches for them; see control.dns.dnssec';
+comment on column control.relay_tls.mta_sts is 'Whether domains'' MTA-STS policies (RFC 8461) are fetched and obeyed';
+comment on column control.relay_tls.mta_sts_port is 'The port on which policies are fetched: 443, unless a proxy or a test stands elsewhere';
+comment on column control.relay_tls.extra_roots is 'Certificates of authorities to trust beside those of the system, PEM: for partners with an authority of their own';
+insert into control.relay_tls default values;
+
+create table queue.sts_policy (
+  domain text primary key,
+  policy_id text not null,
+  mode text not null constraint "an MTA-STS mode is enforce, testing or none" check (mode in ('enforce', 'testing', 'none')),
+  mx text[] not null,
+  max_age integer not null constraint "max_age is from 0 to 31557600 seconds" check (max_age between 0 and 31557600),
+  fetched_at timestamptz not null default now()
+);
+comment on table queue.sts_policy is 'MTA-STS policies of other domains as last fetched; one that has not expired is obeyed even while its domain''s web server is away. Delete a row to have it fetched anew';
+comment on column queue.sts_policy.domain is 'The domain that mail is for';
+comment on column queue.sts_policy.policy_id is 'The id of its _mta-sts TXT record when the policy was fetched; another one means that there is a new policy';
+comment on column queue.sts_policy.mode is 'enforce: mail waits rather than go to a server that does not comply; testing: it goes; none: the domain has given up its policy';
+comment on column queue.sts_policy.mx is 'Names that the domain''s mail servers may have; *. stands for one label';
+comment on column queue.sts_policy.max_age is 'How long the policy holds from the moment it was fetched, in seconds';
+comment on column queue.sts_policy.fetched_at is 'When it was fetched';

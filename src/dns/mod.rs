@@ -32,7 +32,8 @@ const MAX_RECORDS: usize = 128;
 pub struct Answer<T> {
     /// The records, at most 128.
     pub records: Vec<T>,
-    /// Whether DNSSEC vouches for all of it.
+    /// Whether DNSSEC vouches for all of it. That there are no records is vouched for by proofs checked here alone:
+    /// under `trust` it never is, for hickory drops the flag of an answer without records.
     pub secure: bool,
     /// False when the name itself does not exist (NXDOMAIN).
     pub exists: bool,
