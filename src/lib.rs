@@ -44,9 +44,12 @@ pub mod tls;
 pub mod control;
 // Keeping: everything with tables of its own.
 pub mod directory;
+pub mod queue;
 pub mod store;
-// Doing: a message comes in.
+// Doing: a message comes in and is checked, a message goes out.
 pub mod intake;
+pub mod relay;
+pub mod verify;
 // Faces: one protocol each.
 pub mod imap;
 pub mod pop3;

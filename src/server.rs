@@ -12,12 +12,18 @@ use crate::db::cluster::{Cluster, DATABASE, Options as ClusterOptions};
 use crate::db::listen::Bells;
 use crate::db::{self, Db, Target};
 use crate::directory::{Directory, password};
-use crate::dns::Dns;
-use crate::intake::{Committer, House};
+use crate::dns::{self, Dns};
+use crate::intake::{Committer, Delivery, House, Outbound, OutboundRecipient};
+use crate::mail::Address;
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
+use crate::queue::Inlet;
+use crate::relay::{self, Relay};
 use crate::sasl::Secret;
+use crate::smtp::mail::Body;
+use crate::smtp::rcpt::Notify;
 use crate::store::Store;
+use crate::verify::{Verify, report};
 use crate::{imap, pop3, smtpd, sql, tls};
 
 const FIRST_START: &str = sql!("control/first_start");
@@ -63,9 +69,6 @@ pub enum StartError {
     /// TLS.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// Names.
-    #[error("control.dns: {0}")]
-    Dns(#[from] crate::dns::SetupError),
     /// The system.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -129,7 +132,9 @@ fn give_large_memory_back() {
 struct Daemon {
     control: Arc<Control>,
     supervisor: Arc<Supervisor>,
+    verify: Arc<Verify>,
     stopper: Stopper,
+    relay: tokio::task::JoinHandle<()>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -147,24 +152,45 @@ impl Daemon {
         obey_log_level(&control, options.set_log_level.clone());
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone())?;
-        let committer = Committer::start(&store);
-        let dns = start_dns(&control)?;
-        let house =
-            Arc::new(House { control: control.clone(), store: store.clone(), directory, committer, dns });
-        let faces: Vec<Arc<dyn Face>> =
-            vec![smtpd::Smtp::new(house.clone()), imap::Imap::new(house.clone()), pop3::Pop3::new(house)];
+        let (inlet, handed_over) = Inlet::new();
+        let committer = Committer::start(&store, inlet.clone());
+        let dns = names(&control)?;
+        let verify = Verify::start(control.clone(), dns.clone());
+        let parts = relay::Parts {
+            control: control.clone(),
+            store: store.clone(),
+            directory: directory.clone(),
+            committer: committer.clone(),
+            dns: dns.clone(),
+        };
+        let house = Arc::new(House {
+            control: control.clone(),
+            store: store.clone(),
+            directory,
+            dns,
+            verify: verify.clone(),
+            committer,
+        });
+        let faces: Vec<Arc<dyn Face>> = vec![
+            smtpd::Smtp::new(house.clone()),
+            imap::Imap::new(house.clone()),
+            pop3::Pop3::new(house.clone()),
+        ];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
             .map_err(|e| StartError::Tls(e.to_string()))?;
         supervisor.reconcile(&control).await;
         let (stopper, stop) = Stopper::new();
+        let relay = Relay::start(parts, inlet, handed_over, stop.clone());
         let mut tasks = vec![
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
-            tokio::spawn(store.upkeep(stop)),
+            tokio::spawn(store.clone().upkeep(stop.clone())),
+            tokio::spawn(verify.clone().keep_keys(stop.clone())),
+            tokio::spawn(verify.clone().report(reports_into_queue(&store, &house.committer), stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
         }
-        let daemon = Self { control, supervisor, stopper, tasks };
+        let daemon = Self { control, supervisor, verify, stopper, relay, tasks };
         daemon.announce(options, first_password).await;
         Ok(daemon)
     }
@@ -208,8 +234,15 @@ impl Daemon {
         let grace = self.control.config().stop_grace();
         self.supervisor.stop(&self.control, grace).await;
         self.stopper.stop(Duration::ZERO);
+        // It finishes what is just going out, and has all that became of mail committed.
+        if let Err(error) = self.relay.await {
+            tracing::error!(%error, "the relay ended badly");
+        }
         for task in &self.tasks {
             task.abort();
+        }
+        if let Err(error) = self.verify.write_counts().await {
+            tracing::debug!(%error, "results for DMARC reports are lost");
         }
         let node = &self.control.node;
         // The database may be the reason why we stop: then the rows are taken for dead by their age.
@@ -219,17 +252,49 @@ impl Daemon {
     }
 }
 
-/// Looks names up as `control.dns` says, now and whenever it changes.
-fn start_dns(control: &Arc<Control>) -> Result<Dns, StartError> {
-    let dns = Dns::new(&control.config().dns)?;
-    let (weak, obedient) = (Arc::downgrade(control), dns.clone());
+/// The way to the DNS, which follows `control.dns`. A host whose own settings can't be read has none until a name server is
+/// named there; mail for elsewhere waits then.
+fn names(control: &Arc<Control>) -> Result<Dns, StartError> {
+    let settings = control.config().dns.settings();
+    let dns = Dns::new(&settings).or_else(|error| {
+        tracing::error!(%error, "asking a name server on this host instead");
+        Dns::new(&dns::Settings { servers: vec![([127, 0, 0, 1], 53).into()], ..settings })
+    });
+    let dns = dns.map_err(|error| StartError::System(std::io::Error::other(error)))?;
+    let weak = Arc::downgrade(control);
+    let follower = dns.clone();
     control.on_change(move || {
         let Some(control) = weak.upgrade() else { return };
-        if let Err(error) = obedient.configure(&control.config().dns) {
-            tracing::error!(%error, "control.dns cannot be obeyed; the settings before stay in force");
+        if let Err(error) = follower.configure(&control.config().dns.settings()) {
+            tracing::error!(%error, "the former name servers are asked on");
         }
     });
     Ok(dns)
+}
+
+/// Puts DMARC reports into the queue, as mail that the server itself sends.
+fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send {
+    let (store, committer) = (store.clone(), committer.clone());
+    Arc::new(move |reports| {
+        let (store, committer) = (store.clone(), committer.clone());
+        Box::pin(async move {
+            for report in reports {
+                let Ok(recipient) = report.recipient.parse::<Address>() else { continue };
+                let mut spool = store.spool().await?;
+                spool.write(&report.message).await?;
+                let recipient = OutboundRecipient {
+                    address: recipient.to_string(),
+                    domain: recipient.domain().to_owned(),
+                    // Nobody waits for a bounce of it.
+                    notify: Some(Notify::Never),
+                    original: None,
+                };
+                let outbound = Outbound::new(report.sender, Body::EightBitMime, vec![recipient]);
+                committer.deliver(Delivery::new(spool.finish(), Vec::new(), vec![outbound])).await?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// Logs as much as `control.server.log_level` says, now and whenever it changes.

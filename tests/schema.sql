@@ -26,8 +26,21 @@ CREATE SCHEMA store;
 
 COMMENT ON SCHEMA store IS 'Mailboxes and messages';
 
+CREATE TYPE control.dnssec AS ENUM (
+    'off',
+    'trust',
+    'validate'
+);
+
 CREATE DOMAIN control.hostname AS text
 	CONSTRAINT "a host name has letters, digits, hyphens and dots" CHECK (((length(VALUE) <= 253) AND (VALUE ~ '^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$'::text)));
+
+CREATE TYPE control.ip_preference AS ENUM (
+    'ipv6 first',
+    'ipv4 first',
+    'ipv6 only',
+    'ipv4 only'
+);
 
 CREATE DOMAIN control."limit" AS integer
 	CONSTRAINT "a limit is 0 (none) or a positive number" CHECK ((VALUE >= 0));
@@ -54,6 +67,14 @@ CREATE TYPE control.newline_policy AS ENUM (
 CREATE DOMAIN control.port AS integer
 	CONSTRAINT "a port is a number from 1 to 65535" CHECK (((VALUE >= 1) AND (VALUE <= 65535)));
 
+CREATE TYPE control.route_tls AS ENUM (
+    'none',
+    'opportunistic',
+    'required',
+    'verified',
+    'implicit'
+);
+
 CREATE DOMAIN control.seconds AS integer
 	CONSTRAINT "a time in seconds is from 1 to 86400 (one day)" CHECK (((VALUE >= 1) AND (VALUE <= 86400)));
 
@@ -79,6 +100,19 @@ CREATE TYPE queue.state AS ENUM (
     'delivered',
     'failed'
 );
+
+CREATE FUNCTION control.check_name_servers() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare bad text;
+begin
+  select s into bad from unnest(new.servers) s where s is null or not control.is_name_server(s) limit 1;
+  if found then
+    raise exception '"%" is no name server: write an IP address, with a port if it is not 53, as in 127.0.0.1:5353', bad
+      using errcode = 'check_violation';
+  end if;
+  return new;
+end $$;
 
 CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -163,6 +197,14 @@ begin
   return true;
 end $_$;
 
+CREATE FUNCTION control.is_name_server(server text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+  select control.is_ip_address(server)
+    or control.is_ip_address((regexp_match(server, '^([0-9.]+):[0-9]{1,5}$'))[1])
+    or control.is_ip_address((regexp_match(server, '^\[([0-9a-fA-F:.]+)\](:[0-9]{1,5})?$'))[1])
+$_$;
+
 CREATE FUNCTION control.parse_listeners(spec text, default_port integer DEFAULT NULL::integer) RETURNS TABLE(address text, port integer)
     LANGUAGE plpgsql IMMUTABLE
     AS $_$
@@ -191,6 +233,23 @@ begin
 end $_$;
 
 COMMENT ON FUNCTION control.parse_listeners(spec text, default_port integer) IS 'The short form of listeners as rows';
+
+CREATE FUNCTION control.preview_template(name text, domain_id bigint DEFAULT NULL::bigint) RETURNS TABLE(subject text, body text)
+    LANGUAGE sql STABLE
+    AS $$
+  select filled.s, filled.b from (
+    select replace(replace(replace(replace(replace(replace(replace(t.subject, '{hostname}', h), '{sender}', 'alice@example.test'),
+        '{subject}', 'Lunch on Friday'), '{received}', now()::text), '{recipients}', '  bob@example.org'),
+        '{reasons}', '  550 5.1.1 No such user here'), '{expires}', (now() + interval '5 days')::text) as s,
+      replace(replace(replace(replace(replace(replace(replace(t.body, '{hostname}', h), '{sender}', 'alice@example.test'),
+        '{subject}', 'Lunch on Friday'), '{received}', now()::text), '{recipients}', '  bob@example.org'),
+        '{reasons}', '  550 5.1.1 No such user here'), '{expires}', (now() + interval '5 days')::text) as b
+    from control.template t, coalesce((select hostname from control.server), 'mail.example.test') h
+    where t.name = preview_template.name and (t.domain_id = preview_template.domain_id or t.domain_id is null)
+    order by t.domain_id nulls last limit 1) filled
+$$;
+
+COMMENT ON FUNCTION control.preview_template(name text, domain_id bigint) IS 'How a report''s text looks, with sample values';
 
 CREATE TABLE control.listener (
     id bigint NOT NULL,
@@ -250,6 +309,17 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'pop3', (select to_jsonb(s) from control.pop3 s),
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
+    'dns', (select to_jsonb(d) from control.dns d),
+    'relay', (select to_jsonb(s) from control.relay s),
+    'retry', (select coalesce(jsonb_agg(r.after_seconds order by r.attempt), '[]') from control.retry r),
+    'routes', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id), '[]') from control.route r where r.active),
+    'templates', (select coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'domain', d.name, 'subject', t.subject, 'body', t.body)), '[]')
+      from control.template t left join directory.domain d on d.id = t.domain_id),
+    'authentication', (select to_jsonb(s) from control.authentication s),
+    'authentication_policy', (select coalesce(jsonb_agg(to_jsonb(p) order by p.method, p.result), '[]') from control.authentication_policy p),
+    'trusted_sealers', (select coalesce(jsonb_agg(t.domain order by t.domain), '[]') from control.trusted_sealer t),
+    'dkim', (select to_jsonb(s) from control.dkim s),
+    'dmarc', (select to_jsonb(s) from control.dmarc s),
     'services', (select coalesce(jsonb_agg(to_jsonb(s) order by s.name), '[]') from control.service s),
     'listeners', (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from control.listener l where l.enabled),
     'certificates', (select coalesce(jsonb_agg(to_jsonb(c) order by c.source = 'self-signed', c.id), '[]')
@@ -358,6 +428,127 @@ end $$;
 
 COMMENT ON FUNCTION control.wait_applied(generation bigint, timeout interval) IS 'Waits until all running nodes obey a committed change';
 
+CREATE TABLE directory.dkim_key (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    selector text NOT NULL,
+    algorithm text DEFAULT 'rsa-sha256'::text NOT NULL,
+    state text DEFAULT 'making'::text NOT NULL,
+    private_key control.secret,
+    public_key text,
+    activate_when_published boolean DEFAULT false NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    activated_at timestamp with time zone,
+    retired_at timestamp with time zone,
+    CONSTRAINT "a key is making, ready, active or retired" CHECK ((state = ANY (ARRAY['making'::text, 'ready'::text, 'active'::text, 'retired'::text]))),
+    CONSTRAINT "a private key is PKCS #8 in PEM" CHECK (((private_key)::text ~~ '%-----BEGIN PRIVATE KEY-----%'::text)),
+    CONSTRAINT "a public key is base64, as in p=" CHECK ((public_key ~ '^[A-Za-z0-9+/]+=*$'::text)),
+    CONSTRAINT "a selector has letters, digits and hyphens" CHECK (((length(selector) <= 63) AND (selector ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'::text))),
+    CONSTRAINT "the algorithm is rsa-sha256 or ed25519-sha256" CHECK ((algorithm = ANY (ARRAY['rsa-sha256'::text, 'ed25519-sha256'::text]))),
+    CONSTRAINT "the server makes a key first (state making), then it can be rea" CHECK (((state = 'making'::text) OR ((private_key IS NOT NULL) AND (public_key IS NOT NULL))))
+);
+
+COMMENT ON TABLE directory.dkim_key IS 'Keys that sign mail (DKIM, ARC). Make one with directory.make_dkim_key(''example.test''), publish what report.dkim_record shows, then directory.activate_dkim_key(id)';
+
+COMMENT ON COLUMN directory.dkim_key.domain_id IS 'The domain that signs';
+
+COMMENT ON COLUMN directory.dkim_key.selector IS 'Names the key in the DNS: selector._domainkey.domain';
+
+COMMENT ON COLUMN directory.dkim_key.algorithm IS 'rsa-sha256 or ed25519-sha256; a domain may sign with one key of each';
+
+COMMENT ON COLUMN directory.dkim_key.state IS 'making: the server makes it, or reads the private key you gave; ready: publish its DNS record; active: signs; retired: signs no more, its record stays for control.dkim.overlap_days';
+
+COMMENT ON COLUMN directory.dkim_key.private_key IS 'PKCS #8 in PEM; give your own with a new row, or let the server make one';
+
+COMMENT ON COLUMN directory.dkim_key.public_key IS 'As it stands in the DNS record behind p=';
+
+COMMENT ON COLUMN directory.dkim_key.activate_when_published IS 'Whether the server makes it active by itself as soon as its DNS record is there';
+
+COMMENT ON COLUMN directory.dkim_key.error IS 'Why the server cannot use the private key that was given';
+
+COMMENT ON COLUMN directory.dkim_key.created_at IS 'When it was made';
+
+COMMENT ON COLUMN directory.dkim_key.activated_at IS 'When it began to sign';
+
+COMMENT ON COLUMN directory.dkim_key.retired_at IS 'When it was retired';
+
+CREATE FUNCTION directory.activate_dkim_key(id bigint) RETURNS directory.dkim_key
+    LANGUAGE plpgsql
+    AS $$
+declare k directory.dkim_key;
+begin
+  select * into k from directory.dkim_key x where x.id = activate_dkim_key.id for update;
+  if not found then
+    raise exception 'there is no DKIM key %', activate_dkim_key.id using errcode = 'no_data_found';
+  end if;
+  if k.state = 'making' then
+    raise exception 'DKIM key % is not made yet%', k.id, coalesce(': ' || k.error, '') using errcode = 'check_violation';
+  end if;
+  update directory.dkim_key x set state = 'retired', retired_at = now()
+  where x.domain_id = k.domain_id and x.algorithm = k.algorithm and x.state = 'active' and x.id <> k.id;
+  update directory.dkim_key x
+  set state = 'active', activate_when_published = false, activated_at = coalesce(x.activated_at, now()), retired_at = null
+  where x.id = k.id returning * into k;
+  return k;
+end $$;
+
+COMMENT ON FUNCTION directory.activate_dkim_key(id bigint) IS 'Signs with this key from now on, and no more with the one of the same algorithm that did; publish its DNS record first';
+
+CREATE FUNCTION directory.make_dkim_key(domain text, algorithm text DEFAULT 'rsa-sha256'::text, selector text DEFAULT NULL::text) RETURNS directory.dkim_key
+    LANGUAGE plpgsql
+    AS $$
+declare
+  owner bigint;
+  dated text := 'mw' || to_char(now() at time zone 'utc', 'YYYYMMDD') || case when make_dkim_key.algorithm like 'ed25519%' then 'e' else 'r' end;
+  made directory.dkim_key;
+begin
+  select d.id into owner from directory.domain d where d.name = lower(make_dkim_key.domain);
+  if not found then
+    raise exception 'there is no domain "%" here', make_dkim_key.domain using errcode = 'foreign_key_violation';
+  end if;
+  if selector is null then
+    select dated || coalesce(nullif(n, 1)::text, '') into selector from generate_series(1, 1000) n
+    where not exists (select 1 from directory.dkim_key k where k.domain_id = owner and k.selector = dated || coalesce(nullif(n, 1)::text, ''))
+    order by n limit 1;
+  end if;
+  insert into directory.dkim_key (domain_id, selector, algorithm) values (owner, lower(make_dkim_key.selector), make_dkim_key.algorithm)
+  returning * into made;
+  return made;
+end $$;
+
+COMMENT ON FUNCTION directory.make_dkim_key(domain text, algorithm text, selector text) IS 'Makes a key for DKIM: select * from directory.make_dkim_key(''example.test''); the server fills it in, report.dkim_record shows what to publish';
+
+CREATE FUNCTION directory.rotate_dkim_keys(domain text) RETURNS SETOF directory.dkim_key
+    LANGUAGE plpgsql
+    AS $$
+declare
+  old record;
+  made directory.dkim_key;
+begin
+  for old in
+    select k.algorithm from directory.dkim_key k join directory.domain d on d.id = k.domain_id
+    where d.name = lower(rotate_dkim_keys.domain) and k.state = 'active'
+      and not exists (select 1 from directory.dkim_key n where n.domain_id = k.domain_id and n.algorithm = k.algorithm
+        and n.state in ('making', 'ready') and n.activate_when_published)
+    order by k.algorithm
+  loop
+    made := directory.make_dkim_key(domain, old.algorithm);
+    update directory.dkim_key k set activate_when_published = true where k.id = made.id returning * into made;
+    return next made;
+  end loop;
+end $$;
+
+COMMENT ON FUNCTION directory.rotate_dkim_keys(domain text) IS 'Makes new keys for a domain; each takes over by itself as soon as the DNS has its record (report.dkim_record)';
+
+CREATE FUNCTION logic.activate_published_dkim_key(key bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform logic.as_a_person();
+  perform directory.activate_dkim_key(key);
+end $$;
+
 CREATE FUNCTION logic.after_message_delete() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -380,6 +571,37 @@ begin
   where u.account_id = o.account_id;
   return null;
 end $$;
+
+CREATE FUNCTION logic.after_recipient() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into queue.destination as x (domain, look_at)
+  select n.domain, min(n.next_attempt_at) from new_rows n where n.state = 'waiting' group by n.domain order by n.domain
+  on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at), down_until = null;
+  perform pg_notify('queue', '');
+  return null;
+end $$;
+
+CREATE FUNCTION logic.after_recipient_delete() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
+  select '', m.id, o.address, m.sender, m.account_id, m.content_id, m.size, 'cancelled', o.attempts,
+    'cancelled by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user), 0
+  from old_rows o join queue.message m on m.id = o.message_id;
+  delete from queue.message m where m.id in (select message_id from old_rows)
+    and not exists (select 1 from queue.recipient r where r.message_id = m.id);
+  perform pg_notify('queue', '');
+  return null;
+end $$;
+
+CREATE FUNCTION logic.as_a_person() RETURNS void
+    LANGUAGE sql
+    AS $$
+  select set_config('mailwright.daemon', 'off', true)
+$$;
 
 CREATE FUNCTION logic.audit() RETURNS trigger
     LANGUAGE plpgsql
@@ -472,6 +694,18 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION logic.before_message_cancelled() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
+  select '', old.id, r.address, old.sender, old.account_id, old.content_id, old.size, 'cancelled', r.attempts,
+    'cancelled by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user), 0
+  from queue.recipient r where r.message_id = old.id;
+  insert into store.orphan (content_id) values (old.content_id) on conflict do nothing;
+  return old;
+end $$;
+
 CREATE FUNCTION logic.check_max_accounts() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -503,6 +737,75 @@ begin
       using errcode = 'check_violation', hint = 'Raise max_accounts of the domain, or remove accounts.';
   end if;
   return null;
+end $$;
+
+CREATE FUNCTION logic.check_template() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+  known constant text[] := array['hostname', 'sender', 'subject', 'received', 'recipients', 'reasons', 'expires'];
+  unknown text;
+begin
+  select w[1] into unknown from regexp_matches(new.subject || new.body, '\{([^{}]*)\}', 'g') w where w[1] <> all (known) limit 1;
+  if found then
+    raise exception 'the text uses {%}, which stands for nothing', unknown
+      using errcode = 'check_violation', hint = format('Known are {%s}.', array_to_string(known, '} {'));
+  end if;
+  return new;
+end $$;
+
+CREATE FUNCTION logic.claim_due(node text, lease interval, destinations integer, each integer, busy text[]) RETURNS TABLE(recipient_id bigint, message_id bigint, address text, domain text, attempts integer, notify text[], original_recipient text, delay_reported boolean, failures integer, content_id bigint, content_size bigint, prefix bytea, size bigint, sender text, account_id bigint, received_at timestamp with time zone, envelope_id text, return_full boolean, smtputf8 boolean, body_type text, require_tls boolean, priority smallint, deliver_by timestamp with time zone, deliver_by_return boolean, deliver_by_trace boolean)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+declare
+  due text[];
+  taken bigint[];
+begin
+  select array_agg(d.domain) into due from (
+    select x.domain from queue.destination x
+    where x.look_at <= now() and (x.down_until is null or x.down_until <= now()) and x.domain <> all (busy)
+    order by x.look_at limit destinations for update skip locked) d;
+  if due is null then return; end if;
+
+  -- A statement of its own: it sees what was committed before the locks were had.
+  with picked as (
+    select r.id from unnest(due) d (domain) cross join lateral (
+      select q.id from queue.recipient q
+      where q.state = 'waiting' and q.domain = d.domain and q.next_attempt_at <= now()
+        and (q.leased_until is null or q.leased_until <= now())
+      order by q.next_attempt_at limit each for update skip locked) r
+  ), claimed as (
+    update queue.recipient q set leased_by = claim_due.node, leased_until = now() + lease from picked p where q.id = p.id
+    returning q.id
+  )
+  select coalesce(array_agg(id), '{}') into taken from claimed;
+
+  -- When to look next: at once where there may be more, else when the next one is due or a lease ends; never where
+  -- nothing waits.
+  with n as (
+    select d.domain, (select count(*) from queue.recipient q where q.id = any (taken) and q.domain = d.domain) as got,
+      (select min(least(q.next_attempt_at, q.leased_until)) from (
+        (select f.next_attempt_at, null::timestamptz as leased_until from queue.recipient f
+         where f.state = 'waiting' and f.domain = d.domain and f.next_attempt_at > now() order by f.next_attempt_at limit 1)
+        union all
+        (select null, l.leased_until from queue.recipient l
+         where l.state = 'waiting' and l.domain = d.domain and l.next_attempt_at <= now() and l.leased_until > now()
+         order by l.next_attempt_at limit each + 1)) q) as next
+    from unnest(due) d (domain)
+  ), gone as (
+    delete from queue.destination x using n where x.domain = n.domain and n.got < each and n.next is null
+  )
+  update queue.destination x set look_at = n.next from n where x.domain = n.domain and n.got < each and n.next is not null;
+
+  return query
+  select r.id, r.message_id, r.address, r.domain, r.attempts, r.notify, r.original_recipient, r.delay_reported,
+    coalesce((select x.failures from queue.destination x where x.domain = r.domain), 0),
+    m.content_id, c.size, m.prefix, m.size, m.sender, m.account_id, m.received_at, m.envelope_id, m.return_full, m.smtputf8, m.body_type,
+    m.require_tls, m.priority, m.deliver_by, m.deliver_by_return, m.deliver_by_trace
+  from queue.recipient r join queue.message m on m.id = r.message_id left join store.content c on c.id = m.content_id
+  where r.id = any (taken)
+  order by r.domain, m.priority desc, r.next_attempt_at, r.message_id, r.id;
 end $$;
 
 CREATE FUNCTION logic.clear_mailbox() RETURNS trigger
@@ -540,6 +843,15 @@ begin
   return new;
 end $_$;
 
+CREATE FUNCTION logic.finish_dkim_key(key bigint, private text, public text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform logic.as_a_person();
+  update directory.dkim_key set state = 'ready', private_key = coalesce(private_key, private), public_key = public, error = null
+  where id = key and state = 'making';
+end $$;
+
 CREATE FUNCTION logic.furnish_account() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -560,6 +872,35 @@ CREATE FUNCTION logic.hide(row_value jsonb, secrets text[]) RETURNS jsonb
   select jsonb_object_agg(key, case when key = any(secrets) and value <> 'null' then '"(hidden)"'::jsonb else value end)
   from jsonb_each(row_value)
 $$;
+
+CREATE FUNCTION logic.look_at_destinations(domains text[], times timestamp with time zone[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into queue.destination as x (domain, look_at)
+  select d, min(t) from unnest(domains, times) as n (d, t) group by d order by d
+  on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at)
+$$;
+
+CREATE FUNCTION logic.mend_queue() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform logic.look_at_destinations(array_agg(w.domain), array_agg(now())) from (
+    with recursive domains (domain) as (
+      (select r.domain from queue.recipient r where r.state = 'waiting' order by r.domain limit 1)
+      union all
+      select (select r.domain from queue.recipient r where r.state = 'waiting' and r.domain > d.domain order by r.domain limit 1)
+      from domains d where d.domain is not null
+    )
+    select domain from domains where domain is not null
+  ) w where not exists (select 1 from queue.destination x where x.domain = w.domain)
+  having count(*) > 0;
+  with gone as (
+    delete from queue.message m where m.received_at < now() - interval '1 hour'
+      and not exists (select 1 from queue.recipient r where r.message_id = m.id) returning m.content_id
+  )
+  insert into store.orphan (content_id) select distinct content_id from gone on conflict do nothing;
+end $$;
 
 CREATE FUNCTION logic.mirror_account() RETURNS trigger
     LANGUAGE plpgsql
@@ -612,6 +953,15 @@ CREATE FUNCTION logic.normalise_local_part() RETURNS trigger
     AS $$
 begin
   new.local_part := lower(normalize(new.local_part, nfc));
+  return new;
+end $$;
+
+CREATE FUNCTION logic.normalise_route() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.pattern := lower(rtrim(btrim(new.pattern), '.'));
+  new.host := lower(rtrim(btrim(new.host), '.'));
   return new;
 end $$;
 
@@ -687,6 +1037,14 @@ begin
   returning value into raised;
   perform pg_notify('control', raised::text);
   return null;
+end $$;
+
+CREATE FUNCTION logic.refuse_dkim_key(key bigint, why text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform logic.as_a_person();
+  update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
 end $$;
 
 CREATE FUNCTION logic.resolve(local text, domain text, authenticated boolean) RETURNS TABLE(kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint)
@@ -789,6 +1147,22 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.rotate_old_dkim_keys() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare s control.dkim := (select s from control.dkim s);
+begin
+  perform logic.as_a_person();
+  if s.rotate_days > 0 then
+    perform directory.rotate_dkim_keys(d.name) from directory.domain d
+    where exists (select 1 from directory.dkim_key k where k.domain_id = d.id and k.state = 'active'
+      and k.activated_at < now() - make_interval(days => s.rotate_days));
+  end if;
+  if exists (select 1 from directory.dkim_key k where k.state = 'retired' and k.retired_at < now() - make_interval(days => s.overlap_days)) then
+    delete from directory.dkim_key k where k.state = 'retired' and k.retired_at < now() - make_interval(days => s.overlap_days);
+  end if;
+end $$;
+
 CREATE FUNCTION logic.touch() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -798,6 +1172,54 @@ begin
   on conflict (transaction) do update set config = true where excluded.config and not t.config;
   return null;
 end $$;
+
+CREATE FUNCTION queue.cancel(message bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare n bigint;
+begin
+  select count(*) into n from queue.recipient r where r.message_id = message;
+  delete from queue.message m where m.id = message;
+  return n;
+end $$;
+
+COMMENT ON FUNCTION queue.cancel(message bigint) IS 'Takes a message out of the queue without telling its sender; returns how many recipients';
+
+CREATE FUNCTION queue.hold(message bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare n bigint;
+begin
+  update queue.recipient r set state = 'held' where r.state = 'waiting' and r.message_id = message;
+  get diagnostics n = row_count;
+  return n;
+end $$;
+
+COMMENT ON FUNCTION queue.hold(message bigint) IS 'Keeps a message in the queue until it is released; returns how many recipients';
+
+CREATE FUNCTION queue.release(message bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare n bigint;
+begin
+  update queue.recipient r set state = 'waiting', next_attempt_at = now() where r.state = 'held' and r.message_id = message;
+  get diagnostics n = row_count;
+  return n;
+end $$;
+
+COMMENT ON FUNCTION queue.release(message bigint) IS 'Sends a held message; returns how many recipients';
+
+CREATE FUNCTION queue.retry(message bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare n bigint;
+begin
+  update queue.recipient r set next_attempt_at = now() where r.state = 'waiting' and (message is null or r.message_id = message);
+  get diagnostics n = row_count;
+  return n;
+end $$;
+
+COMMENT ON FUNCTION queue.retry(message bigint) IS 'Tries a message again now, or without a number everything; returns how many recipients';
 
 CREATE FUNCTION store.mailbox_id(account text, mailbox text) RETURNS bigint
     LANGUAGE sql STABLE
@@ -847,6 +1269,55 @@ COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at t
 COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
 
 COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
+
+CREATE TABLE control.authentication (
+    only_row boolean DEFAULT true NOT NULL,
+    check_incoming boolean DEFAULT true NOT NULL,
+    timeout_seconds integer DEFAULT 10 NOT NULL,
+    max_signatures integer DEFAULT 10 NOT NULL,
+    received_spf boolean DEFAULT true NOT NULL,
+    seal_forwarded boolean DEFAULT true NOT NULL,
+    CONSTRAINT authentication_only_row_check CHECK (only_row),
+    CONSTRAINT "from 1 to 50 signatures of a message are looked at" CHECK (((max_signatures >= 1) AND (max_signatures <= 50))),
+    CONSTRAINT "the checks of a message may take from 1 to 60 seconds" CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 60)))
+);
+
+COMMENT ON TABLE control.authentication IS 'How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
+
+COMMENT ON COLUMN control.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
+
+COMMENT ON COLUMN control.authentication.timeout_seconds IS 'How long all checks of one message may take; a check that is not done then counts as a temporary error';
+
+COMMENT ON COLUMN control.authentication.max_signatures IS 'DKIM signatures of one message that are looked at; the rest is ignored';
+
+COMMENT ON COLUMN control.authentication.received_spf IS 'Whether a Received-SPF field (RFC 7208, 9.1) is added besides Authentication-Results';
+
+COMMENT ON COLUMN control.authentication.seal_forwarded IS 'Whether mail that an alias sends on to other servers gets an ARC seal (RFC 8617) with the active DKIM key of the alias'' domain';
+
+CREATE TABLE control.authentication_policy (
+    method text NOT NULL,
+    result text NOT NULL,
+    action text DEFAULT 'accept'::text NOT NULL,
+    CONSTRAINT "an action is accept, mark, junk or reject" CHECK ((action = ANY (ARRAY['accept'::text, 'mark'::text, 'junk'::text, 'reject'::text]))),
+    CONSTRAINT "this method has no such result" CHECK (
+CASE method
+    WHEN 'spf'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'neutral'::text, 'softfail'::text, 'fail'::text, 'temperror'::text, 'permerror'::text]))
+    WHEN 'helo'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'neutral'::text, 'softfail'::text, 'fail'::text, 'temperror'::text, 'permerror'::text]))
+    WHEN 'dkim'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'neutral'::text, 'fail'::text, 'temperror'::text, 'permerror'::text]))
+    WHEN 'dmarc'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'fail-none'::text, 'fail-quarantine'::text, 'fail-reject'::text, 'temperror'::text, 'permerror'::text]))
+    WHEN 'arc'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'fail'::text, 'temperror'::text]))
+    WHEN 'iprev'::text THEN (result = ANY (ARRAY['pass'::text, 'fail'::text, 'temperror'::text, 'permerror'::text]))
+    ELSE false
+END)
+);
+
+COMMENT ON TABLE control.authentication_policy IS 'What becomes of mail by what a check has found; of several actions the strongest counts. What has no row is accepted';
+
+COMMENT ON COLUMN control.authentication_policy.method IS 'spf (the sender''s domain), helo (SPF of the name a server gives itself), dkim, dmarc, arc, or iprev (reverse DNS)';
+
+COMMENT ON COLUMN control.authentication_policy.result IS 'What the check found. For dmarc the failure and the policy that the domain has published: fail-reject, fail-quarantine, fail-none';
+
+COMMENT ON COLUMN control.authentication_policy.action IS 'accept; mark (a field X-Mailwright-Auth is added); junk (delivered to Junk); reject (550, or 451 where the result is a temporary error)';
 
 CREATE TABLE control.certificate (
     id bigint NOT NULL,
@@ -917,6 +1388,76 @@ COMMENT ON COLUMN control.directory.quota_bytes IS 'Quota of accounts whose doma
 COMMENT ON COLUMN control.directory.min_password_length IS 'Shortest password that the commands and pages accept';
 
 COMMENT ON COLUMN control.directory.unknown_user_secret IS 'Makes what SCRAM shows for unknown users look real and the same on all nodes';
+
+CREATE TABLE control.dkim (
+    only_row boolean DEFAULT true NOT NULL,
+    sign boolean DEFAULT true NOT NULL,
+    rsa_bits integer DEFAULT 2048 NOT NULL,
+    rotate_days integer DEFAULT 0 NOT NULL,
+    overlap_days integer DEFAULT 14 NOT NULL,
+    CONSTRAINT "an RSA key for DKIM has 2048, 3072 or 4096 bits" CHECK ((rsa_bits = ANY (ARRAY[2048, 3072, 4096]))),
+    CONSTRAINT dkim_only_row_check CHECK (only_row),
+    CONSTRAINT "overlap_days is from 1 to 365" CHECK (((overlap_days >= 1) AND (overlap_days <= 365))),
+    CONSTRAINT "rotate_days is 0 (never) or from 7 to 3650" CHECK (((rotate_days = 0) OR ((rotate_days >= 7) AND (rotate_days <= 3650))))
+);
+
+COMMENT ON TABLE control.dkim IS 'How the mail of our users is signed (DKIM, RFC 6376)';
+
+COMMENT ON COLUMN control.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
+
+COMMENT ON COLUMN control.dkim.rsa_bits IS 'Size of new RSA keys';
+
+COMMENT ON COLUMN control.dkim.rotate_days IS 'A new key is made when the active one is so old, and used as soon as its DNS record is there; 0 = only when you ask for it';
+
+COMMENT ON COLUMN control.dkim.overlap_days IS 'How long the DNS record of a retired key must stay: mail signed with it is still under way. Its row is deleted then';
+
+CREATE TABLE control.dmarc (
+    only_row boolean DEFAULT true NOT NULL,
+    report_from text,
+    organization text,
+    receive_at text,
+    keep_days integer DEFAULT 400 NOT NULL,
+    CONSTRAINT dmarc_only_row_check CHECK (only_row),
+    CONSTRAINT "keep_days is from 1 to 3650" CHECK (((keep_days >= 1) AND (keep_days <= 3650))),
+    CONSTRAINT "receive_at is an address like dmarc@example.test" CHECK ((receive_at ~ '^[^@[:space:]<>]+@[^@[:space:]<>]+$'::text)),
+    CONSTRAINT "report_from is an address like dmarc@example.test" CHECK ((report_from ~ '^[^@[:space:]<>]+@[^@[:space:]<>]+$'::text)),
+    CONSTRAINT "the organization's name has from 1 to 200 characters" CHECK (((length(organization) >= 1) AND (length(organization) <= 200)))
+);
+
+COMMENT ON TABLE control.dmarc IS 'Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+
+COMMENT ON COLUMN control.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
+
+COMMENT ON COLUMN control.dmarc.organization IS 'Name of the organization in reports; empty = the server''s name';
+
+COMMENT ON COLUMN control.dmarc.receive_at IS 'Local address whose mail is read for reports about your domains, besides being delivered; name it in the rua= of your DMARC records';
+
+COMMENT ON COLUMN control.dmarc.keep_days IS 'How long received reports are kept';
+
+CREATE TABLE control.dns (
+    only_row boolean DEFAULT true NOT NULL,
+    servers text[] DEFAULT '{}'::text[] NOT NULL,
+    dnssec control.dnssec DEFAULT 'trust'::control.dnssec NOT NULL,
+    timeout_milliseconds integer DEFAULT 3000 NOT NULL,
+    attempts integer DEFAULT 2 NOT NULL,
+    cache_entries integer DEFAULT 32768 NOT NULL,
+    CONSTRAINT "attempts is from 1 to 10" CHECK (((attempts >= 1) AND (attempts <= 10))),
+    CONSTRAINT "cache_entries is from 0 to 10 million" CHECK (((cache_entries >= 0) AND (cache_entries <= 10000000))),
+    CONSTRAINT dns_only_row_check CHECK (only_row),
+    CONSTRAINT "timeout_milliseconds is from 100 to 60000" CHECK (((timeout_milliseconds >= 100) AND (timeout_milliseconds <= 60000)))
+);
+
+COMMENT ON TABLE control.dns IS 'How names are looked up';
+
+COMMENT ON COLUMN control.dns.servers IS 'Name servers, as 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53; empty = those of the system (/etc/resolv.conf)';
+
+COMMENT ON COLUMN control.dns.dnssec IS 'trust: believe the name servers when they say that an answer is authentic (AD), which is right for a validating resolver on this host or network; validate: check the signatures here; off: nothing is authentic, and so DANE is not used';
+
+COMMENT ON COLUMN control.dns.timeout_milliseconds IS 'How long one question may take';
+
+COMMENT ON COLUMN control.dns.attempts IS 'How often a question is asked';
+
+COMMENT ON COLUMN control.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
 CREATE TABLE control.generation (
     only_row boolean DEFAULT true NOT NULL,
@@ -1072,6 +1613,165 @@ COMMENT ON COLUMN control.pop3.login_delay_seconds IS 'Shortest time between two
 
 COMMENT ON COLUMN control.pop3.max_errors IS 'Refused commands after which a session is closed';
 
+CREATE TABLE control.relay (
+    only_row boolean DEFAULT true NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    port control.port DEFAULT 25 NOT NULL,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
+    ip_preference control.ip_preference DEFAULT 'ipv6 first'::control.ip_preference NOT NULL,
+    max_connections integer DEFAULT 100 NOT NULL,
+    max_connections_per_destination integer DEFAULT 20 NOT NULL,
+    max_messages_per_connection integer DEFAULT 200 NOT NULL,
+    max_recipients_per_message integer DEFAULT 100 NOT NULL,
+    idle_seconds control.seconds DEFAULT 5 NOT NULL,
+    connect_timeout_seconds control.seconds DEFAULT 30 NOT NULL,
+    reply_timeout_seconds control.seconds DEFAULT 300 NOT NULL,
+    data_timeout_seconds control.seconds DEFAULT 180 NOT NULL,
+    end_timeout_seconds control.seconds DEFAULT 600 NOT NULL,
+    expire_hours integer DEFAULT 120 NOT NULL,
+    bounce_expire_hours integer DEFAULT 24 NOT NULL,
+    delay_warning_hours integer DEFAULT 4 NOT NULL,
+    max_returned_bytes bigint DEFAULT 1048576 NOT NULL,
+    attempt_days integer DEFAULT 30 NOT NULL,
+    extra_roots text,
+    CONSTRAINT "attempt_days is from 1 to 3650" CHECK (((attempt_days >= 1) AND (attempt_days <= 3650))),
+    CONSTRAINT "bounce_expire_hours is from 1 to 1000" CHECK (((bounce_expire_hours >= 1) AND (bounce_expire_hours <= 1000))),
+    CONSTRAINT "delay_warning_hours is from 0 to 1000" CHECK (((delay_warning_hours >= 0) AND (delay_warning_hours <= 1000))),
+    CONSTRAINT "expire_hours is from 1 to 1000" CHECK (((expire_hours >= 1) AND (expire_hours <= 1000))),
+    CONSTRAINT "extra_roots are certificates in PEM" CHECK ((extra_roots ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
+    CONSTRAINT "max_connections is from 1 to 5000" CHECK (((max_connections >= 1) AND (max_connections <= 5000))),
+    CONSTRAINT "max_connections_per_destination is from 1 to 1000" CHECK (((max_connections_per_destination >= 1) AND (max_connections_per_destination <= 1000))),
+    CONSTRAINT "max_messages_per_connection is at least 1" CHECK ((max_messages_per_connection >= 1)),
+    CONSTRAINT "max_recipients_per_message is from 1 to 1000" CHECK (((max_recipients_per_message >= 1) AND (max_recipients_per_message <= 1000))),
+    CONSTRAINT "max_returned_bytes is from 0 to 50 MB" CHECK (((max_returned_bytes >= 0) AND (max_returned_bytes <= 52428800))),
+    CONSTRAINT relay_only_row_check CHECK (only_row),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
+);
+
+COMMENT ON TABLE control.relay IS 'Settings of sending mail to other servers';
+
+COMMENT ON COLUMN control.relay.enabled IS 'Whether mail for other servers is sent; false keeps all of it in the queue';
+
+COMMENT ON COLUMN control.relay.port IS 'Port of other servers, where no route says another: 25';
+
+COMMENT ON COLUMN control.relay.helo_name IS 'The name given to other servers in EHLO; empty = the server''s own name';
+
+COMMENT ON COLUMN control.relay.source_ipv4 IS 'The IPv4 address of this host from which mail is sent; empty = as the system chooses';
+
+COMMENT ON COLUMN control.relay.source_ipv6 IS 'The IPv6 address of this host from which mail is sent; empty = as the system chooses';
+
+COMMENT ON COLUMN control.relay.ip_preference IS 'Which addresses of another server are tried, and which first';
+
+COMMENT ON COLUMN control.relay.max_connections IS 'Connections to other servers at one time on one node';
+
+COMMENT ON COLUMN control.relay.max_connections_per_destination IS 'Of these, connections for one domain or route';
+
+COMMENT ON COLUMN control.relay.max_messages_per_connection IS 'Messages sent over one connection before it is closed';
+
+COMMENT ON COLUMN control.relay.max_recipients_per_message IS 'Recipients to whom a message is sent at once; for more it is sent again';
+
+COMMENT ON COLUMN control.relay.idle_seconds IS 'How long a connection is kept for the next message to the same destination';
+
+COMMENT ON COLUMN control.relay.connect_timeout_seconds IS 'How long a connection, and each TLS handshake, may take';
+
+COMMENT ON COLUMN control.relay.reply_timeout_seconds IS 'How long a reply is waited for (RFC 5321, 4.5.3.2: 5 minutes)';
+
+COMMENT ON COLUMN control.relay.data_timeout_seconds IS 'How long the other server may take to accept the next piece of a message (RFC 5321, 4.5.3.2: 3 minutes)';
+
+COMMENT ON COLUMN control.relay.end_timeout_seconds IS 'How long the reply to the end of a message is waited for (RFC 5321, 4.5.3.2: 10 minutes)';
+
+COMMENT ON COLUMN control.relay.expire_hours IS 'How long delivery is tried before the message is returned to its sender';
+
+COMMENT ON COLUMN control.relay.bounce_expire_hours IS 'The same for messages without a sender, such as reports';
+
+COMMENT ON COLUMN control.relay.delay_warning_hours IS 'After how long the sender is told that a message is delayed; 0 = never';
+
+COMMENT ON COLUMN control.relay.max_returned_bytes IS 'Largest message that is returned whole with a report when the sender asked for it; of larger ones the header is';
+
+COMMENT ON COLUMN control.relay.attempt_days IS 'How long the outcomes of attempts are kept in queue.attempt';
+
+COMMENT ON COLUMN control.relay.extra_roots IS 'Certificates (PEM) of authorities that are trusted besides those of the system, for routes and policies that ask for verified TLS';
+
+CREATE TABLE control.retry (
+    attempt integer NOT NULL,
+    after_seconds integer NOT NULL,
+    CONSTRAINT "after_seconds is from 1 to 604800 (7 days)" CHECK (((after_seconds >= 1) AND (after_seconds <= 604800))),
+    CONSTRAINT "attempts are counted from 1" CHECK ((attempt >= 1))
+);
+
+COMMENT ON TABLE control.retry IS 'When a delivery that failed for now is tried again. After the last row its time repeats until the message expires';
+
+COMMENT ON COLUMN control.retry.attempt IS 'After the how-many-th attempt';
+
+COMMENT ON COLUMN control.retry.after_seconds IS 'Seconds until the next one; a tenth more or less is added at random';
+
+CREATE TABLE control.route (
+    id bigint NOT NULL,
+    pattern text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    host text,
+    port control.port,
+    tls control.route_tls DEFAULT 'opportunistic'::control.route_tls NOT NULL,
+    username text,
+    password control.secret,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
+    max_connections control."limit" DEFAULT 0 NOT NULL,
+    max_messages_per_minute control."limit" DEFAULT 0 NOT NULL,
+    comment text,
+    CONSTRAINT "a host is a name, or an IP address" CHECK (((host IS NULL) OR control.is_ip_address(host) OR ((host)::control.hostname IS NOT NULL))),
+    CONSTRAINT "a login needs TLS: set tls to required, verified or implicit" CHECK (((username IS NULL) OR (tls = ANY (ARRAY['required'::control.route_tls, 'verified'::control.route_tls, 'implicit'::control.route_tls])))),
+    CONSTRAINT "a pattern is *, example.org or *.example.org" CHECK (((pattern = '*'::text) OR ((
+CASE
+    WHEN (pattern ~~ '*.%'::text) THEN substr(pattern, 3)
+    ELSE pattern
+END)::control.hostname IS NOT NULL))),
+    CONSTRAINT "a user name needs a password, and a password a user name" CHECK (((username IS NULL) = (password IS NULL))),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
+);
+
+COMMENT ON TABLE control.route IS 'Smart hosts and other exceptions from sending by DNS. The most specific pattern wins: example.org before *.example.org before *.org before *';
+
+COMMENT ON COLUMN control.route.pattern IS 'Recipients'' domain; *.example.org for all below it; * for everything: the smart host';
+
+COMMENT ON COLUMN control.route.active IS 'Whether the route is used';
+
+COMMENT ON COLUMN control.route.host IS 'Host that takes the mail: a name (its addresses are used, not its MX) or an IP address; empty = by DNS as usual';
+
+COMMENT ON COLUMN control.route.port IS 'Its port; empty = 25, or 465 with implicit TLS';
+
+COMMENT ON COLUMN control.route.tls IS 'none; opportunistic: if the server offers it; required: encrypted, whatever the certificate; verified: with a valid certificate for the host; implicit: verified, TLS from the first byte';
+
+COMMENT ON COLUMN control.route.username IS 'Login at that host (AUTH)';
+
+COMMENT ON COLUMN control.route.password IS 'Its password';
+
+COMMENT ON COLUMN control.route.helo_name IS 'The name given in EHLO; empty = as the sender''s domain or control.relay says';
+
+COMMENT ON COLUMN control.route.source_ipv4 IS 'IPv4 address of this host to send from; empty = as the sender''s domain or control.relay says';
+
+COMMENT ON COLUMN control.route.source_ipv6 IS 'IPv6 address of this host to send from; empty = as the sender''s domain or control.relay says';
+
+COMMENT ON COLUMN control.route.max_connections IS 'Connections at one time on one node; 0 = as control.relay says';
+
+COMMENT ON COLUMN control.route.max_messages_per_minute IS 'Messages sent in a minute by one node; 0 = no limit';
+
+COMMENT ON COLUMN control.route.comment IS 'A note for administrators';
+
+ALTER TABLE control.route ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.route_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE control.server (
     only_row boolean DEFAULT true NOT NULL,
     hostname control.hostname,
@@ -1180,6 +1880,36 @@ COMMENT ON COLUMN control.store.expunged_retention_days IS 'How long deleted mai
 
 COMMENT ON COLUMN control.store.content_grace_hours IS 'How long content that nothing refers to is kept before it is removed';
 
+CREATE TABLE control.template (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    domain_id bigint,
+    subject text NOT NULL,
+    body text NOT NULL,
+    CONSTRAINT "a subject is one line of 1 to 200 characters" CHECK ((((length(subject) >= 1) AND (length(subject) <= 200)) AND (subject !~ '[[:cntrl:]]'::text))),
+    CONSTRAINT "a template is for failed, delayed, delivered or relayed" CHECK ((name = ANY (ARRAY['failed'::text, 'delayed'::text, 'delivered'::text, 'relayed'::text]))),
+    CONSTRAINT "a text has 1 to 20000 characters" CHECK (((length(body) >= 1) AND (length(body) <= 20000)))
+);
+
+COMMENT ON TABLE control.template IS 'Texts of the reports that senders get. {hostname} {sender} {subject} {received} {recipients} {reasons} {expires} stand for what they say';
+
+COMMENT ON COLUMN control.template.name IS 'When it is sent: failed, delayed, delivered (when asked for), relayed (delivered to a server that sends no reports)';
+
+COMMENT ON COLUMN control.template.domain_id IS 'For senders of this domain; empty = for all others';
+
+COMMENT ON COLUMN control.template.subject IS 'Subject of the report';
+
+COMMENT ON COLUMN control.template.body IS 'Text of the report';
+
+ALTER TABLE control.template ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.template_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE control.touched (
     transaction xid8 NOT NULL,
     config boolean NOT NULL
@@ -1190,6 +1920,17 @@ COMMENT ON TABLE control.touched IS 'Transactions that have changed something an
 COMMENT ON COLUMN control.touched.transaction IS 'The transaction';
 
 COMMENT ON COLUMN control.touched.config IS 'Whether it has changed schema control, and not only the directory';
+
+CREATE TABLE control.trusted_sealer (
+    domain control.hostname NOT NULL,
+    comment text
+);
+
+COMMENT ON TABLE control.trusted_sealer IS 'Forwarders and mailing lists whose ARC seal is believed: mail that failed DMARC on the way is accepted when the last seal is theirs and says that it had passed there';
+
+COMMENT ON COLUMN control.trusted_sealer.domain IS 'The domain that seals (d= of ARC-Seal)';
+
+COMMENT ON COLUMN control.trusted_sealer.comment IS 'A note for administrators';
 
 CREATE TABLE directory.account (
     id bigint NOT NULL,
@@ -1287,6 +2028,15 @@ ALTER TABLE directory.alias ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY
     CACHE 1
 );
 
+ALTER TABLE directory.dkim_key ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME directory.dkim_key_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE directory.domain (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -1297,8 +2047,13 @@ CREATE TABLE directory.domain (
     quota_bytes directory.quota,
     max_message_bytes control.message_size,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
     CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
-    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL))
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
 );
 
 COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
@@ -1318,6 +2073,12 @@ COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have n
 COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
 
 COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
+
+COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
 
 ALTER TABLE directory.domain ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME directory.domain_id_seq
@@ -1511,6 +2272,124 @@ ALTER TABLE log.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE log.dmarc_count (
+    day date NOT NULL,
+    domain text NOT NULL,
+    policy_domain text NOT NULL,
+    rua text[] NOT NULL,
+    policy jsonb NOT NULL,
+    peer inet NOT NULL,
+    disposition text NOT NULL,
+    overridden boolean NOT NULL,
+    dkim_aligned text NOT NULL,
+    spf_aligned text NOT NULL,
+    envelope_from text NOT NULL,
+    spf text NOT NULL,
+    dkim jsonb NOT NULL,
+    messages bigint NOT NULL
+);
+
+COMMENT ON TABLE log.dmarc_count IS 'Mail seen from domains that ask for DMARC reports, counted until the report of its day is sent';
+
+COMMENT ON COLUMN log.dmarc_count.day IS 'The day, UTC';
+
+COMMENT ON COLUMN log.dmarc_count.domain IS 'Domain in From';
+
+COMMENT ON COLUMN log.dmarc_count.policy_domain IS 'Domain whose DMARC record applies';
+
+COMMENT ON COLUMN log.dmarc_count.rua IS 'Where its record wants reports';
+
+COMMENT ON COLUMN log.dmarc_count.policy IS 'What its record says: policies and alignment';
+
+COMMENT ON COLUMN log.dmarc_count.peer IS 'Server that sent the mail';
+
+COMMENT ON COLUMN log.dmarc_count.disposition IS 'What was done: none, quarantine or reject';
+
+COMMENT ON COLUMN log.dmarc_count.overridden IS 'Whether less was done than the policy asks for';
+
+COMMENT ON COLUMN log.dmarc_count.dkim_aligned IS 'pass or fail: DKIM, with alignment';
+
+COMMENT ON COLUMN log.dmarc_count.spf_aligned IS 'pass or fail: SPF, with alignment';
+
+COMMENT ON COLUMN log.dmarc_count.envelope_from IS 'Domain of the envelope sender';
+
+COMMENT ON COLUMN log.dmarc_count.spf IS 'Result of SPF';
+
+COMMENT ON COLUMN log.dmarc_count.dkim IS 'Signatures: domain, selector, result';
+
+COMMENT ON COLUMN log.dmarc_count.messages IS 'How many messages';
+
+CREATE TABLE log.dmarc_report (
+    id bigint NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    organization text NOT NULL,
+    email text,
+    report_id text NOT NULL,
+    domain text NOT NULL,
+    begins timestamp with time zone NOT NULL,
+    ends timestamp with time zone NOT NULL,
+    policy text NOT NULL
+);
+
+COMMENT ON TABLE log.dmarc_report IS 'DMARC aggregate reports about your domains, from those who received their mail';
+
+COMMENT ON COLUMN log.dmarc_report.received_at IS 'When it came in';
+
+COMMENT ON COLUMN log.dmarc_report.organization IS 'Who reports';
+
+COMMENT ON COLUMN log.dmarc_report.email IS 'Whom to ask there';
+
+COMMENT ON COLUMN log.dmarc_report.report_id IS 'What the reporter calls it';
+
+COMMENT ON COLUMN log.dmarc_report.domain IS 'Which domain it is about';
+
+COMMENT ON COLUMN log.dmarc_report.begins IS 'First moment it covers';
+
+COMMENT ON COLUMN log.dmarc_report.ends IS 'Last moment it covers';
+
+COMMENT ON COLUMN log.dmarc_report.policy IS 'Policy that the reporter found: none, quarantine or reject';
+
+ALTER TABLE log.dmarc_report ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME log.dmarc_report_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE log.dmarc_report_row (
+    report_id bigint NOT NULL,
+    number integer NOT NULL,
+    peer inet,
+    messages bigint NOT NULL,
+    disposition text NOT NULL,
+    dkim_aligned text NOT NULL,
+    spf_aligned text NOT NULL,
+    header_from text NOT NULL,
+    envelope_from text
+);
+
+COMMENT ON TABLE log.dmarc_report_row IS 'The rows of DMARC aggregate reports: which server sent how much, and whether it passed';
+
+COMMENT ON COLUMN log.dmarc_report_row.report_id IS 'The report';
+
+COMMENT ON COLUMN log.dmarc_report_row.number IS 'Place in the report';
+
+COMMENT ON COLUMN log.dmarc_report_row.peer IS 'Server that sent the mail';
+
+COMMENT ON COLUMN log.dmarc_report_row.messages IS 'How many messages';
+
+COMMENT ON COLUMN log.dmarc_report_row.disposition IS 'What was done with them: none, quarantine or reject';
+
+COMMENT ON COLUMN log.dmarc_report_row.dkim_aligned IS 'pass or fail: DKIM, with alignment';
+
+COMMENT ON COLUMN log.dmarc_report_row.spf_aligned IS 'pass or fail: SPF, with alignment';
+
+COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
+
+COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
+
 CREATE TABLE store.usage (
     account_id bigint NOT NULL,
     bytes bigint DEFAULT 0 NOT NULL,
@@ -1546,6 +2425,88 @@ CREATE VIEW logic.account AS
      LEFT JOIN store.usage u ON ((u.account_id = a.id)))
      LEFT JOIN store.mailbox i ON (((i.account_id = a.id) AND (i.name = 'INBOX'::text))));
 
+CREATE TABLE queue.attempt (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    node text NOT NULL,
+    message_id bigint NOT NULL,
+    recipient text NOT NULL,
+    sender text NOT NULL,
+    account_id bigint,
+    content_id bigint NOT NULL,
+    size bigint NOT NULL,
+    outcome text NOT NULL,
+    attempt integer NOT NULL,
+    host text,
+    address inet,
+    tls text,
+    reply text NOT NULL,
+    milliseconds integer NOT NULL,
+    CONSTRAINT "this is no outcome of an attempt" CHECK ((outcome = ANY (ARRAY['delivered'::text, 'delayed'::text, 'failed'::text, 'expired'::text, 'cancelled'::text])))
+);
+
+COMMENT ON TABLE queue.attempt IS 'What became of each attempt to deliver; kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN queue.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN queue.attempt.node IS 'The node that made it';
+
+COMMENT ON COLUMN queue.attempt.message_id IS 'The message as it was called in queue.message';
+
+COMMENT ON COLUMN queue.attempt.recipient IS 'The recipient';
+
+COMMENT ON COLUMN queue.attempt.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN queue.attempt.account_id IS 'The account that sent it';
+
+COMMENT ON COLUMN queue.attempt.content_id IS 'Its content in store.content, if it is still there';
+
+COMMENT ON COLUMN queue.attempt.size IS 'Bytes';
+
+COMMENT ON COLUMN queue.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
+
+COMMENT ON COLUMN queue.attempt.attempt IS 'The how-many-th it was';
+
+COMMENT ON COLUMN queue.attempt.host IS 'The server it was made with, by name';
+
+COMMENT ON COLUMN queue.attempt.address IS 'And by address';
+
+COMMENT ON COLUMN queue.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
+
+COMMENT ON COLUMN queue.attempt.reply IS 'What the server said, or what went wrong';
+
+COMMENT ON COLUMN queue.attempt.milliseconds IS 'How long it took';
+
+ALTER TABLE queue.attempt ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME queue.attempt_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE queue.destination (
+    domain text NOT NULL,
+    look_at timestamp with time zone NOT NULL,
+    down_until timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    down_reason text
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE queue.destination IS 'Domains with waiting mail, so that finding what is due costs the same however much waits. Kept by the server';
+
+COMMENT ON COLUMN queue.destination.domain IS 'The recipients'' domain';
+
+COMMENT ON COLUMN queue.destination.look_at IS 'When something for it is due next, or earlier';
+
+COMMENT ON COLUMN queue.destination.down_until IS 'None of its servers could be reached: all of its mail waits until then';
+
+COMMENT ON COLUMN queue.destination.failures IS 'How often in a row none could be reached';
+
+COMMENT ON COLUMN queue.destination.down_reason IS 'Why';
+
 CREATE TABLE queue.message (
     id bigint NOT NULL,
     content_id bigint NOT NULL,
@@ -1558,7 +2519,13 @@ CREATE TABLE queue.message (
     return_full boolean,
     smtputf8 boolean DEFAULT false NOT NULL,
     body_type text DEFAULT '7BIT'::text NOT NULL,
-    CONSTRAINT "a body type is 7BIT, 8BITMIME or BINARYMIME" CHECK ((body_type = ANY (ARRAY['7BIT'::text, '8BITMIME'::text, 'BINARYMIME'::text])))
+    require_tls boolean DEFAULT false NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    deliver_by timestamp with time zone,
+    deliver_by_return boolean DEFAULT false NOT NULL,
+    deliver_by_trace boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a body type is 7BIT, 8BITMIME or BINARYMIME" CHECK ((body_type = ANY (ARRAY['7BIT'::text, '8BITMIME'::text, 'BINARYMIME'::text]))),
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((priority >= '-9'::integer) AND (priority <= 9)))
 );
 
 COMMENT ON TABLE queue.message IS 'Messages for other servers; deleting one cancels its delivery';
@@ -1583,6 +2550,16 @@ COMMENT ON COLUMN queue.message.smtputf8 IS 'Whether the sender asked for SMTPUT
 
 COMMENT ON COLUMN queue.message.body_type IS 'BODY as the sender declared it (RFC 6152, RFC 3030)';
 
+COMMENT ON COLUMN queue.message.require_tls IS 'Whether it may travel only under verified TLS (RFC 8689)';
+
+COMMENT ON COLUMN queue.message.priority IS 'MT-PRIORITY (RFC 6710): those of one destination with a higher one go first';
+
+COMMENT ON COLUMN queue.message.deliver_by IS 'BY (RFC 2852): when it must have been delivered';
+
+COMMENT ON COLUMN queue.message.deliver_by_return IS 'BY: whether it is returned after that time (R), or its sender told (N)';
+
+COMMENT ON COLUMN queue.message.deliver_by_trace IS 'BY: whether the sender is told when it is relayed (T)';
+
 ALTER TABLE queue.message ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME queue.message_id_seq
     START WITH 1
@@ -1601,7 +2578,12 @@ CREATE TABLE queue.recipient (
     attempts integer DEFAULT 0 NOT NULL,
     next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
     notify text[],
-    original_recipient text
+    original_recipient text,
+    leased_by text,
+    leased_until timestamp with time zone,
+    last_attempt_at timestamp with time zone,
+    last_reply text,
+    delay_reported boolean DEFAULT false NOT NULL
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
 
@@ -1620,6 +2602,16 @@ COMMENT ON COLUMN queue.recipient.next_attempt_at IS 'When delivery is tried nex
 COMMENT ON COLUMN queue.recipient.notify IS 'NOTIFY (RFC 3461, 4.1): {NEVER} or some of SUCCESS, FAILURE, DELAY; empty = not said';
 
 COMMENT ON COLUMN queue.recipient.original_recipient IS 'ORCPT (RFC 3461, 4.2)';
+
+COMMENT ON COLUMN queue.recipient.leased_by IS 'The node that is delivering it now';
+
+COMMENT ON COLUMN queue.recipient.leased_until IS 'From then on another node may take it over';
+
+COMMENT ON COLUMN queue.recipient.last_attempt_at IS 'When delivery was tried last';
+
+COMMENT ON COLUMN queue.recipient.last_reply IS 'What was said about it then';
+
+COMMENT ON COLUMN queue.recipient.delay_reported IS 'Whether the sender has been told that it is delayed';
 
 ALTER TABLE queue.recipient ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME queue.recipient_id_seq
@@ -1641,6 +2633,113 @@ CREATE VIEW report.account AS
      LEFT JOIN store.usage u ON ((u.account_id = a.account_id)));
 
 COMMENT ON VIEW report.account IS 'Accounts and what they keep';
+
+CREATE TABLE store.content (
+    id bigint NOT NULL,
+    digest bytea NOT NULL,
+    size bigint NOT NULL,
+    header_size integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    structure_version smallint NOT NULL,
+    subject text,
+    from_address text,
+    message_id text,
+    to_addresses text[],
+    attachments text[],
+    header bytea NOT NULL,
+    envelope bytea NOT NULL,
+    structure bytea NOT NULL,
+    CONSTRAINT content_digest_check CHECK ((octet_length(digest) = 32))
+)
+WITH (toast_tuple_target='8160');
+ALTER TABLE ONLY store.content ALTER COLUMN header SET STORAGE EXTERNAL;
+ALTER TABLE ONLY store.content ALTER COLUMN envelope SET STORAGE EXTERNAL;
+ALTER TABLE ONLY store.content ALTER COLUMN structure SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE store.content IS 'Each distinct message once, however many mailboxes it is in; its bytes are in store.content_chunk';
+
+COMMENT ON COLUMN store.content.digest IS 'BLAKE3 of the exact bytes';
+
+COMMENT ON COLUMN store.content.size IS 'Bytes, header and body';
+
+COMMENT ON COLUMN store.content.header_size IS 'Bytes of the header, the empty line included';
+
+COMMENT ON COLUMN store.content.created_at IS 'When it was first stored';
+
+COMMENT ON COLUMN store.content.used_at IS 'When it was last stored again';
+
+COMMENT ON COLUMN store.content.sent_at IS 'Date of the header';
+
+COMMENT ON COLUMN store.content.structure_version IS 'Version of envelope and structure, so that they can be rebuilt';
+
+COMMENT ON COLUMN store.content.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN store.content.from_address IS 'First address of From';
+
+COMMENT ON COLUMN store.content.message_id IS 'Message-ID, without angle brackets';
+
+COMMENT ON COLUMN store.content.to_addresses IS 'Addresses of To and Cc';
+
+COMMENT ON COLUMN store.content.attachments IS 'File names of attachments';
+
+COMMENT ON COLUMN store.content.header IS 'A copy of the header, so that listing mail reads no chunks';
+
+COMMENT ON COLUMN store.content.envelope IS 'ENVELOPE as IMAP shows it (RFC 9051, 7.5.2)';
+
+COMMENT ON COLUMN store.content.structure IS 'MIME structure with offsets, in the daemon''s own form';
+
+CREATE VIEW report.attempt AS
+ SELECT a.at,
+    a.message_id,
+    a.sender,
+    a.recipient,
+    a.outcome,
+    a.attempt,
+    a.host,
+    host(a.address) AS address,
+    a.tls,
+    a.reply,
+    a.milliseconds,
+    a.size,
+    c.subject,
+    c.message_id AS header_message_id,
+    a.node
+   FROM (queue.attempt a
+     LEFT JOIN store.content c ON ((c.id = a.content_id)));
+
+COMMENT ON VIEW report.attempt IS 'What became of each attempt to deliver mail to other servers';
+
+CREATE VIEW report.dkim_record AS
+ SELECT ((k.selector || '._domainkey.'::text) || d.name) AS name,
+    ((('v=DKIM1; '::text ||
+        CASE
+            WHEN (k.algorithm = 'ed25519-sha256'::text) THEN 'k=ed25519; '::text
+            ELSE 'k=rsa; '::text
+        END) || 'p='::text) || k.public_key) AS value,
+    k.state,
+        CASE
+            WHEN (k.state = 'retired'::text) THEN (k.retired_at + make_interval(days => s.overlap_days))
+            ELSE NULL::timestamp with time zone
+        END AS remove_at,
+    k.id AS key_id
+   FROM (directory.dkim_key k
+     JOIN directory.domain d ON ((d.id = k.domain_id))),
+    control.dkim s
+  WHERE (k.public_key IS NOT NULL);
+
+COMMENT ON VIEW report.dkim_record IS 'DNS records (TXT) to publish for DKIM';
+
+COMMENT ON COLUMN report.dkim_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN report.dkim_record.value IS 'Its text; longer than 255 bytes it is split into several strings, as most DNS servers do for you';
+
+COMMENT ON COLUMN report.dkim_record.state IS 'State of the key: a ready one is waiting for its record';
+
+COMMENT ON COLUMN report.dkim_record.remove_at IS 'When the record of a retired key may go';
+
+COMMENT ON COLUMN report.dkim_record.key_id IS 'The key, for directory.activate_dkim_key';
 
 CREATE TABLE store.message (
     account_id bigint NOT NULL,
@@ -1711,62 +2810,6 @@ CREATE VIEW report.mailbox AS
 
 COMMENT ON VIEW report.mailbox IS 'Mailboxes with their number of messages';
 
-CREATE TABLE store.content (
-    id bigint NOT NULL,
-    digest bytea NOT NULL,
-    size bigint NOT NULL,
-    header_size integer NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    used_at timestamp with time zone DEFAULT now() NOT NULL,
-    sent_at timestamp with time zone,
-    structure_version smallint NOT NULL,
-    subject text,
-    from_address text,
-    message_id text,
-    to_addresses text[],
-    attachments text[],
-    header bytea NOT NULL,
-    envelope bytea NOT NULL,
-    structure bytea NOT NULL,
-    CONSTRAINT content_digest_check CHECK ((octet_length(digest) = 32))
-)
-WITH (toast_tuple_target='8160');
-ALTER TABLE ONLY store.content ALTER COLUMN header SET STORAGE EXTERNAL;
-ALTER TABLE ONLY store.content ALTER COLUMN envelope SET STORAGE EXTERNAL;
-ALTER TABLE ONLY store.content ALTER COLUMN structure SET STORAGE EXTERNAL;
-
-COMMENT ON TABLE store.content IS 'Each distinct message once, however many mailboxes it is in; its bytes are in store.content_chunk';
-
-COMMENT ON COLUMN store.content.digest IS 'BLAKE3 of the exact bytes';
-
-COMMENT ON COLUMN store.content.size IS 'Bytes, header and body';
-
-COMMENT ON COLUMN store.content.header_size IS 'Bytes of the header, the empty line included';
-
-COMMENT ON COLUMN store.content.created_at IS 'When it was first stored';
-
-COMMENT ON COLUMN store.content.used_at IS 'When it was last stored again';
-
-COMMENT ON COLUMN store.content.sent_at IS 'Date of the header';
-
-COMMENT ON COLUMN store.content.structure_version IS 'Version of envelope and structure, so that they can be rebuilt';
-
-COMMENT ON COLUMN store.content.subject IS 'Subject, decoded';
-
-COMMENT ON COLUMN store.content.from_address IS 'First address of From';
-
-COMMENT ON COLUMN store.content.message_id IS 'Message-ID, without angle brackets';
-
-COMMENT ON COLUMN store.content.to_addresses IS 'Addresses of To and Cc';
-
-COMMENT ON COLUMN store.content.attachments IS 'File names of attachments';
-
-COMMENT ON COLUMN store.content.header IS 'A copy of the header, so that listing mail reads no chunks';
-
-COMMENT ON COLUMN store.content.envelope IS 'ENVELOPE as IMAP shows it (RFC 9051, 7.5.2)';
-
-COMMENT ON COLUMN store.content.structure IS 'MIME structure with offsets, in the daemon''s own form';
-
 CREATE VIEW report.message AS
  SELECT l.address,
     b.name AS mailbox,
@@ -1805,10 +2848,20 @@ CREATE VIEW report.queue AS
     r.next_attempt_at,
     q.received_at,
     q.size,
-    c.subject
-   FROM ((queue.message q
+    c.subject,
+    r.domain,
+    r.last_attempt_at,
+    r.last_reply,
+    d.down_until,
+    d.down_reason,
+        CASE
+            WHEN (r.leased_until > now()) THEN r.leased_by
+            ELSE NULL::text
+        END AS being_sent_by
+   FROM (((queue.message q
      JOIN queue.recipient r ON ((r.message_id = q.id)))
-     LEFT JOIN store.content c ON ((c.id = q.content_id)));
+     LEFT JOIN store.content c ON ((c.id = q.content_id)))
+     LEFT JOIN queue.destination d ON ((d.domain = r.domain)));
 
 COMMENT ON VIEW report.queue IS 'Mail on its way to other servers';
 
@@ -1959,11 +3012,26 @@ COMMENT ON COLUMN store.subscription.name IS 'Full name of the mailbox';
 ALTER TABLE ONLY control.administrator
     ADD CONSTRAINT administrator_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY control.authentication
+    ADD CONSTRAINT authentication_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.authentication_policy
+    ADD CONSTRAINT authentication_policy_pkey PRIMARY KEY (method, result);
+
 ALTER TABLE ONLY control.certificate
     ADD CONSTRAINT certificate_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY control.directory
     ADD CONSTRAINT directory_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.dkim
+    ADD CONSTRAINT dkim_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.dmarc
+    ADD CONSTRAINT dmarc_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.dns
+    ADD CONSTRAINT dns_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.listener
     ADD CONSTRAINT "each address and port has only one listener" UNIQUE (address, port);
@@ -1998,6 +3066,18 @@ ALTER TABLE ONLY control.logic
 ALTER TABLE ONLY control.pop3
     ADD CONSTRAINT pop3_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.relay
+    ADD CONSTRAINT relay_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.retry
+    ADD CONSTRAINT retry_pkey PRIMARY KEY (attempt);
+
+ALTER TABLE ONLY control.route
+    ADD CONSTRAINT route_pattern_key UNIQUE (pattern);
+
+ALTER TABLE ONLY control.route
+    ADD CONSTRAINT route_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY control.server
     ADD CONSTRAINT server_pkey PRIMARY KEY (only_row);
 
@@ -2010,8 +3090,17 @@ ALTER TABLE ONLY control.smtp
 ALTER TABLE ONLY control.store
     ADD CONSTRAINT store_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.template
+    ADD CONSTRAINT template_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY control.template
+    ADD CONSTRAINT "there is one text of each kind for a domain" UNIQUE NULLS NOT DISTINCT (name, domain_id);
+
 ALTER TABLE ONLY control.touched
     ADD CONSTRAINT touched_pkey PRIMARY KEY (transaction);
+
+ALTER TABLE ONLY control.trusted_sealer
+    ADD CONSTRAINT trusted_sealer_pkey PRIMARY KEY (domain);
 
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_local_part_key UNIQUE (domain_id, local_part);
@@ -2025,6 +3114,9 @@ ALTER TABLE ONLY directory.alias
 ALTER TABLE ONLY directory.alias
     ADD CONSTRAINT alias_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.dkim_key
+    ADD CONSTRAINT dkim_key_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY directory.domain
     ADD CONSTRAINT domain_name_key UNIQUE (name);
 
@@ -2033,6 +3125,9 @@ ALTER TABLE ONLY directory.domain
 
 ALTER TABLE ONLY directory.address
     ADD CONSTRAINT "this address exists already, as an account or an alias" PRIMARY KEY (domain_id, local_part);
+
+ALTER TABLE ONLY directory.dkim_key
+    ADD CONSTRAINT "this domain has a key with this selector already" UNIQUE (domain_id, selector);
 
 ALTER TABLE ONLY live.listener_status
     ADD CONSTRAINT listener_status_pkey PRIMARY KEY (node, listener_id);
@@ -2049,8 +3144,23 @@ ALTER TABLE ONLY live.service_status
 ALTER TABLE ONLY live.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY log.dmarc_report
+    ADD CONSTRAINT "a report is kept once" UNIQUE (organization, report_id, domain);
+
 ALTER TABLE ONLY log.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY log.dmarc_count
+    ADD CONSTRAINT dmarc_count_key PRIMARY KEY (day, domain, policy_domain, policy, peer, disposition, overridden, dkim_aligned, spf_aligned, envelope_from, spf, dkim);
+
+ALTER TABLE ONLY log.dmarc_report
+    ADD CONSTRAINT dmarc_report_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY log.dmarc_report_row
+    ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
+
+ALTER TABLE ONLY queue.destination
+    ADD CONSTRAINT destination_pkey PRIMARY KEY (domain);
 
 ALTER TABLE ONLY queue.message
     ADD CONSTRAINT message_pkey PRIMARY KEY (id);
@@ -2106,9 +3216,17 @@ CREATE INDEX audit_at ON log.audit USING brin (at);
 
 CREATE INDEX audit_row ON log.audit USING btree (table_name, key);
 
+CREATE INDEX dmarc_report_domain ON log.dmarc_report USING btree (domain, begins);
+
+CREATE INDEX attempt_at ON queue.attempt USING brin (at);
+
+CREATE INDEX attempt_message ON queue.attempt USING btree (message_id);
+
+CREATE INDEX destination_look_at ON queue.destination USING btree (look_at);
+
 CREATE INDEX queue_message_content ON queue.message USING btree (content_id);
 
-CREATE INDEX recipient_due ON queue.recipient USING btree (next_attempt_at) WHERE (state = 'waiting'::queue.state);
+CREATE INDEX recipient_due ON queue.recipient USING btree (domain, next_attempt_at) WHERE (state = 'waiting'::queue.state);
 
 CREATE INDEX recipient_message ON queue.recipient USING btree (message_id);
 
@@ -2124,9 +3242,19 @@ CREATE INDEX message_content ON store.message USING btree (content_id);
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.administrator REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.authentication REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.authentication_policy REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('method,result', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.certificate REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.directory REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.dkim REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.dmarc REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.dns REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.imap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -2138,6 +3266,12 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TAB
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.pop3 REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.relay REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.retry REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.route REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.server REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.service REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
@@ -2146,11 +3280,25 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.smtp REFERENCING OLD TABLE A
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.store REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.template REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.trusted_sealer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.administrator REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.authentication REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.authentication_policy REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('method,result', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.certificate REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.directory REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.dkim REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.dmarc REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.dns REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.imap REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -2162,6 +3310,12 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TAB
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.pop3 REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.relay REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.retry REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.route REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.server REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.service REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
@@ -2170,11 +3324,25 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.smtp REFERENCING NEW TABLE A
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.store REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.template REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.trusted_sealer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.administrator REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.authentication REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.authentication_policy REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('method,result', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.certificate REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.directory REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.dkim REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.dmarc REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.dns REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.imap REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -2186,6 +3354,12 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TAB
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.pop3 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.relay REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.retry REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.route REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.server REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.service REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
@@ -2194,15 +3368,35 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.smtp REFERENCING OLD TABLE A
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.store REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.template REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.trusted_sealer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
+CREATE TRIGGER check_name_servers BEFORE INSERT OR UPDATE ON control.dns FOR EACH ROW EXECUTE FUNCTION control.check_name_servers();
+
+CREATE TRIGGER check_words BEFORE INSERT OR UPDATE ON control.template FOR EACH ROW EXECUTE FUNCTION logic.check_template();
+
 CREATE TRIGGER expand BEFORE INSERT OR UPDATE OF address ON control.listener FOR EACH ROW EXECUTE FUNCTION logic.expand_listener();
+
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON control.route FOR EACH ROW EXECUTE FUNCTION logic.normalise_route();
 
 CREATE CONSTRAINT TRIGGER raise_generation AFTER INSERT ON control.touched DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION logic.raise_generation();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.administrator FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.authentication FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.authentication_policy FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.certificate FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.directory FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dkim FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dmarc FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dns FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.imap FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -2214,6 +3408,12 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.lis
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.pop3 FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.retry FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.route FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.server FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.service FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -2222,9 +3422,15 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.smt
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.store FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.template FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.trusted_sealer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -2232,11 +3438,15 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.account REFERENCING NEW TA
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.dkim_key REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -2260,13 +3470,23 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.a
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dkim_key FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER ring AFTER DELETE ON live.session FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_sessions();
 
 CREATE TRIGGER ring_truncate AFTER TRUNCATE ON live.session FOR EACH STATEMENT EXECUTE FUNCTION logic.ring_sessions();
 
-CREATE TRIGGER ring AFTER INSERT OR UPDATE ON queue.recipient FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_queue();
+CREATE TRIGGER by_hand_delete BEFORE DELETE ON queue.message FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.before_message_cancelled();
+
+CREATE TRIGGER by_hand_delete AFTER DELETE ON queue.recipient REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient_delete();
+
+CREATE TRIGGER by_hand_insert AFTER INSERT ON queue.recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient();
+
+CREATE TRIGGER by_hand_update AFTER UPDATE ON queue.recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient();
+
+CREATE TRIGGER ring AFTER DELETE OR TRUNCATE ON queue.message FOR EACH STATEMENT EXECUTE FUNCTION logic.ring_queue();
 
 CREATE TRIGGER by_hand BEFORE INSERT OR UPDATE ON store.message FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.before_message();
 
@@ -2285,6 +3505,9 @@ ALTER TABLE ONLY control.listener
 ALTER TABLE ONLY control.service
     ADD CONSTRAINT service_ip_list_id_fkey FOREIGN KEY (ip_list_id) REFERENCES control.ip_list(id);
 
+ALTER TABLE ONLY control.template
+    ADD CONSTRAINT template_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
@@ -2299,6 +3522,12 @@ ALTER TABLE ONLY directory.address
 
 ALTER TABLE ONLY directory.alias
     ADD CONSTRAINT alias_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.dkim_key
+    ADD CONSTRAINT dkim_key_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY log.dmarc_report_row
+    ADD CONSTRAINT dmarc_report_row_report_id_fkey FOREIGN KEY (report_id) REFERENCES log.dmarc_report(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY queue.message
     ADD CONSTRAINT message_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE SET NULL;

@@ -27,9 +27,17 @@ comment on view report.message is 'Messages as people look for them';
 
 create view report.queue as
 select q.id as message_id, r.id as recipient_id, q.sender, r.address as recipient, r.state, r.attempts, r.next_attempt_at,
-  q.received_at, q.size, c.subject
-from queue.message q join queue.recipient r on r.message_id = q.id left join store.content c on c.id = q.content_id;
+  q.received_at, q.size, c.subject, r.domain, r.last_attempt_at, r.last_reply, d.down_until, d.down_reason,
+  case when r.leased_until > now() then r.leased_by end as being_sent_by
+from queue.message q join queue.recipient r on r.message_id = q.id left join store.content c on c.id = q.content_id
+left join queue.destination d on d.domain = r.domain;
 comment on view report.queue is 'Mail on its way to other servers';
+
+create view report.attempt as
+select a.at, a.message_id, a.sender, a.recipient, a.outcome, a.attempt, a.host, host(a.address) as address, a.tls, a.reply, a.milliseconds, a.size,
+  c.subject, c.message_id as header_message_id, a.node
+from queue.attempt a left join store.content c on c.id = a.content_id;
+comment on view report.attempt is 'What became of each attempt to deliver mail to other servers';
 
 create view report.quota_drift as
 select u.account_id, u.bytes as counted_bytes, coalesce(s.bytes, 0) as real_bytes, u.messages as counted_messages, coalesce(s.messages, 0) as real_messages

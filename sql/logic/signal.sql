@@ -54,11 +54,3 @@ end $$;
 create trigger ring after delete on live.session for each statement
   when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.ring_sessions();
 create trigger ring_truncate after truncate on live.session for each statement execute function logic.ring_sessions();
-
-create function logic.ring_queue() returns trigger language plpgsql as $$
-begin
-  perform pg_notify('queue', '');
-  return null;
-end $$;
-create trigger ring after insert or update on queue.recipient for each statement
-  when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.ring_queue();

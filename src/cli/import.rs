@@ -227,7 +227,7 @@ impl Importer {
             flags: marks.flags,
             keywords: marks.keywords,
         };
-        let delivery = Delivery { draft: Arc::new(draft), places: vec![place], outbound: None };
+        let delivery = Delivery::new(draft, vec![place], Vec::new());
         let outcome = self.office.committer.hand_over(delivery).await?;
         self.in_flight.push_back(Sent { what, bytes: incoming.bytes, outcome });
         while self.in_flight.len() > IN_FLIGHT {

@@ -11,6 +11,7 @@ use crate::db::listen::Bells;
 use crate::db::{Db, Target};
 use crate::intake::Committer;
 use crate::mail::{AccountId, Address, MailboxId};
+use crate::queue::Inlet;
 use crate::sql;
 use crate::store::Store;
 
@@ -43,7 +44,7 @@ impl Office {
         let control = Control::start(db.clone(), node, registry, Bells::default(), config);
         control.assume_other_nodes();
         let store = Store::start(control);
-        let committer = Committer::start(&store);
+        let committer = Committer::start(&store, Inlet::new().0);
         Ok(Self { store, committer, account, db })
     }
 

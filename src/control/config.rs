@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::dns;
 use crate::ip;
 
 /// Everything configured, at one moment.
@@ -25,7 +26,17 @@ pub struct Config {
     pub pop3: Pop3,
     pub directory: Directory,
     pub store: Store,
-    pub dns: crate::dns::Settings,
+    pub dns: Dns,
+    pub relay: Relay,
+    /// Seconds until the next attempt, after the first, the second, ….
+    pub retry: Vec<u32>,
+    pub routes: Vec<RouteRow>,
+    pub templates: Vec<Template>,
+    pub authentication: Authentication,
+    pub authentication_policy: Vec<AuthenticationPolicy>,
+    pub trusted_sealers: Vec<String>,
+    pub dkim: Dkim,
+    pub dmarc: Dmarc,
     pub services: Vec<ServiceRow>,
     pub listeners: Vec<Listener>,
     pub certificates: Vec<Certificate>,
@@ -103,6 +114,168 @@ pub struct Store {
     pub compress: bool,
     pub expunged_retention_days: i32,
     pub content_grace_hours: i32,
+}
+
+/// Who vouches for the answers of the DNS.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Dnssec {
+    Off,
+    Trust,
+    Validate,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Dns {
+    servers: Vec<String>,
+    dnssec: Dnssec,
+    timeout_milliseconds: u32,
+    attempts: usize,
+    cache_entries: u64,
+}
+
+impl Dns {
+    /// As the plumbing takes them. A trigger keeps out what is no address.
+    pub fn settings(&self) -> dns::Settings {
+        let server = |text: &String| {
+            let ip = text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+            text.parse().ok().or_else(|| Some(std::net::SocketAddr::new(ip.ok()?, 53)))
+        };
+        dns::Settings {
+            servers: self.servers.iter().filter_map(server).collect(),
+            dnssec: match self.dnssec {
+                Dnssec::Off => dns::Dnssec::Off,
+                Dnssec::Trust => dns::Dnssec::Trust,
+                Dnssec::Validate => dns::Dnssec::Validate,
+            },
+            timeout: Duration::from_millis(u64::from(self.timeout_milliseconds)),
+            attempts: self.attempts,
+            cache: self.cache_entries,
+        }
+    }
+}
+
+/// Which addresses of another server are tried, and which first.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq)]
+pub enum IpPreference {
+    #[serde(rename = "ipv6 first")]
+    Ipv6First,
+    #[serde(rename = "ipv4 first")]
+    Ipv4First,
+    #[serde(rename = "ipv6 only")]
+    Ipv6Only,
+    #[serde(rename = "ipv4 only")]
+    Ipv4Only,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Relay {
+    pub enabled: bool,
+    pub port: u16,
+    pub helo_name: Option<String>,
+    pub source_ipv4: Option<std::net::Ipv4Addr>,
+    pub source_ipv6: Option<std::net::Ipv6Addr>,
+    pub ip_preference: IpPreference,
+    pub max_connections: usize,
+    pub max_connections_per_destination: usize,
+    pub max_messages_per_connection: u32,
+    pub max_recipients_per_message: usize,
+    pub idle_seconds: u32,
+    pub connect_timeout_seconds: u32,
+    pub reply_timeout_seconds: u32,
+    pub data_timeout_seconds: u32,
+    pub end_timeout_seconds: u32,
+    pub expire_hours: i64,
+    pub bounce_expire_hours: i64,
+    pub delay_warning_hours: i64,
+    pub max_returned_bytes: u64,
+    pub attempt_days: i32,
+    pub extra_roots: Option<String>,
+}
+
+/// How a route is encrypted.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteTls {
+    None,
+    Opportunistic,
+    Required,
+    Verified,
+    Implicit,
+}
+
+#[derive(Deserialize, Clone, PartialEq, Eq)]
+pub struct RouteRow {
+    pub id: i64,
+    pub pattern: String,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub tls: RouteTls,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub helo_name: Option<String>,
+    pub source_ipv4: Option<std::net::Ipv4Addr>,
+    pub source_ipv6: Option<std::net::Ipv6Addr>,
+    pub max_connections: usize,
+    pub max_messages_per_minute: u32,
+}
+
+impl std::fmt::Debug for RouteRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RouteRow({}, {:?} -> {:?})", self.id, self.pattern, self.host)
+    }
+}
+
+/// The text of a report.
+#[derive(Debug, Deserialize)]
+pub struct Template {
+    pub name: String,
+    /// For senders of this domain; none: for all others.
+    pub domain: Option<String>,
+    pub subject: String,
+    pub body: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Authentication {
+    pub check_incoming: bool,
+    pub timeout_seconds: u32,
+    pub max_signatures: usize,
+    pub received_spf: bool,
+    pub seal_forwarded: bool,
+}
+
+/// What becomes of mail by what a check has found; the weakest first.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthenticationAction {
+    Accept,
+    Mark,
+    Junk,
+    Reject,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct AuthenticationPolicy {
+    pub method: String,
+    pub result: String,
+    pub action: AuthenticationAction,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Dkim {
+    pub sign: bool,
+    pub rsa_bits: usize,
+    pub rotate_days: u32,
+    pub overlap_days: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Dmarc {
+    pub report_from: Option<String>,
+    pub organization: Option<String>,
+    pub receive_at: Option<String>,
+    pub keep_days: i32,
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,7 +11,9 @@ const FILES: &[&str] = &[
     sql!("logic/control"),
     sql!("logic/directory"),
     sql!("logic/store"),
+    sql!("logic/queue"),
     sql!("logic/report"),
+    sql!("logic/verify"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.

@@ -1,205 +1,226 @@
-//! Names: what the world's name servers say, and how far it can be believed.
+//! Names: what the DNS says, with whether DNSSEC vouches for it.
 //!
-//! `Dns` is one handle for everybody, cheap to clone. `ask` puts one question and keeps its answer, `settings` reads
-//! `control.dns`. Its own questions go through `ask` rather than hickory's resolver, which hides whether an answer was
-//! authenticated; [`Dns::resolver`] is that resolver, for `mail-auth`, with the same name servers and limits.
+//! Guarantees: an answer without records is an answer; a failure is one of the network, or an answer that is not authentic.
+//! Answers are remembered until their time is over, the empty ones too, in bounded memory. `secure` is true only where the setting
+//! says who vouches: the name servers by their AD bit (`trust`), or we ourselves (`validate`).
 //!
-//! What must hold: no records is an answer, not a failure, for "there is none" and "nobody knows" are opposite news to
-//! whoever has mail to send. `secure` is true only when every step of the answer, aliases included, is authentic under
-//! the configured mode (RFC 4035 §4.9.3, RFC 7672 §2.1). Answers are bounded in number and size, waits in time, the
-//! cache in entries; new settings begin with an empty cache. A name is absolute: no search list is ever applied.
-//!
-//! What it costs: a cached answer is one lock and one clone; another one is a datagram to a name server.
+//! What it costs: a name that is remembered, no more than a look; another one, one question by UDP, by TCP where the answer is
+//! long. Names are asked for as they are: no search list, no hosts file.
 
-mod ask;
-mod settings;
+mod pool;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hickory_resolver::TokioResolver;
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use ask::{Asker, Found};
-pub use settings::{Dnssec, Settings, SetupError};
+use pool::Pool;
 
-/// Records of one answer that are looked at. Nobody needs more, and whoever sends more means no good.
-const MAX_RECORDS: usize = 128;
+/// Records of one answer that are looked at.
+const RECORDS: usize = 100;
+/// The longest name that is asked for (RFC 1035 §3.1), in text.
+const NAME: usize = 253;
 
-/// What was found under a name. No records is an answer too.
+/// Who vouches for answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dnssec {
+    /// Nobody.
+    Off,
+    /// The name servers.
+    Trust,
+    /// We ourselves.
+    Validate,
+}
+
+/// How names are looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Name servers; none: the system's.
+    pub servers: Vec<SocketAddr>,
+    /// Who vouches for answers.
+    pub dnssec: Dnssec,
+    /// How long one question may take.
+    pub timeout: Duration,
+    /// How often it is asked.
+    pub attempts: usize,
+    /// Answers remembered.
+    pub cache: u64,
+}
+
+/// Why the settings can't be obeyed.
+#[derive(Debug, thiserror::Error)]
+#[error("names cannot be looked up: {0}")]
+pub struct SetupError(String);
+
+/// An answer: its records, perhaps none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer<T> {
-    /// The records, at most 128.
+    /// The records of the type asked for, aliases (CNAME) followed.
     pub records: Vec<T>,
-    /// Whether DNSSEC vouches for all of it. That there are no records is vouched for by proofs checked here alone:
-    /// under `trust` it never is, for hickory drops the flag of an answer without records.
+    /// Whether DNSSEC vouches for the answer.
     pub secure: bool,
-    /// False when the name itself does not exist (NXDOMAIN).
+    /// Whether the name exists.
     pub exists: bool,
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Nobody could say; ask again later.
+    /// The name servers don't answer, or can't.
     #[error("{0}")]
     Temporary(String),
-    /// There was an answer, and its signatures are wrong: somebody forged it, or its owner made a mistake.
+    /// There is an answer, and it is not authentic.
     #[error("{0}")]
     Bogus(String),
 }
 
-/// A mail exchanger (RFC 5321 §5.1).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A mail server of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mx {
-    /// Lower ones are tried first.
+    /// Lower ones first.
     pub preference: u16,
-    /// Host name in lower case, without a final dot; empty for the "null MX" (RFC 7505).
+    /// Its name, without the last dot; empty where the domain takes no mail (RFC 7505).
     pub host: String,
 }
 
-/// Which certificate to expect (RFC 6698 §2.1), the fields as they are on the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A statement about a server's certificate (RFC 6698 §2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tlsa {
-    /// 0 PKIX-TA, 1 PKIX-EE, 2 DANE-TA, 3 DANE-EE.
+    /// Certificate usage: 2 is DANE-TA, 3 DANE-EE.
     pub usage: u8,
-    /// 0 the whole certificate, 1 its public key.
+    /// 0 the certificate, 1 its public key.
     pub selector: u8,
-    /// 0 the thing itself, 1 its SHA-256, 2 its SHA-512.
+    /// 0 all of it, 1 its SHA-256, 2 its SHA-512.
     pub matching: u8,
-    /// What to compare with.
+    /// What it matches.
     pub data: Vec<u8>,
 }
 
-/// A service's place (RFC 2782).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Srv {
-    /// Lower ones are tried first.
-    pub priority: u16,
-    /// Share among those of one priority.
-    pub weight: u16,
-    /// The port.
-    pub port: u16,
-    /// Host name in lower case, without a final dot; empty when the service is declared absent.
-    pub host: String,
-}
-
-/// Looks names up.
+/// The way to the DNS. Cheap to clone; all clones follow a change of settings.
 #[derive(Clone)]
-pub struct Dns {
-    current: Arc<ArcSwap<Current>>,
-}
+pub struct Dns(Arc<ArcSwap<Inner>>);
 
-struct Current {
+struct Inner {
     settings: Settings,
-    asker: Asker,
     resolver: TokioResolver,
+    /// Asks for the AD bit, which the resolver does not do.
+    trusting: Option<Pool>,
 }
 
-impl std::fmt::Debug for Dns {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dns").field("settings", &self.current.load().settings).finish()
+impl Inner {
+    fn new(settings: &Settings) -> Result<Self, SetupError> {
+        let resolver = pool::resolver(settings)?;
+        let trusting = match settings.dnssec {
+            Dnssec::Trust => Some(pool::trusting(settings)?),
+            Dnssec::Off | Dnssec::Validate => None,
+        };
+        Ok(Self { settings: settings.clone(), resolver, trusting })
     }
 }
 
 impl Dns {
-    /// Begins with these settings. Nothing is asked yet.
+    /// The DNS by these settings.
     ///
     /// # Errors
-    /// When a name server's address can't be read.
+    /// When the system's settings are wanted and can't be read.
     pub fn new(settings: &Settings) -> Result<Self, SetupError> {
-        Ok(Self { current: Arc::new(ArcSwap::from_pointee(Current::new(settings)?)) })
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Inner::new(settings)?))))
     }
 
-    /// Puts these settings in force, for all clones. Settings that have not changed keep the cache.
+    /// Obeys changed settings. What was remembered is forgotten then.
     ///
     /// # Errors
-    /// As [`Dns::new`]; the settings before stay in force.
+    /// As [`Self::new`]; the former settings stay.
     pub fn configure(&self, settings: &Settings) -> Result<(), SetupError> {
-        if self.current.load().settings != *settings {
-            self.current.store(Arc::new(Current::new(settings)?));
+        if self.0.load().settings != *settings {
+            self.0.store(Arc::new(Inner::new(settings)?));
         }
         Ok(())
     }
 
-    /// hickory's own resolver with the same settings, for `mail-auth`. Take it anew for each message: it is a handle.
+    /// The resolver below, for libraries that bring their own questions.
+    #[must_use]
     pub fn resolver(&self) -> TokioResolver {
-        self.current.load().resolver.clone()
+        self.0.load().resolver.clone()
     }
 
-    /// The domain's mail exchangers, best first.
+    /// The mail servers of a domain, as they are listed.
     ///
     /// # Errors
-    /// When nobody could say, or the answer was forged.
+    /// [`Failure`].
     pub async fn mx(&self, domain: &str) -> Result<Answer<Mx>, Failure> {
-        let mut answer = self
-            .records(domain, RecordType::MX, |data| match data {
-                RData::MX(mx) => Some(Mx { preference: mx.preference, host: host_name(&mx.exchange) }),
-                _ => None,
-            })
-            .await?;
-        answer.records.sort();
-        Ok(answer)
+        self.ask(domain, RecordType::MX, |data| match data {
+            RData::MX(mx) => Some(Mx { preference: mx.preference, host: text(&mx.exchange) }),
+            _ => None,
+        })
+        .await
     }
 
-    /// A host's IPv4 addresses.
+    /// The IPv4 addresses of a host.
     ///
     /// # Errors
-    /// As [`Dns::mx`].
+    /// [`Failure`].
     pub async fn ipv4(&self, host: &str) -> Result<Answer<Ipv4Addr>, Failure> {
-        self.records(host, RecordType::A, |data| match data {
-            RData::A(a) => Some(a.0),
+        self.ask(host, RecordType::A, |data| match data {
+            RData::A(address) => Some(address.0),
             _ => None,
         })
         .await
     }
 
-    /// A host's IPv6 addresses.
+    /// The IPv6 addresses of a host.
     ///
     /// # Errors
-    /// As [`Dns::mx`].
+    /// [`Failure`].
     pub async fn ipv6(&self, host: &str) -> Result<Answer<Ipv6Addr>, Failure> {
-        self.records(host, RecordType::AAAA, |data| match data {
-            RData::AAAA(aaaa) => Some(aaaa.0),
+        self.ask(host, RecordType::AAAA, |data| match data {
+            RData::AAAA(address) => Some(address.0),
             _ => None,
         })
         .await
     }
 
-    /// A host's addresses, IPv6 first, asked for at once. `secure` holds for what is returned.
+    /// All addresses of a host. It exists where either family says so, and is secure where both are.
     ///
     /// # Errors
-    /// When either question failed and the other brought no address; or when an answer was forged.
+    /// [`Failure`] of one family, unless the other one has addresses.
     pub async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, Failure> {
-        let (six, four) = tokio::join!(self.ipv6(host), self.ipv4(host));
-        let (six, four) = match (six, four) {
-            (Err(bogus @ Failure::Bogus(_)), _) | (_, Err(bogus @ Failure::Bogus(_))) => return Err(bogus),
-            (Ok(six), Ok(four)) => (six, four),
-            // One of the two is enough to get there, though not to vouch for what is missing.
-            (Err(failure), Ok(answer)) if answer.records.is_empty() => return Err(failure),
-            (Ok(answer), Err(failure)) if answer.records.is_empty() => return Err(failure),
-            (Err(_), Ok(four)) => (Answer { records: Vec::new(), secure: true, exists: true }, four),
-            (Ok(six), Err(_)) => (six, Answer { records: Vec::new(), secure: true, exists: true }),
-            (Err(failure), Err(_)) => return Err(failure),
+        let (four, six) = tokio::join!(self.ipv4(host), self.ipv6(host));
+        let widened = |four: Answer<Ipv4Addr>| Answer {
+            records: four.records.into_iter().map(IpAddr::V4).collect(),
+            secure: four.secure,
+            exists: four.exists,
         };
-        let secure = match (six.records.is_empty(), four.records.is_empty()) {
-            (true, false) => four.secure,
-            (false, true) => six.secure,
-            _ => six.secure && four.secure,
-        };
-        let exists = six.exists || four.exists;
-        let mut records: Vec<IpAddr> = six.records.into_iter().map(IpAddr::V6).collect();
-        records.extend(four.records.into_iter().map(IpAddr::V4));
-        Ok(Answer { records, secure, exists })
+        match (four, six) {
+            (Ok(four), Ok(six)) => {
+                let mut all = widened(four);
+                all.secure &= six.secure;
+                all.exists |= six.exists;
+                all.records.extend(six.records.into_iter().map(IpAddr::V6));
+                Ok(all)
+            }
+            (Ok(four), Err(_)) if !four.records.is_empty() => Ok(Answer { secure: false, ..widened(four) }),
+            (Err(_), Ok(six)) if !six.records.is_empty() => Ok(Answer {
+                records: six.records.into_iter().map(IpAddr::V6).collect(),
+                secure: false,
+                exists: true,
+            }),
+            (Err(failure), _) | (_, Err(failure)) => Err(failure),
+        }
     }
 
-    /// The texts under a name, the strings of each record joined.
+    /// The texts of a name, each with its strings put together.
     ///
     /// # Errors
-    /// As [`Dns::mx`].
+    /// [`Failure`].
     pub async fn txt(&self, name: &str) -> Result<Answer<String>, Failure> {
-        self.records(name, RecordType::TXT, |data| match data {
+        self.ask(name, RecordType::TXT, |data| match data {
             RData::TXT(txt) => Some(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned()),
             _ => None,
         })
@@ -209,22 +230,21 @@ impl Dns {
     /// The names of an address.
     ///
     /// # Errors
-    /// As [`Dns::mx`].
-    pub async fn ptr(&self, ip: IpAddr) -> Result<Answer<String>, Failure> {
-        let current = self.current.load_full();
-        let found = current.asker.ask(Name::from(ip.to_canonical()), RecordType::PTR).await?;
-        Ok(answer(&found, |data| match data {
-            RData::PTR(ptr) => Some(host_name(&ptr.0)),
+    /// [`Failure`].
+    pub async fn ptr(&self, address: IpAddr) -> Result<Answer<String>, Failure> {
+        self.ask(&reverse(address), RecordType::PTR, |data| match data {
+            RData::PTR(name) => Some(text(&name.0)),
             _ => None,
-        }))
+        })
+        .await
     }
 
-    /// Which certificates a host may show on a TCP port (RFC 6698 §3).
+    /// What is said of the certificate of a server on a port (RFC 6698 §3).
     ///
     /// # Errors
-    /// As [`Dns::mx`].
+    /// [`Failure`].
     pub async fn tlsa(&self, port: u16, host: &str) -> Result<Answer<Tlsa>, Failure> {
-        self.records(&format!("_{port}._tcp.{host}"), RecordType::TLSA, |data| match data {
+        self.ask(&format!("_{port}._tcp.{host}"), RecordType::TLSA, |data| match data {
             RData::TLSA(tlsa) => Some(Tlsa {
                 usage: tlsa.cert_usage.into(),
                 selector: tlsa.selector.into(),
@@ -236,72 +256,111 @@ impl Dns {
         .await
     }
 
-    /// Where a service is.
-    ///
-    /// # Errors
-    /// As [`Dns::mx`].
-    pub async fn srv(&self, name: &str) -> Result<Answer<Srv>, Failure> {
-        let mut answer = self
-            .records(name, RecordType::SRV, |data| match data {
-                RData::SRV(srv) => Some(Srv {
-                    priority: srv.priority,
-                    weight: srv.weight,
-                    port: srv.port,
-                    host: host_name(&srv.target),
-                }),
-                _ => None,
-            })
-            .await?;
-        answer.records.sort();
-        Ok(answer)
-    }
-
-    async fn records<T>(
+    async fn ask<T>(
         &self,
         name: &str,
         kind: RecordType,
-        read: impl Fn(&RData) -> Option<T>,
+        take: impl Fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, Failure> {
-        let Some(name) = absolute(name) else {
-            // What can't be a name in DNS does not exist there.
-            return Ok(Answer { records: Vec::new(), secure: false, exists: false });
+        let nobody = Answer { records: Vec::new(), secure: false, exists: false };
+        if name.len() > NAME {
+            return Ok(nobody);
+        }
+        // What can't be a name doesn't exist.
+        let Ok(mut fqdn) = Name::from_ascii(name) else { return Ok(nobody) };
+        fqdn.set_fqdn(true);
+        let inner = self.0.load_full();
+        let limit = (inner.settings.timeout * u32::try_from(inner.settings.attempts).unwrap_or(1)) * 2;
+        let question = async {
+            match &inner.trusting {
+                Some(pool) => pool::ask(pool, fqdn, kind).await,
+                None => inner.resolver.lookup(fqdn, kind).await,
+            }
         };
-        // A new configuration does not take the old one from under a question.
-        let current = self.current.load_full();
-        Ok(answer(&*current.asker.ask(name, kind).await?, read))
+        match tokio::time::timeout(limit, question).await {
+            Ok(outcome) => answer(outcome, inner.settings.dnssec, name, kind, take),
+            Err(_) => Err(Failure::Temporary(format!("no answer about {kind} of {name} in time"))),
+        }
     }
 }
 
-impl Current {
-    fn new(settings: &Settings) -> Result<Self, SetupError> {
-        let (asker, resolver) = ask::build(settings)?;
-        Ok(Self { settings: settings.clone(), asker, resolver })
+fn answer<T>(
+    outcome: Result<Lookup, NetError>,
+    dnssec: Dnssec,
+    name: &str,
+    kind: RecordType,
+    take: impl Fn(&RData) -> Option<T>,
+) -> Result<Answer<T>, Failure> {
+    match outcome {
+        Ok(lookup) => {
+            let records = lookup.answers();
+            let secure = match dnssec {
+                Dnssec::Off => false,
+                Dnssec::Trust => lookup.message().metadata.authentic_data,
+                Dnssec::Validate => {
+                    !records.is_empty() && records.iter().all(|record| record.proof.is_secure())
+                }
+            };
+            let records = records.iter().filter_map(|record| take(&record.data)).take(RECORDS).collect();
+            Ok(Answer { records, secure, exists: true })
+        }
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
+            ResponseCode::NoError => Ok(Answer { records: Vec::new(), secure: false, exists: true }),
+            ResponseCode::NXDomain => Ok(Answer { records: Vec::new(), secure: false, exists: false }),
+            code => Err(Failure::Temporary(format!("{kind} of {name}: the name server says {code}"))),
+        },
+        // Nothing there, and DNSSEC has something to say about that.
+        Err(NetError::Dns(DnsError::Nsec { response, proof, .. })) => match proof.is_bogus() {
+            true => Err(Failure::Bogus(format!("{kind} of {name}: that there is none is not proven"))),
+            false => Ok(Answer {
+                records: Vec::new(),
+                secure: proof.is_secure(),
+                exists: response.metadata.response_code != ResponseCode::NXDomain,
+            }),
+        },
+        Err(NetError::Dns(DnsError::DnssecBogus)) => {
+            Err(Failure::Bogus(format!("{kind} of {name}: the signatures are wrong")))
+        }
+        Err(error) => Err(Failure::Temporary(format!("{kind} of {name}: {error}"))),
     }
 }
 
-fn answer<T>(found: &Found, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
-    let records = found.records.iter().filter_map(read).take(MAX_RECORDS).collect();
-    Answer { records, secure: found.secure, exists: found.exists }
+/// A name without its last dot.
+fn text(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// The name as DNS has it, from the root: A-labels, lower case.
-fn absolute(name: &str) -> Option<Name> {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let ascii = if name.is_ascii() { name.to_ascii_lowercase() } else { idna::domain_to_ascii(name).ok()? };
-    // What a label may hold is for the host's rules to say, not for ours: but a name from outside is never an escape.
-    if ascii.is_empty() || ascii.contains('\\') {
-        return None;
-    }
-    let mut name = Name::from_ascii(&ascii).ok()?;
-    name.set_fqdn(true);
-    Some(name)
+/// The name under which an address is looked up (RFC 1035 §3.5, RFC 3596 §2.5).
+#[must_use]
+pub fn reverse(address: IpAddr) -> String {
+    format!("{}.{}", reversed_labels(address), if address.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" })
 }
 
-/// A name as mail writes it.
-fn host_name(name: &Name) -> String {
-    let mut text = name.to_ascii().to_ascii_lowercase();
-    if text.ends_with('.') {
-        text.pop();
+/// An address with its parts reversed, as block lists are asked too (RFC 5782 §2.1, §2.4).
+#[must_use]
+pub fn reversed_labels(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(four) => {
+            let [a, b, c, d] = four.octets();
+            format!("{d}.{c}.{b}.{a}")
+        }
+        IpAddr::V6(six) => {
+            let nibbles = six.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
+            nibbles.map(|nibble| format!("{nibble:x}")).collect::<Vec<_>>().join(".")
+        }
     }
-    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_reversed() {
+        assert_eq!(reverse("192.0.2.1".parse().unwrap()), "1.2.0.192.in-addr.arpa");
+        assert_eq!(
+            reverse("2001:db8::1".parse().unwrap()),
+            "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+        );
+    }
 }

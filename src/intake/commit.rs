@@ -10,8 +10,12 @@
 //! 20 sessions sending 10 KB messages on two cores (three runs in turn, medians): one 2,555/s, 8 messages a batch and
 //! 190 us of PostgreSQL's time a message; two 2,110/s, 4 and 337 us. Bells ring after the commit: at once on this node, and
 //! by a transaction of their own for the others.
+//!
+//! What became of queued mail is committed here too, in the same batches: a recipient leaves the queue in the transaction
+//! that puts its message into a mailbox, or a report of it into its sender's. Mail for other servers that this node can
+//! send at once is leased to it in the batch that brings it in and handed over to the relay after the commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +23,14 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
+use super::settle::Settlements;
+
 use crate::control::live::uuid_text;
 use crate::db::{Client, Error};
 use crate::mail::{AccountId, DateTime, Flags, MailboxId};
+use crate::queue::{self, Down, Inlet, Settled, Work};
+use crate::smtp::mail::Body;
+use crate::smtp::rcpt::Notify;
 use crate::sql;
 use crate::store::{Draft, Store};
 
@@ -41,14 +50,67 @@ const RETRIES: u32 = 5;
 /// How long the outcome of a broken COMMIT is asked for before the deliveries fail temporarily.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// One message and where it goes.
+/// One message and where it goes, and what has become of others: all of it is committed together.
+#[derive(Default)]
 pub struct Delivery {
-    /// The message.
-    pub draft: Arc<Draft>,
+    /// The message; none where only outcomes are committed.
+    pub content: Option<Content>,
     /// Mailboxes it goes into.
     pub places: Vec<Place>,
-    /// Recipients elsewhere.
-    pub outbound: Option<Outbound>,
+    /// Recipients elsewhere, by envelope.
+    pub outbound: Vec<Outbound>,
+    /// Recipients that leave the queue, or wait on.
+    pub settled: Vec<Settled>,
+    /// Destinations that could not be reached.
+    pub down: Vec<Down>,
+}
+
+/// The bytes of a message.
+#[derive(Clone)]
+pub enum Content {
+    /// They come in now.
+    Draft(Arc<Draft>),
+    /// They are in the store.
+    Stored {
+        /// BLAKE3 of them.
+        digest: [u8; 32],
+        /// How many.
+        size: u64,
+    },
+}
+
+impl Content {
+    fn digest(&self) -> &[u8] {
+        match self {
+            Content::Draft(draft) => &draft.digest,
+            Content::Stored { digest, .. } => digest,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Content::Draft(draft) => draft.size,
+            Content::Stored { size, .. } => *size,
+        }
+    }
+}
+
+impl Delivery {
+    /// A new message.
+    pub fn new(draft: Draft, places: Vec<Place>, outbound: Vec<Outbound>) -> Self {
+        Self { content: Some(Content::Draft(Arc::new(draft))), places, outbound, ..Self::default() }
+    }
+
+    fn draft(&self) -> Option<&Draft> {
+        match &self.content {
+            Some(Content::Draft(draft)) => Some(draft),
+            Some(Content::Stored { .. }) | None => None,
+        }
+    }
+
+    fn stored_bytes(&self) -> usize {
+        self.draft().map_or(0, Draft::stored_bytes)
+    }
 }
 
 /// A mailbox and how the message shall be there.
@@ -81,20 +143,49 @@ pub struct Outbound {
     pub return_full: Option<bool>,
     /// SMTPUTF8 was asked for.
     pub smtputf8: bool,
-    /// BODY: 7BIT, 8BITMIME or BINARYMIME.
-    pub body_type: &'static str,
+    /// BODY.
+    pub body: Body,
+    /// It may travel under verified TLS only (RFC 8689).
+    pub require_tls: bool,
+    /// MT-PRIORITY (RFC 6710).
+    pub priority: i16,
+    /// BY (RFC 2852).
+    pub deliver_by: Option<queue::DeliverBy>,
+    /// Not before then (RFC 4865).
+    pub hold_until: Option<Timestamp>,
     /// The recipients.
     pub recipients: Vec<OutboundRecipient>,
 }
 
+impl Outbound {
+    /// An envelope in which nothing special is asked for.
+    pub fn new(sender: String, body: Body, recipients: Vec<OutboundRecipient>) -> Self {
+        Self {
+            prefix: None,
+            sender,
+            account: None,
+            envelope_id: None,
+            return_full: None,
+            smtputf8: false,
+            body,
+            require_tls: false,
+            priority: 0,
+            deliver_by: None,
+            hold_until: None,
+            recipients,
+        }
+    }
+}
+
 /// A recipient on another server.
+#[derive(Clone)]
 pub struct OutboundRecipient {
     /// Forward path.
     pub address: String,
     /// Its domain, in lower case and ASCII.
     pub domain: String,
-    /// NOTIFY (RFC 3461 §4.1), as written.
-    pub notify: Option<String>,
+    /// NOTIFY (RFC 3461 §4.1).
+    pub notify: Option<Notify>,
     /// ORCPT (RFC 3461 §4.2), as written.
     pub original: Option<String>,
 }
@@ -129,9 +220,10 @@ pub struct Committer {
 impl Committer {
     /// Starts the worker. It ends when the last committer is dropped, and finishes what it has taken. Deliveries that
     /// are handed over one after another are committed in that order.
-    pub fn start(store: &Arc<Store>) -> Self {
+    /// What can be sent at once is handed over through `inlet`.
+    pub fn start(store: &Arc<Store>, inlet: Inlet) -> Self {
         let (jobs, queue) = mpsc::channel(2 * MAX_JOBS);
-        tokio::spawn(Worker { store: store.clone(), queue }.run());
+        tokio::spawn(Worker { store: store.clone(), queue, inlet }.run());
         Self { jobs }
     }
 
@@ -166,6 +258,7 @@ fn stopping() -> Error {
 struct Worker {
     store: Arc<Store>,
     queue: mpsc::Receiver<Job>,
+    inlet: Inlet,
 }
 
 impl Worker {
@@ -182,11 +275,11 @@ impl Worker {
     /// Takes what has queued up, at least one; nothing when the committer is gone.
     async fn take(&mut self) -> Vec<Job> {
         let Some(first) = self.queue.recv().await else { return Vec::new() };
-        let mut bytes = first.delivery.draft.stored_bytes();
+        let mut bytes = first.delivery.stored_bytes();
         let mut jobs = vec![first];
         while jobs.len() < MAX_JOBS && bytes < MAX_BYTES {
             let Ok(job) = self.queue.try_recv() else { break };
-            bytes += job.delivery.draft.stored_bytes();
+            bytes += job.delivery.stored_bytes();
             jobs.push(job);
         }
         jobs
@@ -226,10 +319,14 @@ impl Worker {
     async fn try_commit(&self, deliveries: &[&Delivery]) -> Result<Vec<Receipt>, Error> {
         let mut tries = 0;
         loop {
-            let batch = Batch::new(deliveries);
+            let mut batch = Batch::new(deliveries, &self.store.control.node.name);
+            batch.queued.take_places(&self.inlet);
             let client = self.store.control.db.delivery().await?;
             match batch.run(&client).await {
-                Ok(receipts) => return Ok(receipts),
+                Ok(receipts) => {
+                    self.queued(batch.queued);
+                    return Ok(receipts);
+                }
                 Err(Failed::Before(error)) => {
                     // The connection may be in the middle of a failed transaction.
                     client.discard();
@@ -242,11 +339,26 @@ impl Worker {
                     client.discard();
                     tracing::warn!(%error, "the connection was lost during a commit; finding out what happened");
                     if self.settle(&batch.id).await? {
+                        self.queued(batch.queued);
                         return Ok(receipts);
                     }
                     return Err(error);
                 }
             }
+        }
+    }
+
+    /// Mail for other servers is committed: hands it over, or rings for whoever claims it.
+    fn queued(&self, queued: Queued<'_>) {
+        let mut to_claim = false;
+        for work in queued.work() {
+            match work {
+                Some(work) => self.inlet.hand_over(work),
+                None => to_claim = true,
+            }
+        }
+        if to_claim {
+            self.inlet.ring();
         }
     }
 
@@ -289,6 +401,8 @@ struct Batch<'a> {
     content: Contents<'a>,
     chunks: Chunks<'a>,
     places: Places<'a>,
+    queued: Queued<'a>,
+    settlements: Settlements<'a>,
 }
 
 #[derive(Default)]
@@ -336,7 +450,7 @@ fn joined(list: &[String], separator: &str) -> Option<String> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(deliveries: &'a [&'a Delivery]) -> Self {
+    fn new(deliveries: &'a [&'a Delivery], node: &'a str) -> Self {
         let mut random = [0; 16];
         // Without randomness there is no TLS either; the operating system's source does not fail.
         ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random).ok();
@@ -346,9 +460,11 @@ impl<'a> Batch<'a> {
             content: Contents::default(),
             chunks: Chunks::default(),
             places: Places::default(),
+            queued: Queued::new(node),
+            settlements: Settlements::new(deliveries.iter().copied(), node),
         };
         // In the order of their digests, so that two batches with the same contents cannot wait for each other.
-        let mut drafts: Vec<&Draft> = deliveries.iter().map(|d| &*d.draft).collect();
+        let mut drafts: Vec<&Draft> = deliveries.iter().filter_map(|d| d.draft()).collect();
         drafts.sort_unstable_by_key(|d| d.digest);
         drafts.dedup_by_key(|d| d.digest);
         for draft in drafts {
@@ -356,15 +472,19 @@ impl<'a> Batch<'a> {
             batch.chunks.push(draft);
         }
         for delivery in deliveries {
+            let Some(content) = &delivery.content else { continue };
             for place in &delivery.places {
-                batch.places.push(place, &delivery.draft);
+                batch.places.push(place, content);
+            }
+            for outbound in &delivery.outbound {
+                batch.queued.push(outbound, content);
             }
         }
         batch
     }
 
     /// Sends everything without waiting in between, and reads the answers.
-    async fn run(&self, client: &Client) -> Result<Vec<Receipt>, Failed> {
+    async fn run(&mut self, client: &Client) -> Result<Vec<Receipt>, Failed> {
         let prepared = async {
             Ok::<_, Error>((
                 client.prepare(INSERT_BATCH).await?,
@@ -376,10 +496,11 @@ impl<'a> Batch<'a> {
         };
         let (insert_batch, insert_content, insert_chunks, lock, place) =
             prepared.await.map_err(Failed::Before)?;
-        let enqueue = match self.deliveries.iter().any(|d| d.outbound.is_some()) {
-            true => Some(client.prepare(ENQUEUE).await.map_err(Failed::Before)?),
-            false => None,
+        let enqueue = match self.queued.outbound.is_empty() {
+            true => None,
+            false => Some(client.prepare(ENQUEUE).await.map_err(Failed::Before)?),
         };
+        let settle = self.settlements.prepare(client).await.map_err(Failed::Before)?;
         let (content, chunks, places) = (&self.content, &self.chunks, &self.places);
         let pg = client.raw();
         let work = async {
@@ -434,23 +555,32 @@ impl<'a> Batch<'a> {
             };
             let queueing = async {
                 match &enqueue {
-                    None => Ok(()),
-                    Some(statement) => self.enqueue(pg, statement).await,
+                    None => Ok(Vec::new()),
+                    Some(statement) => self.queued.enqueue(pg, statement).await,
                 }
             };
             // Futures joined on one connection are sent in this order, in one go.
-            let (a, b, c, d, e, rows, g) =
-                tokio::join!(begin, batch, contents, bodies, locks, placing, queueing);
+            let settling = async {
+                match &settle {
+                    None => Ok(()),
+                    Some(settle) => self.settlements.run(pg, settle).await,
+                }
+            };
+            let (a, b, c, d, e, rows, queued, h) =
+                tokio::join!(begin, batch, contents, bodies, locks, placing, queueing, settling);
             a?;
             b?;
             c?;
             d?;
             e?;
-            g?;
-            rows
+            h?;
+            Ok::<_, tokio_postgres::Error>((rows?, queued?))
         };
         let rows = match work.await {
-            Ok(rows) => rows,
+            Ok((rows, queued)) => {
+                self.queued.ids = queued;
+                rows
+            }
             Err(error) => return Err(Failed::Before(error.into())),
         };
         let receipts = self.receipts(&rows);
@@ -458,42 +588,6 @@ impl<'a> Batch<'a> {
             Ok(()) => Ok(receipts),
             Err(error) => Err(Failed::InCommit(error.into(), receipts)),
         }
-    }
-
-    async fn enqueue(
-        &self,
-        pg: &tokio_postgres::Client,
-        statement: &tokio_postgres::Statement,
-    ) -> Result<(), tokio_postgres::Error> {
-        for delivery in self.deliveries {
-            let Some(out) = &delivery.outbound else { continue };
-            let prefix = out.prefix.as_deref();
-            let size = delivery.draft.size as i64 + prefix.map_or(0, <[u8]>::len) as i64;
-            let addresses: Vec<&str> = out.recipients.iter().map(|r| r.address.as_str()).collect();
-            let domains: Vec<&str> = out.recipients.iter().map(|r| r.domain.as_str()).collect();
-            let notify: Vec<Option<&str>> = out.recipients.iter().map(|r| r.notify.as_deref()).collect();
-            let original: Vec<Option<&str>> = out.recipients.iter().map(|r| r.original.as_deref()).collect();
-            pg.execute(
-                statement,
-                &[
-                    &&delivery.draft.digest[..],
-                    &prefix,
-                    &size,
-                    &out.sender,
-                    &out.account.map(|a| a.0),
-                    &out.envelope_id,
-                    &out.return_full,
-                    &out.smtputf8,
-                    &out.body_type,
-                    &addresses,
-                    &domains,
-                    &notify,
-                    &original,
-                ],
-            )
-            .await?;
-        }
-        Ok(())
     }
 
     /// Sorts what was placed to the deliveries.
@@ -563,16 +657,209 @@ impl<'a> Chunks<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn push(&mut self, place: &'a Place, draft: &'a Draft) {
+    fn push(&mut self, place: &'a Place, content: &'a Content) {
         let prefix = place.prefix.as_deref();
         self.account.push(place.account.0);
         self.mailbox.push(place.mailbox.0);
-        self.digest.push(&draft.digest);
+        self.digest.push(content.digest());
         self.date.push(place.internal_date.at());
         self.zone.push(place.internal_date.offset_minutes());
-        self.size.push(draft.size as i64 + prefix.map_or(0, <[u8]>::len) as i64);
+        self.size.push(content.size() as i64 + prefix.map_or(0, <[u8]>::len) as i64);
         self.flags.push(i16::from(place.flags.bits()));
         self.keywords.push(joined(&place.keywords, " "));
         self.prefix.push(prefix);
+    }
+}
+
+/// The queue entries of a batch.
+struct Queued<'a> {
+    node: &'a str,
+    outbound: Vec<(&'a Outbound, &'a Content)>,
+    /// For each entry and domain of it, in their order: its place in the relay of this node, if there was one.
+    groups: Vec<Group<'a>>,
+    /// What was inserted: message, content, recipient, in the order of the entries and their recipients.
+    ids: Vec<tokio_postgres::Row>,
+}
+
+/// The recipients of one entry in one domain.
+struct Group<'a> {
+    entry: usize,
+    domain: &'a str,
+    recipients: Vec<usize>,
+    place: Option<queue::Place>,
+}
+
+impl<'a> Queued<'a> {
+    fn new(node: &'a str) -> Self {
+        Self { node, outbound: Vec::new(), groups: Vec::new(), ids: Vec::new() }
+    }
+
+    fn push(&mut self, outbound: &'a Outbound, content: &'a Content) {
+        let entry = self.outbound.len();
+        let first = self.groups.len();
+        self.outbound.push((outbound, content));
+        for (at, recipient) in outbound.recipients.iter().enumerate() {
+            let known = self.groups.iter_mut().skip(first).find(|group| group.domain == recipient.domain);
+            match known {
+                Some(group) => group.recipients.push(at),
+                None => self.groups.push(Group {
+                    entry,
+                    domain: &recipient.domain,
+                    recipients: vec![at],
+                    place: None,
+                }),
+            }
+        }
+    }
+
+    /// Takes places for what can be sent at once.
+    fn take_places(&mut self, inlet: &Inlet) {
+        for group in &mut self.groups {
+            let Some((outbound, content)) = self.outbound.get(group.entry) else { continue };
+            if outbound.hold_until.is_none() {
+                let bytes = match content {
+                    Content::Draft(draft) => draft.chunks.iter().map(|chunk| chunk.bytes.len()).sum(),
+                    Content::Stored { .. } => 0,
+                };
+                group.place = inlet.place(group.domain, group.recipients.len(), bytes);
+            }
+        }
+    }
+
+    async fn enqueue(
+        &self,
+        pg: &tokio_postgres::Client,
+        statement: &tokio_postgres::Statement,
+    ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
+        let entries = &self.outbound;
+        let digest: Vec<&[u8]> = entries.iter().map(|(_, content)| content.digest()).collect();
+        let prefix: Vec<Option<&[u8]>> = entries.iter().map(|(out, _)| out.prefix.as_deref()).collect();
+        let sender: Vec<&str> = entries.iter().map(|(out, _)| out.sender.as_str()).collect();
+        let account: Vec<Option<i64>> = entries.iter().map(|(out, _)| out.account.map(|a| a.0)).collect();
+        let envelope_id: Vec<Option<&str>> =
+            entries.iter().map(|(out, _)| out.envelope_id.as_deref()).collect();
+        let return_full: Vec<Option<bool>> = entries.iter().map(|(out, _)| out.return_full).collect();
+        let smtputf8: Vec<bool> = entries.iter().map(|(out, _)| out.smtputf8).collect();
+        let body: Vec<&str> = entries.iter().map(|(out, _)| queue::body_word(Some(out.body))).collect();
+        let require_tls: Vec<bool> = entries.iter().map(|(out, _)| out.require_tls).collect();
+        let priority: Vec<i16> = entries.iter().map(|(out, _)| out.priority).collect();
+        let by: Vec<Option<Timestamp>> =
+            entries.iter().map(|(out, _)| out.deliver_by.map(|by| by.at)).collect();
+        let by_return: Vec<bool> =
+            entries.iter().map(|(out, _)| out.deliver_by.is_some_and(|by| by.return_after)).collect();
+        let by_trace: Vec<bool> =
+            entries.iter().map(|(out, _)| out.deliver_by.is_some_and(|by| by.trace)).collect();
+        let hold: Vec<Option<Timestamp>> = entries.iter().map(|(out, _)| out.hold_until).collect();
+        let (mut entry, mut address, mut domain, mut notify, mut original, mut leased) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for group in &self.groups {
+            let Some((outbound, _)) = entries.get(group.entry) else { continue };
+            for recipient in group.recipients.iter().filter_map(|at| outbound.recipients.get(*at)) {
+                // Counted from 1, as arrays are.
+                entry.push(group.entry as i64 + 1);
+                address.push(recipient.address.as_str());
+                domain.push(recipient.domain.as_str());
+                notify.push(recipient.notify.map(super::place::notify_words));
+                original.push(recipient.original.as_deref());
+                leased.push(group.place.is_some());
+            }
+        }
+        let waiting: BTreeSet<(&str, Option<Timestamp>)> = self
+            .groups
+            .iter()
+            .filter(|group| group.place.is_none())
+            .map(|group| (group.domain, entries.get(group.entry).and_then(|(out, _)| out.hold_until)))
+            .collect();
+        let (look_at, look_from): (Vec<&str>, Vec<Option<Timestamp>>) = waiting.into_iter().unzip();
+        pg.query(
+            statement,
+            &[
+                &digest,
+                &prefix,
+                &sender,
+                &account,
+                &envelope_id,
+                &return_full,
+                &smtputf8,
+                &body,
+                &require_tls,
+                &priority,
+                &by,
+                &by_return,
+                &by_trace,
+                &hold,
+                &entry,
+                &address,
+                &domain,
+                &notify,
+                &original,
+                &leased,
+                &self.node,
+                &queue::LEASE.as_secs_f64(),
+                &look_at,
+                &look_from,
+            ],
+        )
+        .await
+    }
+
+    /// What was committed, as work for this node where it has a place; `None` for each that waits to be claimed.
+    fn work(self) -> Vec<Option<Work>> {
+        let mut rows = self.ids.iter();
+        let mut messages: HashMap<usize, Arc<queue::Message>> = HashMap::new();
+        let mut found = Vec::with_capacity(self.groups.len());
+        for group in self.groups {
+            let ids: Vec<&tokio_postgres::Row> = rows.by_ref().take(group.recipients.len()).collect();
+            let (Some(place), Some((out, content)), Some(first)) =
+                (group.place, self.outbound.get(group.entry), ids.first())
+            else {
+                found.push(None);
+                continue;
+            };
+            let message =
+                messages.entry(group.entry).or_insert_with(|| Arc::new(out.message(content, first))).clone();
+            let recipients = ids.iter().zip(&group.recipients).filter_map(|(row, at)| {
+                let recipient = out.recipients.get(*at)?;
+                Some(queue::Recipient {
+                    id: row.get(2),
+                    address: recipient.address.clone(),
+                    attempts: 0,
+                    notify: recipient.notify,
+                    original: recipient.original.clone(),
+                    delay_reported: false,
+                })
+            });
+            found.push(Some(Work::handed_over(message, group.domain.into(), recipients.collect(), place)));
+        }
+        found
+    }
+}
+
+impl Outbound {
+    /// The message as it is in the queue now; `row` begins with its id and that of its content.
+    fn message(&self, content: &Content, row: &tokio_postgres::Row) -> queue::Message {
+        let prefix = self.prefix.clone().unwrap_or_default();
+        queue::Message {
+            id: row.get(0),
+            content: row.get(1),
+            content_size: Some(content.size()),
+            size: content.size() + prefix.len() as u64,
+            prefix,
+            sender: self.sender.clone(),
+            account: self.account,
+            received_at: Timestamp::now(),
+            envelope_id: self.envelope_id.clone(),
+            return_full: self.return_full,
+            smtputf8: self.smtputf8,
+            body: self.body,
+            require_tls: self.require_tls,
+            priority: self.priority,
+            deliver_by: self.deliver_by,
+            chunks: match content {
+                // Chunks that were written as they came in are read again.
+                Content::Draft(draft) => draft.is_held().then(|| draft.chunks.clone()),
+                Content::Stored { .. } => None,
+            },
+        }
     }
 }

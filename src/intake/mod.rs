@@ -7,18 +7,22 @@
 pub mod commit;
 pub mod facts;
 pub mod place;
+mod settle;
 pub mod submission;
 pub mod trace;
 
 use std::sync::Arc;
 
-pub use commit::{Committer, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt};
+pub use commit::{
+    Committer, Content, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt,
+};
 pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;
 use crate::directory::Directory;
 use crate::dns::Dns;
 use crate::store::Store;
+use crate::verify::Verify;
 
 /// What a face stands on.
 pub struct House {
@@ -28,8 +32,10 @@ pub struct House {
     pub store: Arc<Store>,
     /// Addresses and logins.
     pub directory: Arc<Directory>,
-    /// Takes messages in.
-    pub committer: Committer,
     /// Names.
     pub dns: Dns,
+    /// Checks and signs mail.
+    pub verify: Arc<Verify>,
+    /// Takes messages in.
+    pub committer: Committer,
 }

@@ -6,14 +6,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::commit::{Outbound, OutboundRecipient, Place};
 use super::facts::{Addressee, Envelope};
 use super::trace::{Received, write_delivered_to, write_return_path};
 use crate::directory::{Recipient, Route};
 use crate::mail::{AccountId, Address, Flags};
+use crate::queue::DeliverBy;
 use crate::smtp::RcptParams;
-use crate::smtp::mail::{Body, Ret};
+use crate::smtp::mail::{Body, ByMode, ByTrace, Hold, Ret};
 use crate::smtp::rcpt::Notify;
 
 /// A message that has arrived, without its bytes.
@@ -24,6 +26,8 @@ pub struct Arrival<'a> {
     pub received: Received<'a>,
     /// Header fields that we have added.
     pub added: &'a [u8],
+    /// Header fields that only copies for other servers have, before all else.
+    pub outbound: &'a [u8],
     /// The account that submitted it.
     pub submitter: Option<AccountId>,
 }
@@ -35,8 +39,8 @@ pub struct Plan {
     pub places: Vec<Place>,
     /// Whose these are, in their order.
     pub owners: Vec<Arc<Recipient>>,
-    /// Recipients elsewhere.
-    pub outbound: Option<Outbound>,
+    /// Recipients elsewhere, by envelope.
+    pub outbound: Vec<Outbound>,
 }
 
 impl Arrival<'_> {
@@ -46,8 +50,15 @@ impl Arrival<'_> {
         let mut elsewhere = Vec::new();
         let mut accounts = HashSet::new();
         let mut addresses = HashSet::new();
+        let held = self.hold().is_some();
         for addressee in recipients {
             match &*addressee.route {
+                // Where it goes is found out when its time has come.
+                Route::To { .. } if held => {
+                    if addresses.insert(addressee.address.clone()) {
+                        elsewhere.push(outbound_recipient(&addressee.address, &addressee.params));
+                    }
+                }
                 Route::To { accounts: targets, remotes } => {
                     for owner in targets.iter().filter(|owner| accounts.insert(owner.account)) {
                         plan.places.push(self.place(owner, &addressee.address));
@@ -69,7 +80,7 @@ impl Arrival<'_> {
             }
         }
         if !elsewhere.is_empty() {
-            plan.outbound = Some(self.outbound(elsewhere));
+            plan.outbound.push(self.outbound(elsewhere));
         }
         plan
     }
@@ -100,8 +111,19 @@ impl Arrival<'_> {
         prefix.extend_from_slice(self.added);
     }
 
+    /// Until when the sender wants the message held (RFC 4865).
+    fn hold(&self) -> Option<Timestamp> {
+        let now = self.received.at.at();
+        let until = match self.envelope.params.hold? {
+            Hold::For(seconds) => later(now, i64::from(seconds)),
+            Hold::Until(time) => time,
+        };
+        (until > now).then_some(until)
+    }
+
     fn outbound(&self, recipients: Vec<OutboundRecipient>) -> Outbound {
         let mut prefix = Vec::with_capacity(512);
+        prefix.extend_from_slice(self.outbound);
         self.write_trace(&mut prefix);
         let params = &self.envelope.params;
         Outbound {
@@ -111,11 +133,15 @@ impl Arrival<'_> {
             envelope_id: params.envelope_id.clone(),
             return_full: params.ret.map(|ret| ret == Ret::Full),
             smtputf8: params.utf8.is_some(),
-            body_type: match params.body {
-                None | Some(Body::SevenBit) => "7BIT",
-                Some(Body::EightBitMime) => "8BITMIME",
-                Some(Body::BinaryMime) => "BINARYMIME",
-            },
+            body: params.body.unwrap_or(Body::SevenBit),
+            require_tls: params.require_tls.is_some(),
+            priority: i16::from(params.priority.unwrap_or(0)),
+            deliver_by: params.by.map(|by| DeliverBy {
+                at: later(self.received.at.at(), i64::from(by.seconds)),
+                return_after: by.mode == ByMode::Return,
+                trace: by.trace == ByTrace::Traced,
+            }),
+            hold_until: self.hold(),
             recipients,
         }
     }
@@ -136,7 +162,7 @@ fn outbound_recipient(address: &Address, params: &RcptParams) -> OutboundRecipie
     OutboundRecipient {
         address: address.to_string(),
         domain: address.domain().to_owned(),
-        notify: params.notify.map(notify_words),
+        notify: params.notify,
         original: params.original.clone().map(|original| {
             let written = RcptParams { notify: None, original: Some(original) }.to_string();
             written.trim_start_matches(" ORCPT=").to_owned()
@@ -144,7 +170,13 @@ fn outbound_recipient(address: &Address, params: &RcptParams) -> OutboundRecipie
     }
 }
 
-fn notify_words(notify: Notify) -> String {
+/// So many seconds later, or as late as can be said.
+fn later(at: Timestamp, seconds: i64) -> Timestamp {
+    at.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+/// NOTIFY as the table has it.
+pub(super) fn notify_words(notify: Notify) -> String {
     let Notify::On(on) = notify else { return "NEVER".to_owned() };
     let words = [(on.success, "SUCCESS"), (on.failure, "FAILURE"), (on.delay, "DELAY")];
     let words: Vec<&str> = words.into_iter().filter_map(|(set, word)| set.then_some(word)).collect();
@@ -189,8 +221,13 @@ mod tests {
             id: "7-1",
             at: DateTime::new(jiff::Timestamp::UNIX_EPOCH, 0),
         };
-        let arrival =
-            Arrival { envelope: &envelope, received, added: b"Added: x\r\n", submitter: Some(AccountId(9)) };
+        let arrival = Arrival {
+            envelope: &envelope,
+            received,
+            added: b"Added: x\r\n",
+            outbound: b"",
+            submitter: Some(AccountId(9)),
+        };
         arrival.plan(envelope.recipients.iter())
     }
 
@@ -211,7 +248,7 @@ mod tests {
         let accounts: Vec<i64> = plan.places.iter().map(|place| place.account.0).collect();
         let owners: Vec<i64> = plan.owners.iter().map(|owner| owner.account.0).collect();
         assert_eq!((&accounts[..], &owners[..]), (&[1, 2][..], &[1, 2][..]));
-        let outbound = plan.outbound.unwrap();
+        let outbound = &plan.outbound[0];
         assert_eq!(outbound.recipients.len(), 1);
         assert_eq!(
             (outbound.recipients[0].address.as_str(), outbound.recipients[0].domain.as_str()),
@@ -236,15 +273,15 @@ mod tests {
             "MAIL FROM:<> RET=HDRS ENVID=Q+2B1 BODY=8BITMIME SMTPUTF8",
             vec![addressee(rcpt, Route::NotLocal)],
         );
-        let outbound = plan.outbound.unwrap();
+        let outbound = &plan.outbound[0];
         assert_eq!(outbound.sender, "");
         assert_eq!(outbound.account, Some(AccountId(9)));
         assert_eq!(outbound.envelope_id.as_deref(), Some("Q+1"));
         assert_eq!(
-            (outbound.return_full, outbound.smtputf8, outbound.body_type),
-            (Some(false), true, "8BITMIME")
+            (outbound.return_full, outbound.smtputf8, outbound.body),
+            (Some(false), true, Body::EightBitMime)
         );
-        assert_eq!(outbound.recipients[0].notify.as_deref(), Some("SUCCESS,DELAY"));
+        assert_eq!(outbound.recipients[0].notify.map(notify_words).as_deref(), Some("SUCCESS,DELAY"));
         assert_eq!(outbound.recipients[0].original.as_deref(), Some("rfc822;a+2Bb@z.test"));
         assert!(text(&outbound.prefix).contains("for <far@y.test>;"));
         assert!(plan.places.is_empty());

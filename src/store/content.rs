@@ -134,7 +134,8 @@ impl Held {
     }
 }
 
-fn decode(codec: i16, stored: &[u8], size: usize) -> Result<Bytes, Error> {
+/// The bytes of a chunk as they were before it was stored.
+pub fn decode(codec: i16, stored: &[u8], size: usize) -> Result<Bytes, Error> {
     match codec {
         0 => Ok(Bytes::copy_from_slice(stored)),
         1 => zstd::bulk::decompress(stored, size.min(CHUNK))

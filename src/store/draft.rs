@@ -34,6 +34,11 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Whether all of its bytes are in memory.
+    pub fn is_held(&self) -> bool {
+        self.chunks.iter().map(|chunk| u64::from(chunk.size)).sum::<u64>() == self.size
+    }
+
     /// Bytes that the committer will send.
     pub fn stored_bytes(&self) -> usize {
         self.header.len()
@@ -44,7 +49,7 @@ impl Draft {
 }
 
 /// A piece of a content.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Chunk {
     /// Where it begins.
     pub start: u64,

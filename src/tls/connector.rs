@@ -127,7 +127,7 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, ConnectorError> {
 
 /// Accepts any certificate; the handshake's signature is still checked, so that the peer at least holds its key.
 #[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
+pub(super) struct Unverified(pub(super) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for Unverified {
     fn verify_server_cert(

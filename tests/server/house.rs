@@ -27,6 +27,8 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("net", &["tls", "dns"]),
     ("db", &["tls"]),
     ("archive", &["store"]),
+    // A queued message may still have its bytes in memory.
+    ("queue", &["store"]),
     ("intake", &["verify", "screen"]),
     ("screen", &["verify"]),
     // What goes out may come back in: reports, and mail for a domain that has become ours.

@@ -3,8 +3,6 @@
 //! The message itself is not here: the framer stops in front of it, and this is what was said until then. The session
 //! decides by [`Append::message`] whether it takes it; what follows the message is checked by [`tail`].
 
-use std::sync::Arc;
-
 use crate::db;
 use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
 use crate::imap::session::{Session, Turn};
@@ -142,7 +140,7 @@ impl Receiving {
             flags,
             keywords,
         };
-        let delivery = Delivery { draft: Arc::new(spool.finish()), places: vec![place], outbound: None };
+        let delivery = Delivery::new(spool.finish(), vec![place], Vec::new());
         let receipt = session.house.committer.deliver(delivery).await?;
         match receipt.first().copied().flatten() {
             Some(placed) => Ok(Done::with(

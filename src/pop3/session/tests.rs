@@ -8,11 +8,11 @@ use crate::control::{Config, Control, Node, Registry};
 use crate::db::listen::Bells;
 use crate::db::{Db, Target};
 use crate::directory::Directory;
-use crate::dns::Dns;
 use crate::intake::Committer;
 use crate::mail::{AccountId, MailboxId};
 use crate::net::limit::{Caps, Limits};
 use crate::net::talk::Session as _;
+use crate::queue::Inlet;
 use crate::store::Store;
 
 fn config(pop3: serde_json::Value) -> Config {
@@ -22,6 +22,26 @@ fn config(pop3: serde_json::Value) -> Config {
     });
     settings.as_object_mut().unwrap().extend(pop3.as_object().unwrap().clone());
     Config::parse(serde_json::json!({
+        "authentication": {
+            "check_incoming": false, "timeout_seconds": 1, "max_signatures": 1, "received_spf": false,
+            "seal_forwarded": false,
+        },
+        "authentication_policy": [], "trusted_sealers": [],
+        "dkim": { "sign": false, "rsa_bits": 2048, "rotate_days": 1, "overlap_days": 1 },
+        "dmarc": { "report_from": null, "organization": null, "receive_at": null, "keep_days": 1 },
+        "dns": {
+            "servers": ["127.0.0.1:9"], "dnssec": "off", "timeout_milliseconds": 100, "attempts": 1,
+            "cache_entries": 0,
+        },
+        "relay": {
+            "enabled": false, "port": 25, "helo_name": null, "source_ipv4": null, "source_ipv6": null,
+            "ip_preference": "ipv6 first", "max_connections": 1, "max_connections_per_destination": 1,
+            "max_messages_per_connection": 1, "max_recipients_per_message": 1, "idle_seconds": 1,
+            "connect_timeout_seconds": 1, "reply_timeout_seconds": 1, "data_timeout_seconds": 1,
+            "end_timeout_seconds": 1, "expire_hours": 1, "bounce_expire_hours": 1, "delay_warning_hours": 1,
+            "max_returned_bytes": 1, "attempt_days": 1, "extra_roots": null,
+        },
+        "retry": [], "routes": [], "templates": [],
         "generation": 1, "config_generation": 1, "pop3": settings,
         "server": { "hostname": "mail.example.test", "stop_grace_seconds": 1, "log_level": "info" },
         "smtp": {
@@ -41,10 +61,6 @@ fn config(pop3: serde_json::Value) -> Config {
         "store": {
             "message_bytes_in_flight": 1, "compress": true, "expunged_retention_days": 1,
             "content_grace_hours": 1,
-        },
-        "dns": {
-            "servers": ["127.0.0.1:9"], "timeout_milliseconds": 100, "attempts": 1, "dnssec": "off",
-            "cache_entries": 1,
         },
         "services": [{
             "name": "pop3", "enabled": true, "ip_list_id": null, "max_connections": 0,
@@ -69,13 +85,14 @@ impl Dialogue {
         let control = Control::start(db, node, registry, Bells::default(), config(pop3));
         let store = Store::start(control.clone());
         let directory = Directory::start(control.clone()).unwrap();
-        let committer = Committer::start(&store);
+        let committer = Committer::start(&store, Inlet::new().0);
         let peer: SocketAddr = "192.0.2.1:1110".parse().unwrap();
         let handle = control.registry.enter(SERVICE, 1, peer);
         let limits = control.limits.clone();
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
-        let dns = Dns::new(&control.config().dns).unwrap();
-        let house = Arc::new(House { control, store, directory, committer, dns });
+        let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
+        let verify = crate::verify::Verify::start(control.clone(), dns.clone());
+        let house = Arc::new(House { control, store, directory, dns, verify, committer });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 

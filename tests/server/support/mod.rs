@@ -7,18 +7,23 @@
 // A foundation has parts that the tests of today don't use.
 #![allow(dead_code, unused_imports)]
 
+pub mod ca;
 pub mod cluster;
 pub mod daemon;
 pub mod database;
 pub mod dialogue;
 pub mod dns;
+pub mod sink;
 
 use std::time::Duration;
 
+pub use ca::Ca;
 pub use cluster::Cluster;
 pub use daemon::Daemon;
 pub use database::Database;
 pub use dialogue::Dialogue;
+pub use dns::Dns;
+pub use sink::{Script, Sink};
 
 /// The limit of every wait: far more than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

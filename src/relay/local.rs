@@ -1,0 +1,188 @@
+//! Queued mail for addresses here: what was held for a time, or queued before its domain became ours.
+//!
+//! Leaving the queue and entering the mailboxes is one transaction, so nothing is lost or doubled.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::Relay;
+use super::outcome::{Attempt, Finished, Voice, judge};
+use super::transaction::Said;
+use crate::db::Error;
+use crate::directory::Route;
+use crate::intake::commit::{Outbound, OutboundRecipient, Place};
+use crate::intake::place::parse_target;
+use crate::intake::trace::{write_delivered_to, write_return_path};
+use crate::intake::{Content, Delivery};
+use crate::mail::{Address, DateTime, Flags};
+use crate::queue::{Message, Recipient, Verdict, Work};
+use crate::sql;
+
+const READ_DIGEST: &str = sql!("relay/read_digest");
+
+/// Whether the domain of this work is ours. What was handed over at once was looked up when it came in.
+pub(super) async fn is_here(relay: &Relay, work: &Work) -> Result<bool, Error> {
+    if work.was_handed_over() {
+        return Ok(false);
+    }
+    let Some(first) = work.recipients.first().and_then(|r| r.address.parse::<Address>().ok()) else {
+        return Ok(false);
+    };
+    let route = relay.parts.directory.resolve(&first, true).await?;
+    Ok(!matches!(&*route, Route::NotLocal))
+}
+
+/// Delivers to mailboxes here, and on to where aliases lead.
+pub(super) async fn deliver(relay: &Relay, mut work: Work) {
+    for recipient in std::mem::take(&mut work.recipients) {
+        if let Err((recipient, error)) = one(relay, &work, recipient).await {
+            if !error.is_unavailable() {
+                tracing::error!(%error, "queued mail for an address here");
+            }
+            let later = Said::Later(format!("451 4.3.0 {error}"));
+            finish(relay, &work, recipient, later);
+        }
+    }
+}
+
+fn finish(relay: &Relay, work: &Work, recipient: Recipient, said: Said) {
+    let config = relay.parts.control.config();
+    let finished =
+        judge(&config, &work.message, &work.domain, recipient, said, &Attempt::default(), Voice::Own);
+    relay.finished.send(finished).ok();
+}
+
+async fn one(relay: &Relay, work: &Work, recipient: Recipient) -> Result<(), (Recipient, Error)> {
+    match plan(relay, &work.message, &recipient).await {
+        Ok(Planned::Deliver(delivery)) => commit(relay, work, recipient, delivery).await,
+        Ok(Planned::Say(said)) => {
+            finish(relay, work, recipient, said);
+            Ok(())
+        }
+        Err(error) => Err((recipient, error)),
+    }
+}
+
+enum Planned {
+    Deliver(Delivery),
+    Say(Said),
+}
+
+async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> Result<Planned, Error> {
+    let directory = &relay.parts.directory;
+    let never = |why: &str| Ok(Planned::Say(Said::Never(why.to_owned())));
+    let Ok(address) = recipient.address.parse::<Address>() else {
+        return never("550 5.1.3 the recipient is no address");
+    };
+    let route = directory.resolve(&address, message.account.is_some()).await?;
+    let (accounts, remotes) = match &*route {
+        Route::To { accounts, remotes } => (accounts, remotes),
+        Route::Restricted => return never("550 5.7.1 only users of this server may write to this address"),
+        Route::NotLocal | Route::Unknown => return never("550 5.1.1 no such user here"),
+    };
+    let row = relay.parts.control.db.query_opt(READ_DIGEST, &[&message.content]).await?;
+    let (Some(row), Some(size)) = (row, message.content_size) else {
+        return never("550 5.3.0 the message's content is not in the store any more");
+    };
+    let Ok(digest) = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)) else {
+        return never("550 5.3.0 the message's content is damaged");
+    };
+    let sender = message.sender.parse::<Address>().ok();
+    let mut places = Vec::new();
+    let mut seen = HashSet::new();
+    for account in accounts.iter().filter(|account| seen.insert(account.account)) {
+        if message.size > account.max_message {
+            return never("552 5.3.4 the message is too large for this mailbox");
+        }
+        if !directory.has_room(account, message.size).await? {
+            return Ok(Planned::Say(Said::Later("452 4.2.2 the mailbox is full".to_owned())));
+        }
+        let mut prefix = Vec::with_capacity(512);
+        write_return_path(sender.as_ref(), &mut prefix);
+        write_delivered_to(&address, &mut prefix);
+        prefix.extend_from_slice(&message.prefix);
+        places.push(Place {
+            account: account.account,
+            mailbox: account.inbox,
+            prefix: Some(Bytes::from(prefix)),
+            internal_date: DateTime::new(Timestamp::now(), 0),
+            flags: Flags::default(),
+            keywords: Vec::new(),
+        });
+    }
+    let outbound: Vec<OutboundRecipient> = remotes
+        .iter()
+        .filter_map(|remote| parse_target(remote))
+        .map(|remote| OutboundRecipient {
+            address: remote.to_string(),
+            domain: remote.domain().to_owned(),
+            notify: recipient.notify,
+            original: recipient.original.clone(),
+        })
+        .collect();
+    if places.is_empty() && outbound.is_empty() {
+        return Ok(Planned::Say(Said::Later("451 4.3.5 this address leads nowhere".to_owned())));
+    }
+    let outbound = (!outbound.is_empty()).then(|| Outbound {
+        prefix: Some(message.prefix.clone()),
+        sender: message.sender.clone(),
+        account: message.account,
+        envelope_id: message.envelope_id.clone(),
+        return_full: message.return_full,
+        smtputf8: message.smtputf8,
+        body: message.body,
+        require_tls: message.require_tls,
+        priority: message.priority,
+        deliver_by: message.deliver_by,
+        hold_until: None,
+        recipients: outbound,
+    });
+    Ok(Planned::Deliver(Delivery {
+        content: Some(Content::Stored { digest, size }),
+        places,
+        outbound: outbound.into_iter().collect(),
+        ..Delivery::default()
+    }))
+}
+
+async fn commit(
+    relay: &Relay,
+    work: &Work,
+    recipient: Recipient,
+    mut delivery: Delivery,
+) -> Result<(), (Recipient, Error)> {
+    let config = relay.parts.control.config();
+    let taken = Said::Taken("250 2.1.5 delivered to the mailbox".to_owned());
+    let finished = judge(
+        &config,
+        &work.message,
+        &work.domain,
+        recipient.clone(),
+        taken,
+        &Attempt::default(),
+        Voice::Own,
+    );
+    let Finished::Recipient(settled, report, voice) = finished else { return Ok(()) };
+    debug_assert_eq!(settled.verdict, Verdict::Delivered);
+    let id = settled.recipient.id;
+    delivery.settled.push((*settled).clone());
+    match relay.parts.committer.deliver(delivery).await {
+        Ok(receipt) => {
+            if receipt.iter().any(Option::is_none) {
+                tracing::error!(
+                    recipient = recipient.address,
+                    "a mailbox was deleted while queued mail was put into it; the message is lost to it"
+                );
+            }
+            relay.forget([id].into_iter());
+            if let Some(kind) = report {
+                relay.finished.send(Finished::Told(settled, kind, voice)).ok();
+            }
+            Ok(())
+        }
+        Err(error) => Err((recipient, error)),
+    }
+}
