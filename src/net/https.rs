@@ -5,6 +5,7 @@
 //! nothing here is on the way of a message.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +13,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::dns::{self, Dns};
-use crate::tls::client::{self, Check, Roots, Unmet};
+use crate::tls::client;
 
 /// Addresses of one host that are tried.
 const MAX_ADDRESSES: usize = 4;
@@ -74,13 +77,13 @@ pub enum Failure {
         /// What the system said of the last address.
         reason: String,
     },
-    /// Its certificate.
-    #[error("{host}: {unmet}")]
-    Certificate {
+    /// Its TLS, most often its certificate.
+    #[error("TLS with {host} failed: {reason}")]
+    Tls {
         /// The host.
         host: String,
         /// What is wrong with it.
-        unmet: Unmet,
+        reason: String,
     },
     /// It does not speak HTTP as we do.
     #[error("{0}: {1}")]
@@ -97,7 +100,12 @@ pub enum Failure {
 ///
 /// # Errors
 /// When there is no answer. A status other than 200 is an answer.
-pub async fn get(url: &str, dns: &Dns, roots: &Roots, limits: Limits) -> Result<Response, Failure> {
+pub async fn get(
+    url: &str,
+    dns: &Dns,
+    roots: Arc<RootCertStore>,
+    limits: Limits,
+) -> Result<Response, Failure> {
     ask(url, None, dns, roots, limits).await
 }
 
@@ -109,7 +117,7 @@ pub async fn post(
     url: &str,
     body: Body,
     dns: &Dns,
-    roots: &Roots,
+    roots: Arc<RootCertStore>,
     limits: Limits,
 ) -> Result<Response, Failure> {
     ask(url, Some(body), dns, roots, limits).await
@@ -119,7 +127,7 @@ async fn ask(
     url: &str,
     body: Option<Body>,
     dns: &Dns,
-    roots: &Roots,
+    roots: Arc<RootCertStore>,
     limits: Limits,
 ) -> Result<Response, Failure> {
     let wrong = || Failure::Url(url.to_owned());
@@ -173,16 +181,15 @@ async fn exchange(
     stream: TcpStream,
     host: &str,
     request: Request<Full<Bytes>>,
-    roots: &Roots,
+    roots: Arc<RootCertStore>,
     most: usize,
 ) -> Result<Response, Failure> {
     let protocol = |error: &dyn std::fmt::Display| Failure::Protocol(host.to_owned(), error.to_string());
-    let check = Check::Pkix { names: vec![host.to_owned()] };
-    let (config, name) = client::handshake(&check, host, roots).map_err(|error| protocol(&error))?;
-    let stream = TlsConnector::from(config)
-        .connect(name, stream)
-        .await
-        .map_err(|error| Failure::Certificate { host: host.to_owned(), unmet: Unmet::of(&error) })?;
+    let tls =
+        |error: &dyn std::fmt::Display| Failure::Tls { host: host.to_owned(), reason: error.to_string() };
+    let config = client::verified(roots).map_err(|error| tls(&error))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| tls(&error))?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls(&error))?;
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_headers(100)
         .handshake(TokioIo::new(stream))

@@ -14,7 +14,6 @@ mod support;
 
 mod clients;
 mod control;
-mod dns;
 mod hostile;
 mod house;
 mod imap_mailbox;
@@ -22,6 +21,7 @@ mod imap_message;
 mod ip;
 mod lost;
 mod relay;
+mod relay_tls;
 mod rules;
 mod schema;
 mod sink;
