@@ -46,9 +46,10 @@ pub mod control;
 pub mod directory;
 pub mod queue;
 pub mod store;
-// Doing: a message comes in, a message goes out.
+// Doing: a message comes in and is checked, a message goes out.
 pub mod intake;
 pub mod relay;
+pub mod verify;
 // Faces: one protocol each.
 pub mod imap;
 pub mod pop3;

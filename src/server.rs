@@ -13,13 +13,17 @@ use crate::db::listen::Bells;
 use crate::db::{self, Db, Target};
 use crate::directory::{Directory, password};
 use crate::dns::{self, Dns};
-use crate::intake::{Committer, House};
+use crate::intake::{Committer, Delivery, House, Outbound, OutboundRecipient};
+use crate::mail::Address;
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
 use crate::queue::Inlet;
 use crate::relay::{self, Relay};
 use crate::sasl::Secret;
+use crate::smtp::mail::Body;
+use crate::smtp::rcpt::Notify;
 use crate::store::Store;
+use crate::verify::{Verify, report};
 use crate::{imap, pop3, smtpd, sql, tls};
 
 const FIRST_START: &str = sql!("control/first_start");
@@ -128,6 +132,7 @@ fn give_large_memory_back() {
 struct Daemon {
     control: Arc<Control>,
     supervisor: Arc<Supervisor>,
+    verify: Arc<Verify>,
     stopper: Stopper,
     relay: tokio::task::JoinHandle<()>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -150,16 +155,27 @@ impl Daemon {
         let (inlet, handed_over) = Inlet::new();
         let committer = Committer::start(&store, inlet.clone());
         let dns = names(&control)?;
+        let verify = Verify::start(control.clone(), dns.clone());
         let parts = relay::Parts {
             control: control.clone(),
             store: store.clone(),
             directory: directory.clone(),
             committer: committer.clone(),
-            dns,
+            dns: dns.clone(),
         };
-        let house = Arc::new(House { control: control.clone(), store: store.clone(), directory, committer });
-        let faces: Vec<Arc<dyn Face>> =
-            vec![smtpd::Smtp::new(house.clone()), imap::Imap::new(house.clone()), pop3::Pop3::new(house)];
+        let house = Arc::new(House {
+            control: control.clone(),
+            store: store.clone(),
+            directory,
+            dns,
+            verify: verify.clone(),
+            committer,
+        });
+        let faces: Vec<Arc<dyn Face>> = vec![
+            smtpd::Smtp::new(house.clone()),
+            imap::Imap::new(house.clone()),
+            pop3::Pop3::new(house.clone()),
+        ];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
             .map_err(|e| StartError::Tls(e.to_string()))?;
         supervisor.reconcile(&control).await;
@@ -167,12 +183,14 @@ impl Daemon {
         let relay = Relay::start(parts, inlet, handed_over, stop.clone());
         let mut tasks = vec![
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
-            tokio::spawn(store.upkeep(stop)),
+            tokio::spawn(store.clone().upkeep(stop.clone())),
+            tokio::spawn(verify.clone().keep_keys(stop.clone())),
+            tokio::spawn(verify.clone().report(reports_into_queue(&store, &house.committer), stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
         }
-        let daemon = Self { control, supervisor, stopper, relay, tasks };
+        let daemon = Self { control, supervisor, verify, stopper, relay, tasks };
         daemon.announce(options, first_password).await;
         Ok(daemon)
     }
@@ -223,6 +241,9 @@ impl Daemon {
         for task in &self.tasks {
             task.abort();
         }
+        if let Err(error) = self.verify.write_counts().await {
+            tracing::debug!(%error, "results for DMARC reports are lost");
+        }
         let node = &self.control.node;
         // The database may be the reason why we stop: then the rows are taken for dead by their age.
         if let Err(error) = self.control.db.execute(LEAVE, &[&node.name, &node.boot_text()]).await {
@@ -249,6 +270,31 @@ fn names(control: &Arc<Control>) -> Result<Dns, StartError> {
         }
     });
     Ok(dns)
+}
+
+/// Puts DMARC reports into the queue, as mail that the server itself sends.
+fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send {
+    let (store, committer) = (store.clone(), committer.clone());
+    Arc::new(move |reports| {
+        let (store, committer) = (store.clone(), committer.clone());
+        Box::pin(async move {
+            for report in reports {
+                let Ok(recipient) = report.recipient.parse::<Address>() else { continue };
+                let mut spool = store.spool().await?;
+                spool.write(&report.message).await?;
+                let recipient = OutboundRecipient {
+                    address: recipient.to_string(),
+                    domain: recipient.domain().to_owned(),
+                    // Nobody waits for a bounce of it.
+                    notify: Some(Notify::Never),
+                    original: None,
+                };
+                let outbound = Outbound::new(report.sender, Body::EightBitMime, vec![recipient]);
+                committer.deliver(Delivery::new(spool.finish(), Vec::new(), vec![outbound])).await?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// Logs as much as `control.server.log_level` says, now and whenever it changes.

@@ -33,6 +33,11 @@ pub struct Config {
     pub retry: Vec<u32>,
     pub routes: Vec<RouteRow>,
     pub templates: Vec<Template>,
+    pub authentication: Authentication,
+    pub authentication_policy: Vec<AuthenticationPolicy>,
+    pub trusted_sealers: Vec<String>,
+    pub dkim: Dkim,
+    pub dmarc: Dmarc,
     pub services: Vec<ServiceRow>,
     pub listeners: Vec<Listener>,
     pub certificates: Vec<Certificate>,
@@ -244,6 +249,48 @@ pub struct Template {
     pub domain: Option<String>,
     pub subject: String,
     pub body: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Authentication {
+    pub check_incoming: bool,
+    pub timeout_seconds: u32,
+    pub max_signatures: usize,
+    pub received_spf: bool,
+    pub seal_forwarded: bool,
+}
+
+/// What becomes of mail by what a check has found; the weakest first.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthenticationAction {
+    Accept,
+    Mark,
+    Junk,
+    Reject,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct AuthenticationPolicy {
+    pub method: String,
+    pub result: String,
+    pub action: AuthenticationAction,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Dkim {
+    pub sign: bool,
+    pub rsa_bits: usize,
+    pub rotate_days: u32,
+    pub overlap_days: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Dmarc {
+    pub report_from: Option<String>,
+    pub organization: Option<String>,
+    pub receive_at: Option<String>,
+    pub keep_days: i32,
 }
 
 #[derive(Debug, Deserialize)]

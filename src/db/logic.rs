@@ -14,6 +14,7 @@ const FILES: &[&str] = &[
     sql!("logic/store"),
     sql!("logic/queue"),
     sql!("logic/report"),
+    sql!("logic/verify"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.

@@ -23,6 +23,7 @@ const QUOTA: &str = sql!("directory/quota");
 const USAGE: &str = sql!("directory/usage");
 const REMOTE_HOST: &str = sql!("directory/remote_host");
 const IS_OURS: &str = sql!("directory/is_ours");
+const JUNK: &str = sql!("directory/junk");
 const DEFAULT_DOMAIN: &str = sql!("directory/default_domain");
 
 /// How long an account's usage is believed.
@@ -236,6 +237,12 @@ impl Directory {
     pub async fn postmaster(&self) -> Result<Option<Address>, Error> {
         let row = self.control.db.query_opt(DEFAULT_DOMAIN, &[]).await?;
         Ok(row.and_then(|row| Address::from_parts("postmaster", row.get(0)).ok()))
+    }
+
+    /// The Junk mailboxes of accounts; those that have none are left out.
+    pub async fn junk(&self, accounts: &[i64]) -> Result<HashMap<AccountId, MailboxId>, Error> {
+        let rows = self.control.db.query(JUNK, &[&accounts]).await?;
+        Ok(rows.iter().map(|row| (AccountId(row.get(0)), MailboxId(row.get(1)))).collect())
     }
 
     /// Whether an account that is at work here has room for so many more bytes; asks the database.

@@ -21,7 +21,9 @@ pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;
 use crate::directory::Directory;
+use crate::dns::Dns;
 use crate::store::Store;
+use crate::verify::Verify;
 
 /// What a face stands on.
 pub struct House {
@@ -31,6 +33,10 @@ pub struct House {
     pub store: Arc<Store>,
     /// Addresses and logins.
     pub directory: Arc<Directory>,
+    /// Names.
+    pub dns: Dns,
+    /// Checks and signs mail.
+    pub verify: Arc<Verify>,
     /// Takes messages in.
     pub committer: Committer,
 }

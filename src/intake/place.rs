@@ -31,6 +31,8 @@ pub struct Arrival<'a> {
     pub added: &'a [u8],
     /// Rewrites the sender of what is forwarded; none where it stays as it is.
     pub srs: Option<&'a Srs>,
+    /// Header fields that only copies for other servers have, before all else.
+    pub outbound: &'a [u8],
     /// The account that submitted it.
     pub submitter: Option<AccountId>,
 }
@@ -128,6 +130,7 @@ impl Arrival<'_> {
         let mut prefix = Vec::with_capacity(512);
         let (envelope, now) = (self.envelope, self.received.at.at());
         let sender = forward::go_on(envelope.sender.as_ref(), forwarded_by, self.srs, now, &mut prefix);
+        prefix.extend_from_slice(self.outbound);
         self.write_trace(&mut prefix);
         let params = &self.envelope.params;
         Outbound {
@@ -246,6 +249,7 @@ mod tests {
             received,
             added: b"Added: x\r\n",
             srs: Some(&srs),
+            outbound: b"",
             submitter: Some(AccountId(9)),
         };
         arrival.plan(envelope.recipients.iter())

@@ -62,6 +62,11 @@ impl Head {
         }
     }
 
+    /// All that was gathered, as it came.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The header as it may go on: with a Message-ID made of `id` and `host` and the date `at` where it has none.
     pub fn fix(self, id: &str, host: &str, at: DateTime) -> Fixed {
         let mut content = self.bytes;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::authenticity::{Authenticity, Passing, Watch};
 use super::crlf::LineEnds;
 use super::session::{Answer, Hello, Session, State, temporary};
 use crate::control::Control;
@@ -25,6 +26,7 @@ use crate::smtp::framer::DataEnd;
 use crate::smtp::mail::Body;
 use crate::smtp::{Bare, Reply};
 use crate::store::{Draft, Spool};
+use crate::verify::{Copy, Seen};
 
 /// How long all of a message may take: who sends slower than this is holding on to a session, not sending mail.
 const MESSAGE_TIME: Duration = Duration::from_secs(3600);
@@ -39,8 +41,15 @@ pub(super) struct Incoming {
     /// What we call it.
     id: String,
     sink: Sink,
-    /// The header of a submitted message, until it is whole.
+    /// The header of a message that is looked at, until it is whole.
     head: Option<Head>,
+    /// What may be missing in that header is added.
+    submitted: bool,
+    /// What is done about its authenticity.
+    watch: Watch,
+    passing: Option<Passing>,
+    /// A copy for who reads reports.
+    copy: Option<Copy>,
     /// Header fields that are added.
     added: Vec<u8>,
     /// Largest size, for all of its recipients.
@@ -70,6 +79,8 @@ impl Incoming {
         // The memory goes back at once.
         self.sink = Sink::Refused(reply);
         self.head = None;
+        self.passing = None;
+        self.copy = None;
     }
 
     /// Takes the next bytes.
@@ -96,21 +107,34 @@ impl Incoming {
     /// Lets the header go on, as far as there is one.
     async fn pass_head(&mut self, control: &Control) {
         if let Some(head) = self.head.take() {
-            let fixed = head.fix(&self.id, control.config().hostname(), now());
-            self.added = fixed.added;
-            self.store(&fixed.content).await;
+            let config = control.config();
+            let content = if self.submitted {
+                let fixed = head.fix(&self.id, config.hostname(), now());
+                self.added = fixed.added;
+                fixed.content
+            } else {
+                head.into_bytes()
+            };
+            let (content, passing) = self.watch.begin(content, config.hostname());
+            self.store(&content).await;
+            // What has come of the body so far is seen already.
+            self.passing = passing;
         }
     }
 
     async fn store(&mut self, bytes: &[u8]) {
         let Sink::Spool(spool) = &mut self.sink else { return };
+        if let Some(passing) = &mut self.passing {
+            passing.body(bytes);
+        }
+        Copy::push(&mut self.copy, bytes);
         if let Err(error) = spool.write(bytes).await {
             self.refuse(temporary(&error));
         }
     }
 
     /// The message is whole.
-    async fn close(mut self, control: &Control) -> Result<(Draft, String, Vec<u8>), Reply> {
+    async fn close(mut self, control: &Control) -> Result<Whole, Reply> {
         if let Some(mut line_ends) = self.line_ends.take() {
             let rest = line_ends.finish(self.bare);
             if self.bare == Bare::Refuse && line_ends.bare_seen() {
@@ -123,10 +147,27 @@ impl Incoming {
         }
         self.pass_head(control).await;
         match self.sink {
-            Sink::Spool(spool) => Ok((spool.finish(), self.id, self.added)),
+            Sink::Spool(spool) => Ok(Whole {
+                draft: spool.finish(),
+                id: self.id,
+                added: self.added,
+                seen: self.passing.map(Passing::finish),
+                copy: self.copy,
+            }),
             Sink::Refused(reply) => Err(reply),
         }
     }
+}
+
+/// A message that has come in.
+struct Whole {
+    draft: Draft,
+    id: String,
+    /// Header fields that we have added.
+    added: Vec<u8>,
+    /// What is known of it for checks and signatures.
+    seen: Option<Seen>,
+    copy: Option<Copy>,
 }
 
 impl Session {
@@ -168,10 +209,16 @@ impl Session {
             NewlinePolicy::Normalise => Bare::Normalise,
         };
         let submitted = self.listener.mode == ListenerMode::Submission;
+        let watch = self.watch(envelope);
+        let copy = self.house.verify.copy(envelope.recipients.iter().map(|r| &r.address));
         let incoming = Box::new(Incoming {
             id: format!("{}-{}", self.handle.id(), self.transactions),
             sink: Sink::Spool(spool),
-            head: submitted.then(|| Head::new(config.smtp.max_header_bytes)),
+            head: (submitted || watch != Watch::Off).then(|| Head::new(config.smtp.max_header_bytes)),
+            submitted,
+            watch,
+            passing: None,
+            copy,
             added: Vec::new(),
             limit,
             size: 0,
@@ -308,8 +355,13 @@ impl Session {
 
     async fn deliver(&self, hello: &Hello, envelope: &Envelope, incoming: Incoming) -> Result<Taken, Reply> {
         let config = self.config();
-        let (draft, id, added) = incoming.close(&self.house.control).await?;
+        let Whole { draft, id, mut added, seen, copy } = incoming.close(&self.house.control).await?;
         judge(&draft, envelope, &config)?;
+        let authenticity = match seen {
+            Some(seen) => Box::pin(self.authenticate(&hello.name, envelope, &added, &seen)).await?,
+            None => Authenticity::default(),
+        };
+        added.splice(..0, authenticity.fields);
         let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
         let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
         let srs = srs.map_err(|error| temporary(&error))?;
@@ -330,12 +382,17 @@ impl Session {
             },
             added: &added,
             srs: srs.as_ref(),
+            outbound: &authenticity.outbound,
             submitter: self.login.as_ref().map(|login| login.account),
         };
         let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);
-        let plan = arrival.plan(fitting);
+        let mut plan = arrival.plan(fitting);
+        if authenticity.junk {
+            self.junk(&mut plan).await?;
+        }
         match self.commit(draft, plan).await {
             Ok(lost) => {
+                self.read_report(copy).await;
                 tracing::debug!(id, size, recipients = envelope.recipients.len(), "accepted");
                 Ok(Taken { id, size, lost })
             }

@@ -12,6 +12,7 @@
 //! - Settings are read at each command and hold for it.
 
 mod auth;
+mod authenticity;
 mod crlf;
 mod data;
 mod envelope;

@@ -26,3 +26,4 @@ mod schema;
 mod sink;
 mod sql;
 mod stopping;
+mod verify;

@@ -22,6 +22,13 @@ fn config(pop3: serde_json::Value) -> Config {
     });
     settings.as_object_mut().unwrap().extend(pop3.as_object().unwrap().clone());
     Config::parse(serde_json::json!({
+        "authentication": {
+            "check_incoming": false, "timeout_seconds": 1, "max_signatures": 1, "received_spf": false,
+            "seal_forwarded": false,
+        },
+        "authentication_policy": [], "trusted_sealers": [],
+        "dkim": { "sign": false, "rsa_bits": 2048, "rotate_days": 1, "overlap_days": 1 },
+        "dmarc": { "report_from": null, "organization": null, "receive_at": null, "keep_days": 1 },
         "dns": {
             "servers": ["127.0.0.1:9"], "dnssec": "off", "timeout_milliseconds": 100, "attempts": 1,
             "cache_entries": 0,
@@ -83,7 +90,9 @@ impl Dialogue {
         let handle = control.registry.enter(SERVICE, 1, peer);
         let limits = control.limits.clone();
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
-        let house = Arc::new(House { control, store, directory, committer });
+        let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
+        let verify = crate::verify::Verify::start(control.clone(), dns.clone());
+        let house = Arc::new(House { control, store, directory, dns, verify, committer });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod database;
 pub mod dialogue;
+pub mod dns;
 pub mod sink;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use cluster::Cluster;
 pub use daemon::Daemon;
 pub use database::Database;
 pub use dialogue::Dialogue;
+pub use dns::Dns;
 pub use sink::{Script, Sink};
 
 /// The limit of every wait: far more than anything takes on a busy machine.
