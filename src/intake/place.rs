@@ -29,10 +29,10 @@ pub struct Arrival<'a> {
     pub received: Received<'a>,
     /// Header fields that we have added.
     pub added: &'a [u8],
-    /// Rewrites the sender of what is forwarded; none where it stays as it is.
-    pub srs: Option<&'a Srs>,
     /// Header fields that only copies for other servers have, before all else.
     pub outbound: &'a [u8],
+    /// Rewrites the sender of what is forwarded; none where it stays as it is.
+    pub srs: Option<&'a Srs>,
     /// The account that submitted it.
     pub submitter: Option<AccountId>,
 }
@@ -128,9 +128,9 @@ impl Arrival<'_> {
 
     fn outbound(&self, forwarded_by: Option<&str>, recipients: Vec<OutboundRecipient>) -> Outbound {
         let mut prefix = Vec::with_capacity(512);
+        prefix.extend_from_slice(self.outbound);
         let (envelope, now) = (self.envelope, self.received.at.at());
         let sender = forward::go_on(envelope.sender.as_ref(), forwarded_by, self.srs, now, &mut prefix);
-        prefix.extend_from_slice(self.outbound);
         self.write_trace(&mut prefix);
         let params = &self.envelope.params;
         Outbound {
@@ -248,8 +248,8 @@ mod tests {
             envelope: &envelope,
             received,
             added: b"Added: x\r\n",
-            srs: Some(&srs),
             outbound: b"",
+            srs: Some(&srs),
             submitter: Some(AccountId(9)),
         };
         arrival.plan(envelope.recipients.iter())

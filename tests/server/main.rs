@@ -22,6 +22,7 @@ mod imap_message;
 mod ip;
 mod lost;
 mod relay;
+mod relay_lost;
 mod rules;
 mod schema;
 mod sink;
