@@ -37,6 +37,9 @@ async fn take_in(mut smtp: Dialogue, numbers: std::ops::Range<usize>) {
     }
 }
 
+/// How long before its node's end an answer may have come that was not written down yet.
+const IN_HAND: Duration = Duration::from_secs(2);
+
 /// What was sent how often, and why more than once.
 #[derive(Debug, Default)]
 struct Tally {
@@ -44,6 +47,7 @@ struct Tally {
     twice: usize,
     answer_lost: usize,
     answered_to_the_dead: usize,
+    longest_in_hand: Duration,
     unexplained: Vec<String>,
 }
 
@@ -63,11 +67,16 @@ fn tally(sink: &Sink) -> Tally {
         };
         tally.twice += 1;
         for copy in earlier {
-            let broken = sessions[copy.connection - 1].commands.last().is_none_or(|last| last != "QUIT");
-            match (copy.answer_lost(), broken) {
-                (true, _) => tally.answer_lost += 1,
-                (false, true) => tally.answered_to_the_dead += 1,
-                (false, false) => tally.unexplained.push(address.to_owned()),
+            let session = &sessions[copy.connection - 1];
+            let broken = session.commands.last().is_none_or(|last| last != "QUIT");
+            let before = session.ended_at.map(|end| end.saturating_duration_since(copy.at));
+            match before.filter(|before| broken && *before < IN_HAND) {
+                _ if copy.answer_lost() => tally.answer_lost += 1,
+                Some(before) => {
+                    tally.answered_to_the_dead += 1;
+                    tally.longest_in_hand = tally.longest_in_hand.max(before);
+                }
+                None => tally.unexplained.push(format!("{address} ({before:?}, broken: {broken})")),
             }
         }
     }
@@ -127,12 +136,13 @@ async fn every_recipient_gets_his_message_whoever_is_killed() {
     db.until("select not exists (select 1 from queue.recipient)").await;
     let tally = tally(&sink);
     println!(
-        "{} recipients, {} of them twice or more: {} answers lost, {} answered to a connection that was broken by a kill \
-         (before the first kill: {})",
+        "{} recipients, {} of them twice or more: {} answers lost, {} answered to a connection that was broken by a kill, \
+         at most {:?} before its end (before the first kill: {})",
         tally.recipients,
         tally.twice,
         tally.answer_lost,
         tally.answered_to_the_dead,
+        tally.longest_in_hand,
         first.answered_to_the_dead
     );
     assert_eq!(tally.recipients, MESSAGES);
