@@ -213,6 +213,7 @@ mod tests {
             helo: "mx.example.org",
             well_formed: true,
             peer: IpAddr::from([192, 0, 2, 1]),
+            reverse_name: None,
             host: "mail.example.test",
             protocol: Protocol::Esmtp,
             tls: None,
