@@ -307,6 +307,18 @@ impl Screen {
         rules.1.clone()
     }
 
+    /// Takes back what was counted for a message that then was not taken.
+    pub fn take_back_traffic(&self, peer: IpAddr, user: Option<&str>, amount: Amount) {
+        self.traffic(peer, user, Amount { count: -amount.count, bytes: -amount.bytes }, true);
+    }
+
+    /// Writes what is still to be written: the node stops.
+    pub async fn finish(&self) {
+        if let Err(error) = self.exchange().await {
+            tracing::debug!(%error, "what was screened last is not written");
+        }
+    }
+
     /// Tells the other nodes, and hears what they have to tell.
     async fn exchange(&self) -> Result<(), Error> {
         let db = &self.control.db;
