@@ -12,6 +12,7 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
     'screen', logic.screen_snapshot(),
+    'srs', (select to_jsonb(s) from control.srs s),
     'dns', (select to_jsonb(d) from control.dns d),
     'relay', (select to_jsonb(s) from control.relay s),
     'retry', (select coalesce(jsonb_agg(r.after_seconds order by r.attempt), '[]') from control.retry r),

@@ -12,6 +12,7 @@ const FILES: &[&str] = &[
     sql!("logic/screen"),
     sql!("logic/control"),
     sql!("logic/directory"),
+    sql!("logic/forwarding"),
     sql!("logic/store"),
     sql!("logic/queue"),
     sql!("logic/report"),

@@ -73,13 +73,17 @@ async fn world() -> Dns {
     dns
 }
 
+/// A daemon that asks this DNS. What it would send to other servers waits in the queue.
 async fn daemon<'a>(db: &'a Database, dns: &Dns) -> Daemon<'a> {
     db.sql(&format!(
-        "update control.dns set servers = array['{}']; update control.server set hostname = 'mail.example.test'",
+        "update control.dns set servers = array['{}']; update control.server set hostname = 'mail.example.test';
+         update control.relay set enabled = false",
         dns.address()
     ))
     .await;
-    Daemon::start(db).await
+    let daemon = Daemon::start(db).await;
+    db.apply("update control.authentication set check_incoming = true").await;
+    daemon
 }
 
 /// Brings a message as another server, and returns the answer to its end.
@@ -561,7 +565,7 @@ async fn results_are_reported_to_who_asks_for_it() {
 #[tokio::test]
 async fn reports_of_others_are_kept() {
     let db = Database::new().await;
-    db.sql("update control.dmarc set receive_at = 'alice@example.test'").await;
+    db.sql("update control.store set compress = false; update control.dmarc set receive_at = 'alice@example.test'").await;
     let dns = world().await;
     let daemon = daemon(&db, &dns).await;
     let report = |domain: &str| {
