@@ -13,8 +13,7 @@ use crate::db::listen::Bells;
 use crate::db::{self, Db, Target};
 use crate::directory::{Directory, password};
 use crate::dns::{self, Dns};
-use crate::intake::commit::{Outbound, OutboundRecipient};
-use crate::intake::{Committer, Delivery, House};
+use crate::intake::{Committer, Delivery, House, Outbound, OutboundRecipient};
 use crate::mail::Address;
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
@@ -162,17 +161,21 @@ impl Daemon {
             store: store.clone(),
             directory: directory.clone(),
             committer: committer.clone(),
-            dns,
+            dns: dns.clone(),
         };
         let house = Arc::new(House {
             control: control.clone(),
             store: store.clone(),
             directory,
+            dns,
             verify: verify.clone(),
-            committer: committer.clone(),
+            committer,
         });
-        let faces: Vec<Arc<dyn Face>> =
-            vec![smtpd::Smtp::new(house.clone()), imap::Imap::new(house.clone()), pop3::Pop3::new(house)];
+        let faces: Vec<Arc<dyn Face>> = vec![
+            smtpd::Smtp::new(house.clone()),
+            imap::Imap::new(house.clone()),
+            pop3::Pop3::new(house.clone()),
+        ];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
             .map_err(|e| StartError::Tls(e.to_string()))?;
         supervisor.reconcile(&control).await;
@@ -182,7 +185,7 @@ impl Daemon {
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
             tokio::spawn(store.clone().upkeep(stop.clone())),
             tokio::spawn(verify.clone().keep_keys(stop.clone())),
-            tokio::spawn(verify.clone().report(reports_into_queue(&store, &committer), stop)),
+            tokio::spawn(verify.clone().report(reports_into_queue(&store, &house.committer), stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
@@ -249,44 +252,6 @@ impl Daemon {
     }
 }
 
-/// Puts DMARC reports into the queue, as mail that the server itself sends.
-fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send {
-    let (store, committer) = (store.clone(), committer.clone());
-    Arc::new(move |reports| {
-        let (store, committer) = (store.clone(), committer.clone());
-        Box::pin(async move {
-            for report in reports {
-                let Ok(recipient) = report.recipient.parse::<Address>() else { continue };
-                let mut spool = store.spool().await?;
-                spool.write(&report.message).await?;
-                let eight_bit = !report.message.is_ascii();
-                let outbound = Outbound {
-                    prefix: None,
-                    sender: report.sender,
-                    account: None,
-                    envelope_id: None,
-                    return_full: None,
-                    smtputf8: false,
-                    body: if eight_bit { Body::EightBitMime } else { Body::SevenBit },
-                    require_tls: false,
-                    priority: 0,
-                    deliver_by: None,
-                    hold_until: None,
-                    recipients: vec![OutboundRecipient {
-                        address: recipient.to_string(),
-                        domain: recipient.domain().to_owned(),
-                        // Nobody waits for a bounce of it.
-                        notify: Some(Notify::Never),
-                        original: None,
-                    }],
-                };
-                committer.deliver(Delivery::new(spool.finish(), Vec::new(), vec![outbound])).await?;
-            }
-            Ok(())
-        })
-    })
-}
-
 /// The way to the DNS, which follows `control.dns`. A host whose own settings can't be read has none until a name server is
 /// named there; mail for elsewhere waits then.
 fn names(control: &Arc<Control>) -> Result<Dns, StartError> {
@@ -305,6 +270,31 @@ fn names(control: &Arc<Control>) -> Result<Dns, StartError> {
         }
     });
     Ok(dns)
+}
+
+/// Puts DMARC reports into the queue, as mail that the server itself sends.
+fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send {
+    let (store, committer) = (store.clone(), committer.clone());
+    Arc::new(move |reports| {
+        let (store, committer) = (store.clone(), committer.clone());
+        Box::pin(async move {
+            for report in reports {
+                let Ok(recipient) = report.recipient.parse::<Address>() else { continue };
+                let mut spool = store.spool().await?;
+                spool.write(&report.message).await?;
+                let recipient = OutboundRecipient {
+                    address: recipient.to_string(),
+                    domain: recipient.domain().to_owned(),
+                    // Nobody waits for a bounce of it.
+                    notify: Some(Notify::Never),
+                    original: None,
+                };
+                let outbound = Outbound::new(report.sender, Body::EightBitMime, vec![recipient]);
+                committer.deliver(Delivery::new(spool.finish(), Vec::new(), vec![outbound])).await?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// Logs as much as `control.server.log_level` says, now and whenever it changes.

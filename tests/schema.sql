@@ -315,6 +315,11 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'routes', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id), '[]') from control.route r where r.active),
     'templates', (select coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'domain', d.name, 'subject', t.subject, 'body', t.body)), '[]')
       from control.template t left join directory.domain d on d.id = t.domain_id),
+    'authentication', (select to_jsonb(s) from control.authentication s),
+    'authentication_policy', (select coalesce(jsonb_agg(to_jsonb(p) order by p.method, p.result), '[]') from control.authentication_policy p),
+    'trusted_sealers', (select coalesce(jsonb_agg(t.domain order by t.domain), '[]') from control.trusted_sealer t),
+    'dkim', (select to_jsonb(s) from control.dkim s),
+    'dmarc', (select to_jsonb(s) from control.dmarc s),
     'services', (select coalesce(jsonb_agg(to_jsonb(s) order by s.name), '[]') from control.service s),
     'listeners', (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from control.listener l where l.enabled),
     'certificates', (select coalesce(jsonb_agg(to_jsonb(c) order by c.source = 'self-signed', c.id), '[]')
@@ -423,6 +428,127 @@ end $$;
 
 COMMENT ON FUNCTION control.wait_applied(generation bigint, timeout interval) IS 'Waits until all running nodes obey a committed change';
 
+CREATE TABLE directory.dkim_key (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    selector text NOT NULL,
+    algorithm text DEFAULT 'rsa-sha256'::text NOT NULL,
+    state text DEFAULT 'making'::text NOT NULL,
+    private_key control.secret,
+    public_key text,
+    activate_when_published boolean DEFAULT false NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    activated_at timestamp with time zone,
+    retired_at timestamp with time zone,
+    CONSTRAINT "a key is making, ready, active or retired" CHECK ((state = ANY (ARRAY['making'::text, 'ready'::text, 'active'::text, 'retired'::text]))),
+    CONSTRAINT "a private key is PKCS #8 in PEM" CHECK (((private_key)::text ~~ '%-----BEGIN PRIVATE KEY-----%'::text)),
+    CONSTRAINT "a public key is base64, as in p=" CHECK ((public_key ~ '^[A-Za-z0-9+/]+=*$'::text)),
+    CONSTRAINT "a selector has letters, digits and hyphens" CHECK (((length(selector) <= 63) AND (selector ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'::text))),
+    CONSTRAINT "the algorithm is rsa-sha256 or ed25519-sha256" CHECK ((algorithm = ANY (ARRAY['rsa-sha256'::text, 'ed25519-sha256'::text]))),
+    CONSTRAINT "the server makes a key first (state making), then it can be rea" CHECK (((state = 'making'::text) OR ((private_key IS NOT NULL) AND (public_key IS NOT NULL))))
+);
+
+COMMENT ON TABLE directory.dkim_key IS 'Keys that sign mail (DKIM, ARC). Make one with directory.make_dkim_key(''example.test''), publish what report.dkim_record shows, then directory.activate_dkim_key(id)';
+
+COMMENT ON COLUMN directory.dkim_key.domain_id IS 'The domain that signs';
+
+COMMENT ON COLUMN directory.dkim_key.selector IS 'Names the key in the DNS: selector._domainkey.domain';
+
+COMMENT ON COLUMN directory.dkim_key.algorithm IS 'rsa-sha256 or ed25519-sha256; a domain may sign with one key of each';
+
+COMMENT ON COLUMN directory.dkim_key.state IS 'making: the server makes it, or reads the private key you gave; ready: publish its DNS record; active: signs; retired: signs no more, its record stays for control.dkim.overlap_days';
+
+COMMENT ON COLUMN directory.dkim_key.private_key IS 'PKCS #8 in PEM; give your own with a new row, or let the server make one';
+
+COMMENT ON COLUMN directory.dkim_key.public_key IS 'As it stands in the DNS record behind p=';
+
+COMMENT ON COLUMN directory.dkim_key.activate_when_published IS 'Whether the server makes it active by itself as soon as its DNS record is there';
+
+COMMENT ON COLUMN directory.dkim_key.error IS 'Why the server cannot use the private key that was given';
+
+COMMENT ON COLUMN directory.dkim_key.created_at IS 'When it was made';
+
+COMMENT ON COLUMN directory.dkim_key.activated_at IS 'When it began to sign';
+
+COMMENT ON COLUMN directory.dkim_key.retired_at IS 'When it was retired';
+
+CREATE FUNCTION directory.activate_dkim_key(id bigint) RETURNS directory.dkim_key
+    LANGUAGE plpgsql
+    AS $$
+declare k directory.dkim_key;
+begin
+  select * into k from directory.dkim_key x where x.id = activate_dkim_key.id for update;
+  if not found then
+    raise exception 'there is no DKIM key %', activate_dkim_key.id using errcode = 'no_data_found';
+  end if;
+  if k.state = 'making' then
+    raise exception 'DKIM key % is not made yet%', k.id, coalesce(': ' || k.error, '') using errcode = 'check_violation';
+  end if;
+  update directory.dkim_key x set state = 'retired', retired_at = now()
+  where x.domain_id = k.domain_id and x.algorithm = k.algorithm and x.state = 'active' and x.id <> k.id;
+  update directory.dkim_key x
+  set state = 'active', activate_when_published = false, activated_at = coalesce(x.activated_at, now()), retired_at = null
+  where x.id = k.id returning * into k;
+  return k;
+end $$;
+
+COMMENT ON FUNCTION directory.activate_dkim_key(id bigint) IS 'Signs with this key from now on, and no more with the one of the same algorithm that did; publish its DNS record first';
+
+CREATE FUNCTION directory.make_dkim_key(domain text, algorithm text DEFAULT 'rsa-sha256'::text, selector text DEFAULT NULL::text) RETURNS directory.dkim_key
+    LANGUAGE plpgsql
+    AS $$
+declare
+  owner bigint;
+  dated text := 'mw' || to_char(now() at time zone 'utc', 'YYYYMMDD') || case when make_dkim_key.algorithm like 'ed25519%' then 'e' else 'r' end;
+  made directory.dkim_key;
+begin
+  select d.id into owner from directory.domain d where d.name = lower(make_dkim_key.domain);
+  if not found then
+    raise exception 'there is no domain "%" here', make_dkim_key.domain using errcode = 'foreign_key_violation';
+  end if;
+  if selector is null then
+    select dated || coalesce(nullif(n, 1)::text, '') into selector from generate_series(1, 1000) n
+    where not exists (select 1 from directory.dkim_key k where k.domain_id = owner and k.selector = dated || coalesce(nullif(n, 1)::text, ''))
+    order by n limit 1;
+  end if;
+  insert into directory.dkim_key (domain_id, selector, algorithm) values (owner, lower(make_dkim_key.selector), make_dkim_key.algorithm)
+  returning * into made;
+  return made;
+end $$;
+
+COMMENT ON FUNCTION directory.make_dkim_key(domain text, algorithm text, selector text) IS 'Makes a key for DKIM: select * from directory.make_dkim_key(''example.test''); the server fills it in, report.dkim_record shows what to publish';
+
+CREATE FUNCTION directory.rotate_dkim_keys(domain text) RETURNS SETOF directory.dkim_key
+    LANGUAGE plpgsql
+    AS $$
+declare
+  old record;
+  made directory.dkim_key;
+begin
+  for old in
+    select k.algorithm from directory.dkim_key k join directory.domain d on d.id = k.domain_id
+    where d.name = lower(rotate_dkim_keys.domain) and k.state = 'active'
+      and not exists (select 1 from directory.dkim_key n where n.domain_id = k.domain_id and n.algorithm = k.algorithm
+        and n.state in ('making', 'ready') and n.activate_when_published)
+    order by k.algorithm
+  loop
+    made := directory.make_dkim_key(domain, old.algorithm);
+    update directory.dkim_key k set activate_when_published = true where k.id = made.id returning * into made;
+    return next made;
+  end loop;
+end $$;
+
+COMMENT ON FUNCTION directory.rotate_dkim_keys(domain text) IS 'Makes new keys for a domain; each takes over by itself as soon as the DNS has its record (report.dkim_record)';
+
+CREATE FUNCTION logic.activate_published_dkim_key(key bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform logic.as_a_person();
+  perform directory.activate_dkim_key(key);
+end $$;
+
 CREATE FUNCTION logic.after_message_delete() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -470,6 +596,12 @@ begin
   perform pg_notify('queue', '');
   return null;
 end $$;
+
+CREATE FUNCTION logic.as_a_person() RETURNS void
+    LANGUAGE sql
+    AS $$
+  select set_config('mailwright.daemon', 'off', true)
+$$;
 
 CREATE FUNCTION logic.audit() RETURNS trigger
     LANGUAGE plpgsql
@@ -711,6 +843,15 @@ begin
   return new;
 end $_$;
 
+CREATE FUNCTION logic.finish_dkim_key(key bigint, private text, public text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform logic.as_a_person();
+  update directory.dkim_key set state = 'ready', private_key = coalesce(private_key, private), public_key = public, error = null
+  where id = key and state = 'making';
+end $$;
+
 CREATE FUNCTION logic.furnish_account() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -898,6 +1039,14 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.refuse_dkim_key(key bigint, why text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform logic.as_a_person();
+  update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
+end $$;
+
 CREATE FUNCTION logic.resolve(local text, domain text, authenticated boolean) RETURNS TABLE(kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint)
     LANGUAGE plpgsql STABLE
     AS $_$
@@ -996,6 +1145,22 @@ CREATE FUNCTION logic.ring_sessions() RETURNS trigger
 begin
   perform pg_notify('control', 'session');
   return null;
+end $$;
+
+CREATE FUNCTION logic.rotate_old_dkim_keys() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare s control.dkim := (select s from control.dkim s);
+begin
+  perform logic.as_a_person();
+  if s.rotate_days > 0 then
+    perform directory.rotate_dkim_keys(d.name) from directory.domain d
+    where exists (select 1 from directory.dkim_key k where k.domain_id = d.id and k.state = 'active'
+      and k.activated_at < now() - make_interval(days => s.rotate_days));
+  end if;
+  if exists (select 1 from directory.dkim_key k where k.state = 'retired' and k.retired_at < now() - make_interval(days => s.overlap_days)) then
+    delete from directory.dkim_key k where k.state = 'retired' and k.retired_at < now() - make_interval(days => s.overlap_days);
+  end if;
 end $$;
 
 CREATE FUNCTION logic.touch() RETURNS trigger
@@ -1105,6 +1270,55 @@ COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwrigh
 
 COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
 
+CREATE TABLE control.authentication (
+    only_row boolean DEFAULT true NOT NULL,
+    check_incoming boolean DEFAULT true NOT NULL,
+    timeout_seconds integer DEFAULT 10 NOT NULL,
+    max_signatures integer DEFAULT 10 NOT NULL,
+    received_spf boolean DEFAULT true NOT NULL,
+    seal_forwarded boolean DEFAULT true NOT NULL,
+    CONSTRAINT authentication_only_row_check CHECK (only_row),
+    CONSTRAINT "from 1 to 50 signatures of a message are looked at" CHECK (((max_signatures >= 1) AND (max_signatures <= 50))),
+    CONSTRAINT "the checks of a message may take from 1 to 60 seconds" CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 60)))
+);
+
+COMMENT ON TABLE control.authentication IS 'How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
+
+COMMENT ON COLUMN control.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
+
+COMMENT ON COLUMN control.authentication.timeout_seconds IS 'How long all checks of one message may take; a check that is not done then counts as a temporary error';
+
+COMMENT ON COLUMN control.authentication.max_signatures IS 'DKIM signatures of one message that are looked at; the rest is ignored';
+
+COMMENT ON COLUMN control.authentication.received_spf IS 'Whether a Received-SPF field (RFC 7208, 9.1) is added besides Authentication-Results';
+
+COMMENT ON COLUMN control.authentication.seal_forwarded IS 'Whether mail that an alias sends on to other servers gets an ARC seal (RFC 8617) with the active DKIM key of the alias'' domain';
+
+CREATE TABLE control.authentication_policy (
+    method text NOT NULL,
+    result text NOT NULL,
+    action text DEFAULT 'accept'::text NOT NULL,
+    CONSTRAINT "an action is accept, mark, junk or reject" CHECK ((action = ANY (ARRAY['accept'::text, 'mark'::text, 'junk'::text, 'reject'::text]))),
+    CONSTRAINT "this method has no such result" CHECK (
+CASE method
+    WHEN 'spf'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'neutral'::text, 'softfail'::text, 'fail'::text, 'temperror'::text, 'permerror'::text]))
+    WHEN 'helo'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'neutral'::text, 'softfail'::text, 'fail'::text, 'temperror'::text, 'permerror'::text]))
+    WHEN 'dkim'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'neutral'::text, 'fail'::text, 'temperror'::text, 'permerror'::text]))
+    WHEN 'dmarc'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'fail-none'::text, 'fail-quarantine'::text, 'fail-reject'::text, 'temperror'::text, 'permerror'::text]))
+    WHEN 'arc'::text THEN (result = ANY (ARRAY['pass'::text, 'none'::text, 'fail'::text, 'temperror'::text]))
+    WHEN 'iprev'::text THEN (result = ANY (ARRAY['pass'::text, 'fail'::text, 'temperror'::text, 'permerror'::text]))
+    ELSE false
+END)
+);
+
+COMMENT ON TABLE control.authentication_policy IS 'What becomes of mail by what a check has found; of several actions the strongest counts. What has no row is accepted';
+
+COMMENT ON COLUMN control.authentication_policy.method IS 'spf (the sender''s domain), helo (SPF of the name a server gives itself), dkim, dmarc, arc, or iprev (reverse DNS)';
+
+COMMENT ON COLUMN control.authentication_policy.result IS 'What the check found. For dmarc the failure and the policy that the domain has published: fail-reject, fail-quarantine, fail-none';
+
+COMMENT ON COLUMN control.authentication_policy.action IS 'accept; mark (a field X-Mailwright-Auth is added); junk (delivered to Junk); reject (550, or 451 where the result is a temporary error)';
+
 CREATE TABLE control.certificate (
     id bigint NOT NULL,
     names text[] DEFAULT '{}'::text[] NOT NULL,
@@ -1174,6 +1388,51 @@ COMMENT ON COLUMN control.directory.quota_bytes IS 'Quota of accounts whose doma
 COMMENT ON COLUMN control.directory.min_password_length IS 'Shortest password that the commands and pages accept';
 
 COMMENT ON COLUMN control.directory.unknown_user_secret IS 'Makes what SCRAM shows for unknown users look real and the same on all nodes';
+
+CREATE TABLE control.dkim (
+    only_row boolean DEFAULT true NOT NULL,
+    sign boolean DEFAULT true NOT NULL,
+    rsa_bits integer DEFAULT 2048 NOT NULL,
+    rotate_days integer DEFAULT 0 NOT NULL,
+    overlap_days integer DEFAULT 14 NOT NULL,
+    CONSTRAINT "an RSA key for DKIM has 2048, 3072 or 4096 bits" CHECK ((rsa_bits = ANY (ARRAY[2048, 3072, 4096]))),
+    CONSTRAINT dkim_only_row_check CHECK (only_row),
+    CONSTRAINT "overlap_days is from 1 to 365" CHECK (((overlap_days >= 1) AND (overlap_days <= 365))),
+    CONSTRAINT "rotate_days is 0 (never) or from 7 to 3650" CHECK (((rotate_days = 0) OR ((rotate_days >= 7) AND (rotate_days <= 3650))))
+);
+
+COMMENT ON TABLE control.dkim IS 'How the mail of our users is signed (DKIM, RFC 6376)';
+
+COMMENT ON COLUMN control.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
+
+COMMENT ON COLUMN control.dkim.rsa_bits IS 'Size of new RSA keys';
+
+COMMENT ON COLUMN control.dkim.rotate_days IS 'A new key is made when the active one is so old, and used as soon as its DNS record is there; 0 = only when you ask for it';
+
+COMMENT ON COLUMN control.dkim.overlap_days IS 'How long the DNS record of a retired key must stay: mail signed with it is still under way. Its row is deleted then';
+
+CREATE TABLE control.dmarc (
+    only_row boolean DEFAULT true NOT NULL,
+    report_from text,
+    organization text,
+    receive_at text,
+    keep_days integer DEFAULT 400 NOT NULL,
+    CONSTRAINT dmarc_only_row_check CHECK (only_row),
+    CONSTRAINT "keep_days is from 1 to 3650" CHECK (((keep_days >= 1) AND (keep_days <= 3650))),
+    CONSTRAINT "receive_at is an address like dmarc@example.test" CHECK ((receive_at ~ '^[^@[:space:]<>]+@[^@[:space:]<>]+$'::text)),
+    CONSTRAINT "report_from is an address like dmarc@example.test" CHECK ((report_from ~ '^[^@[:space:]<>]+@[^@[:space:]<>]+$'::text)),
+    CONSTRAINT "the organization's name has from 1 to 200 characters" CHECK (((length(organization) >= 1) AND (length(organization) <= 200)))
+);
+
+COMMENT ON TABLE control.dmarc IS 'Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+
+COMMENT ON COLUMN control.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
+
+COMMENT ON COLUMN control.dmarc.organization IS 'Name of the organization in reports; empty = the server''s name';
+
+COMMENT ON COLUMN control.dmarc.receive_at IS 'Local address whose mail is read for reports about your domains, besides being delivered; name it in the rua= of your DMARC records';
+
+COMMENT ON COLUMN control.dmarc.keep_days IS 'How long received reports are kept';
 
 CREATE TABLE control.dns (
     only_row boolean DEFAULT true NOT NULL,
@@ -1662,6 +1921,17 @@ COMMENT ON COLUMN control.touched.transaction IS 'The transaction';
 
 COMMENT ON COLUMN control.touched.config IS 'Whether it has changed schema control, and not only the directory';
 
+CREATE TABLE control.trusted_sealer (
+    domain control.hostname NOT NULL,
+    comment text
+);
+
+COMMENT ON TABLE control.trusted_sealer IS 'Forwarders and mailing lists whose ARC seal is believed: mail that failed DMARC on the way is accepted when the last seal is theirs and says that it had passed there';
+
+COMMENT ON COLUMN control.trusted_sealer.domain IS 'The domain that seals (d= of ARC-Seal)';
+
+COMMENT ON COLUMN control.trusted_sealer.comment IS 'A note for administrators';
+
 CREATE TABLE directory.account (
     id bigint NOT NULL,
     domain_id bigint NOT NULL,
@@ -1751,6 +2021,15 @@ COMMENT ON COLUMN directory.alias.authenticated_only IS 'Whether only users who 
 
 ALTER TABLE directory.alias ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME directory.alias_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE directory.dkim_key ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME directory.dkim_key_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -1992,6 +2271,124 @@ ALTER TABLE log.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE log.dmarc_count (
+    day date NOT NULL,
+    domain text NOT NULL,
+    policy_domain text NOT NULL,
+    rua text[] NOT NULL,
+    policy jsonb NOT NULL,
+    peer inet NOT NULL,
+    disposition text NOT NULL,
+    overridden boolean NOT NULL,
+    dkim_aligned text NOT NULL,
+    spf_aligned text NOT NULL,
+    envelope_from text NOT NULL,
+    spf text NOT NULL,
+    dkim jsonb NOT NULL,
+    messages bigint NOT NULL
+);
+
+COMMENT ON TABLE log.dmarc_count IS 'Mail seen from domains that ask for DMARC reports, counted until the report of its day is sent';
+
+COMMENT ON COLUMN log.dmarc_count.day IS 'The day, UTC';
+
+COMMENT ON COLUMN log.dmarc_count.domain IS 'Domain in From';
+
+COMMENT ON COLUMN log.dmarc_count.policy_domain IS 'Domain whose DMARC record applies';
+
+COMMENT ON COLUMN log.dmarc_count.rua IS 'Where its record wants reports';
+
+COMMENT ON COLUMN log.dmarc_count.policy IS 'What its record says: policies and alignment';
+
+COMMENT ON COLUMN log.dmarc_count.peer IS 'Server that sent the mail';
+
+COMMENT ON COLUMN log.dmarc_count.disposition IS 'What was done: none, quarantine or reject';
+
+COMMENT ON COLUMN log.dmarc_count.overridden IS 'Whether less was done than the policy asks for';
+
+COMMENT ON COLUMN log.dmarc_count.dkim_aligned IS 'pass or fail: DKIM, with alignment';
+
+COMMENT ON COLUMN log.dmarc_count.spf_aligned IS 'pass or fail: SPF, with alignment';
+
+COMMENT ON COLUMN log.dmarc_count.envelope_from IS 'Domain of the envelope sender';
+
+COMMENT ON COLUMN log.dmarc_count.spf IS 'Result of SPF';
+
+COMMENT ON COLUMN log.dmarc_count.dkim IS 'Signatures: domain, selector, result';
+
+COMMENT ON COLUMN log.dmarc_count.messages IS 'How many messages';
+
+CREATE TABLE log.dmarc_report (
+    id bigint NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    organization text NOT NULL,
+    email text,
+    report_id text NOT NULL,
+    domain text NOT NULL,
+    begins timestamp with time zone NOT NULL,
+    ends timestamp with time zone NOT NULL,
+    policy text NOT NULL
+);
+
+COMMENT ON TABLE log.dmarc_report IS 'DMARC aggregate reports about your domains, from those who received their mail';
+
+COMMENT ON COLUMN log.dmarc_report.received_at IS 'When it came in';
+
+COMMENT ON COLUMN log.dmarc_report.organization IS 'Who reports';
+
+COMMENT ON COLUMN log.dmarc_report.email IS 'Whom to ask there';
+
+COMMENT ON COLUMN log.dmarc_report.report_id IS 'What the reporter calls it';
+
+COMMENT ON COLUMN log.dmarc_report.domain IS 'Which domain it is about';
+
+COMMENT ON COLUMN log.dmarc_report.begins IS 'First moment it covers';
+
+COMMENT ON COLUMN log.dmarc_report.ends IS 'Last moment it covers';
+
+COMMENT ON COLUMN log.dmarc_report.policy IS 'Policy that the reporter found: none, quarantine or reject';
+
+ALTER TABLE log.dmarc_report ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME log.dmarc_report_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE log.dmarc_report_row (
+    report_id bigint NOT NULL,
+    number integer NOT NULL,
+    peer inet,
+    messages bigint NOT NULL,
+    disposition text NOT NULL,
+    dkim_aligned text NOT NULL,
+    spf_aligned text NOT NULL,
+    header_from text NOT NULL,
+    envelope_from text
+);
+
+COMMENT ON TABLE log.dmarc_report_row IS 'The rows of DMARC aggregate reports: which server sent how much, and whether it passed';
+
+COMMENT ON COLUMN log.dmarc_report_row.report_id IS 'The report';
+
+COMMENT ON COLUMN log.dmarc_report_row.number IS 'Place in the report';
+
+COMMENT ON COLUMN log.dmarc_report_row.peer IS 'Server that sent the mail';
+
+COMMENT ON COLUMN log.dmarc_report_row.messages IS 'How many messages';
+
+COMMENT ON COLUMN log.dmarc_report_row.disposition IS 'What was done with them: none, quarantine or reject';
+
+COMMENT ON COLUMN log.dmarc_report_row.dkim_aligned IS 'pass or fail: DKIM, with alignment';
+
+COMMENT ON COLUMN log.dmarc_report_row.spf_aligned IS 'pass or fail: SPF, with alignment';
+
+COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
+
+COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
 
 CREATE TABLE store.usage (
     account_id bigint NOT NULL,
@@ -2314,6 +2711,36 @@ CREATE VIEW report.attempt AS
 
 COMMENT ON VIEW report.attempt IS 'What became of each attempt to deliver mail to other servers';
 
+CREATE VIEW report.dkim_record AS
+ SELECT ((k.selector || '._domainkey.'::text) || d.name) AS name,
+    ((('v=DKIM1; '::text ||
+        CASE
+            WHEN (k.algorithm = 'ed25519-sha256'::text) THEN 'k=ed25519; '::text
+            ELSE 'k=rsa; '::text
+        END) || 'p='::text) || k.public_key) AS value,
+    k.state,
+        CASE
+            WHEN (k.state = 'retired'::text) THEN (k.retired_at + make_interval(days => s.overlap_days))
+            ELSE NULL::timestamp with time zone
+        END AS remove_at,
+    k.id AS key_id
+   FROM (directory.dkim_key k
+     JOIN directory.domain d ON ((d.id = k.domain_id))),
+    control.dkim s
+  WHERE (k.public_key IS NOT NULL);
+
+COMMENT ON VIEW report.dkim_record IS 'DNS records (TXT) to publish for DKIM';
+
+COMMENT ON COLUMN report.dkim_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN report.dkim_record.value IS 'Its text; longer than 255 bytes it is split into several strings, as most DNS servers do for you';
+
+COMMENT ON COLUMN report.dkim_record.state IS 'State of the key: a ready one is waiting for its record';
+
+COMMENT ON COLUMN report.dkim_record.remove_at IS 'When the record of a retired key may go';
+
+COMMENT ON COLUMN report.dkim_record.key_id IS 'The key, for directory.activate_dkim_key';
+
 CREATE TABLE store.message (
     account_id bigint NOT NULL,
     mailbox_id bigint NOT NULL,
@@ -2585,11 +3012,23 @@ COMMENT ON COLUMN store.subscription.name IS 'Full name of the mailbox';
 ALTER TABLE ONLY control.administrator
     ADD CONSTRAINT administrator_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY control.authentication
+    ADD CONSTRAINT authentication_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.authentication_policy
+    ADD CONSTRAINT authentication_policy_pkey PRIMARY KEY (method, result);
+
 ALTER TABLE ONLY control.certificate
     ADD CONSTRAINT certificate_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY control.directory
     ADD CONSTRAINT directory_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.dkim
+    ADD CONSTRAINT dkim_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.dmarc
+    ADD CONSTRAINT dmarc_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.dns
     ADD CONSTRAINT dns_pkey PRIMARY KEY (only_row);
@@ -2660,6 +3099,9 @@ ALTER TABLE ONLY control.template
 ALTER TABLE ONLY control.touched
     ADD CONSTRAINT touched_pkey PRIMARY KEY (transaction);
 
+ALTER TABLE ONLY control.trusted_sealer
+    ADD CONSTRAINT trusted_sealer_pkey PRIMARY KEY (domain);
+
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_local_part_key UNIQUE (domain_id, local_part);
 
@@ -2672,6 +3114,9 @@ ALTER TABLE ONLY directory.alias
 ALTER TABLE ONLY directory.alias
     ADD CONSTRAINT alias_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.dkim_key
+    ADD CONSTRAINT dkim_key_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY directory.domain
     ADD CONSTRAINT domain_name_key UNIQUE (name);
 
@@ -2680,6 +3125,9 @@ ALTER TABLE ONLY directory.domain
 
 ALTER TABLE ONLY directory.address
     ADD CONSTRAINT "this address exists already, as an account or an alias" PRIMARY KEY (domain_id, local_part);
+
+ALTER TABLE ONLY directory.dkim_key
+    ADD CONSTRAINT "this domain has a key with this selector already" UNIQUE (domain_id, selector);
 
 ALTER TABLE ONLY live.listener_status
     ADD CONSTRAINT listener_status_pkey PRIMARY KEY (node, listener_id);
@@ -2696,8 +3144,20 @@ ALTER TABLE ONLY live.service_status
 ALTER TABLE ONLY live.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY log.dmarc_report
+    ADD CONSTRAINT "a report is kept once" UNIQUE (organization, report_id, domain);
+
 ALTER TABLE ONLY log.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY log.dmarc_count
+    ADD CONSTRAINT dmarc_count_key PRIMARY KEY (day, domain, policy_domain, policy, peer, disposition, overridden, dkim_aligned, spf_aligned, envelope_from, spf, dkim);
+
+ALTER TABLE ONLY log.dmarc_report
+    ADD CONSTRAINT dmarc_report_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY log.dmarc_report_row
+    ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
 
 ALTER TABLE ONLY queue.destination
     ADD CONSTRAINT destination_pkey PRIMARY KEY (domain);
@@ -2756,6 +3216,8 @@ CREATE INDEX audit_at ON log.audit USING brin (at);
 
 CREATE INDEX audit_row ON log.audit USING btree (table_name, key);
 
+CREATE INDEX dmarc_report_domain ON log.dmarc_report USING btree (domain, begins);
+
 CREATE INDEX attempt_at ON queue.attempt USING brin (at);
 
 CREATE INDEX attempt_message ON queue.attempt USING btree (message_id);
@@ -2780,9 +3242,17 @@ CREATE INDEX message_content ON store.message USING btree (content_id);
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.administrator REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.authentication REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.authentication_policy REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('method,result', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.certificate REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.directory REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.dkim REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.dmarc REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.dns REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -2812,11 +3282,21 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.store REFERENCING OLD TABLE 
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.template REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.trusted_sealer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.administrator REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.authentication REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.authentication_policy REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('method,result', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.certificate REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.directory REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.dkim REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.dmarc REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.dns REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -2846,11 +3326,21 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.store REFERENCING NEW TABLE 
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.template REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.trusted_sealer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.administrator REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.authentication REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.authentication_policy REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('method,result', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.certificate REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.directory REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.dkim REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.dmarc REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.dns REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -2880,6 +3370,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.store REFERENCING OLD TABLE 
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.template REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.trusted_sealer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
 CREATE TRIGGER check_name_servers BEFORE INSERT OR UPDATE ON control.dns FOR EACH ROW EXECUTE FUNCTION control.check_name_servers();
 
 CREATE TRIGGER check_words BEFORE INSERT OR UPDATE ON control.template FOR EACH ROW EXECUTE FUNCTION logic.check_template();
@@ -2892,9 +3384,17 @@ CREATE CONSTRAINT TRIGGER raise_generation AFTER INSERT ON control.touched DEFER
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.administrator FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.authentication FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.authentication_policy FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.certificate FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.directory FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dkim FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dmarc FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dns FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -2924,9 +3424,13 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.sto
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.template FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.trusted_sealer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -2934,11 +3438,15 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.account REFERENCING NEW TA
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.dkim_key REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -2961,6 +3469,8 @@ CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF name, catch_all ON directory
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.account FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dkim_key FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -3012,6 +3522,12 @@ ALTER TABLE ONLY directory.address
 
 ALTER TABLE ONLY directory.alias
     ADD CONSTRAINT alias_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.dkim_key
+    ADD CONSTRAINT dkim_key_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY log.dmarc_report_row
+    ADD CONSTRAINT dmarc_report_row_report_id_fkey FOREIGN KEY (report_id) REFERENCES log.dmarc_report(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY queue.message
     ADD CONSTRAINT message_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE SET NULL;

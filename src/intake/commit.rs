@@ -157,6 +157,26 @@ pub struct Outbound {
     pub recipients: Vec<OutboundRecipient>,
 }
 
+impl Outbound {
+    /// An envelope in which nothing special is asked for.
+    pub fn new(sender: String, body: Body, recipients: Vec<OutboundRecipient>) -> Self {
+        Self {
+            prefix: None,
+            sender,
+            account: None,
+            envelope_id: None,
+            return_full: None,
+            smtputf8: false,
+            body,
+            require_tls: false,
+            priority: 0,
+            deliver_by: None,
+            hold_until: None,
+            recipients,
+        }
+    }
+}
+
 /// A recipient on another server.
 #[derive(Clone)]
 pub struct OutboundRecipient {

@@ -20,6 +20,7 @@ pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;
 use crate::directory::Directory;
+use crate::dns::Dns;
 use crate::store::Store;
 use crate::verify::Verify;
 
@@ -31,6 +32,8 @@ pub struct House {
     pub store: Arc<Store>,
     /// Addresses and logins.
     pub directory: Arc<Directory>,
+    /// Names.
+    pub dns: Dns,
     /// Checks and signs mail.
     pub verify: Arc<Verify>,
     /// Takes messages in.

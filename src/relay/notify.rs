@@ -66,20 +66,12 @@ pub(super) async fn report(parts: &Parts, told: &Told) -> Result<Delivery, Error
         Route::NotLocal => remotes.push(sender),
         Route::Unknown | Route::Restricted => {}
     }
+    let body = if eight_bit { Body::EightBitMime } else { Body::SevenBit };
     let outbound = (!remotes.is_empty()).then(|| Outbound {
-        prefix: None,
-        sender: String::new(),
-        account: None,
-        envelope_id: None,
-        return_full: None,
         smtputf8: message.smtputf8,
-        body: if eight_bit { Body::EightBitMime } else { Body::SevenBit },
         // RFC 8689 §5: what is said about such a message is no less confidential.
         require_tls: message.require_tls,
-        priority: 0,
-        deliver_by: None,
-        hold_until: None,
-        recipients: remotes.iter().map(recipient).collect(),
+        ..Outbound::new(String::new(), body, remotes.iter().map(recipient).collect())
     });
     Ok(Delivery::new(spool.finish(), places, outbound.into_iter().collect()))
 }

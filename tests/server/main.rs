@@ -20,6 +20,7 @@ mod imap_mailbox;
 mod imap_message;
 mod ip;
 mod lost;
+mod relay;
 mod rules;
 mod schema;
 mod sink;

@@ -8,14 +8,12 @@ use crate::control::{Config, Control, Node, Registry};
 use crate::db::listen::Bells;
 use crate::db::{Db, Target};
 use crate::directory::Directory;
-use crate::dns::Dns;
 use crate::intake::Committer;
 use crate::mail::{AccountId, MailboxId};
 use crate::net::limit::{Caps, Limits};
 use crate::net::talk::Session as _;
 use crate::queue::Inlet;
 use crate::store::Store;
-use crate::verify::Verify;
 
 fn config(pop3: serde_json::Value) -> Config {
     let mut settings = serde_json::json!({
@@ -24,6 +22,13 @@ fn config(pop3: serde_json::Value) -> Config {
     });
     settings.as_object_mut().unwrap().extend(pop3.as_object().unwrap().clone());
     Config::parse(serde_json::json!({
+        "authentication": {
+            "check_incoming": false, "timeout_seconds": 1, "max_signatures": 1, "received_spf": false,
+            "seal_forwarded": false,
+        },
+        "authentication_policy": [], "trusted_sealers": [],
+        "dkim": { "sign": false, "rsa_bits": 2048, "rotate_days": 1, "overlap_days": 1 },
+        "dmarc": { "report_from": null, "organization": null, "receive_at": null, "keep_days": 1 },
         "dns": {
             "servers": ["127.0.0.1:9"], "dnssec": "off", "timeout_milliseconds": 100, "attempts": 1,
             "cache_entries": 0,
@@ -57,13 +62,6 @@ fn config(pop3: serde_json::Value) -> Config {
             "message_bytes_in_flight": 1, "compress": true, "expunged_retention_days": 1,
             "content_grace_hours": 1,
         },
-        "authentication": {
-            "check_incoming": false, "timeout_seconds": 1, "max_signatures": 1, "received_spf": false,
-            "seal_forwarded": false,
-        },
-        "authentication_policy": [], "trusted_sealers": [],
-        "dkim": { "sign": false, "rsa_bits": 2048, "rotate_days": 0, "overlap_days": 1 },
-        "dmarc": { "report_from": null, "organization": null, "receive_at": null, "keep_days": 1 },
         "services": [{
             "name": "pop3", "enabled": true, "ip_list_id": null, "max_connections": 0,
             "max_connections_per_peer": 0, "max_connections_per_account": 1,
@@ -92,8 +90,9 @@ impl Dialogue {
         let handle = control.registry.enter(SERVICE, 1, peer);
         let limits = control.limits.clone();
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
-        let verify = Verify::start(control.clone(), Dns::new(&control.config().dns.settings()).unwrap());
-        let house = Arc::new(House { control, store, directory, verify, committer });
+        let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
+        let verify = crate::verify::Verify::start(control.clone(), dns.clone());
+        let house = Arc::new(House { control, store, directory, dns, verify, committer });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 
