@@ -26,6 +26,7 @@ pub struct Config {
     pub pop3: Pop3,
     pub directory: Directory,
     pub store: Store,
+    pub srs: Srs,
     pub dns: Dns,
     pub relay: Relay,
     /// Seconds until the next attempt, after the first, the second, ….
@@ -114,6 +115,20 @@ pub struct Store {
     pub compress: bool,
     pub expunged_retention_days: i32,
     pub content_grace_hours: i32,
+}
+
+#[derive(Deserialize)]
+pub struct Srs {
+    pub enabled: bool,
+    pub secret: String,
+    pub max_age_days: u16,
+    pub any_sender: bool,
+}
+
+impl std::fmt::Debug for Srs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Srs(…)")
+    }
 }
 
 /// Who vouches for the answers of the DNS.

@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     sql!("logic/audit"),
     sql!("logic/control"),
     sql!("logic/directory"),
+    sql!("logic/forwarding"),
     sql!("logic/store"),
     sql!("logic/queue"),
     sql!("logic/report"),

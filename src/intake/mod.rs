@@ -6,6 +6,7 @@
 
 pub mod commit;
 pub mod facts;
+pub mod forward;
 pub mod place;
 mod settle;
 pub mod submission;

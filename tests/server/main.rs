@@ -14,6 +14,7 @@ mod support;
 
 mod clients;
 mod control;
+mod forward;
 mod hostile;
 mod house;
 mod imap_mailbox;
