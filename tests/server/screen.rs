@@ -432,7 +432,7 @@ async fn traffic_rules_are_entered_in_the_classic_form_and_kept_as_history() {
     assert_eq!(db.value::<String>(rules).await, "*:100/50 10.*:7/0 ::1:0/3");
     for (text, reason) in [
         ("10.0.0.1", "is no traffic rule"),
-        ("10.0.0.999:1", "a rule for incoming mail is for an IP pattern"),
+        ("10.0.0.999:1", "incoming rules are for IP patterns"),
         ("*:1\n*:2", "there are two rules"),
     ] {
         let refusal = db.refusal(&format!("select control.set_traffic_rules('incoming', '{text}')")).await;
