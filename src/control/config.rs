@@ -28,10 +28,11 @@ pub struct Config {
     pub pop3: Pop3,
     pub directory: Directory,
     pub store: Store,
-    pub screen: screen::Screen,
     pub srs: Srs,
+    pub screen: screen::Screen,
     pub dns: Dns,
     pub relay: Relay,
+    pub relay_tls: RelayTls,
     /// Seconds until the next attempt, after the first, the second, ….
     pub retry: Vec<u32>,
     pub routes: Vec<RouteRow>,
@@ -209,6 +210,13 @@ pub struct Relay {
     pub max_returned_bytes: u64,
     pub attempt_days: i32,
     pub extra_roots: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RelayTls {
+    pub dane: bool,
+    pub mta_sts: bool,
+    pub mta_sts_port: u16,
 }
 
 /// How a route is encrypted.

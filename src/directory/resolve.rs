@@ -21,9 +21,9 @@ use crate::sql;
 const RESOLVE: &str = sql!("directory/resolve");
 const QUOTA: &str = sql!("directory/quota");
 const USAGE: &str = sql!("directory/usage");
-const JUNK: &str = sql!("directory/junk");
 const REMOTE_HOST: &str = sql!("directory/remote_host");
 const IS_OURS: &str = sql!("directory/is_ours");
+const JUNK: &str = sql!("directory/junk");
 const DEFAULT_DOMAIN: &str = sql!("directory/default_domain");
 
 /// How long an account's usage is believed.

@@ -357,15 +357,15 @@ impl Session {
         let config = self.config();
         let Whole { draft, id, mut added, seen, copy } = incoming.close(&self.house.control).await?;
         judge(&draft, envelope, &config)?;
-        let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
-        let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
-        let srs = srs.map_err(|error| temporary(&error))?;
         let authenticity = match seen {
             Some(seen) => Box::pin(self.authenticate(&hello.name, envelope, &added, &seen)).await?,
             None => Authenticity::default(),
         };
         added.splice(..0, authenticity.fields);
         let added = self.with_findings(added);
+        let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
+        let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
+        let srs = srs.map_err(|error| temporary(&error))?;
         let size = draft.size;
         let arrival = Arrival {
             envelope,
@@ -383,8 +383,8 @@ impl Session {
                 at: now(),
             },
             added: &added,
-            outbound: &authenticity.outbound,
             srs: srs.as_ref(),
+            outbound: &authenticity.outbound,
             submitter: self.login.as_ref().map(|login| login.account),
         };
         let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);

@@ -22,6 +22,8 @@ mod imap_message;
 mod ip;
 mod lost;
 mod relay;
+mod relay_lost;
+mod relay_tls;
 mod rules;
 mod schema;
 mod screen;
