@@ -198,7 +198,7 @@ create table control.traffic_rule (
   constraint "each pattern has one rule for a direction" unique (direction, pattern),
   constraint "incoming rules are for IP patterns like 10.0.0.1, 10.* or *" check (
     direction <> 'incoming' or control.is_ip_pattern(pattern)),
-  constraint "outgoing rules are for a user, a domain or *@example.test" check (
+  constraint "outgoing rules are for users, domains or patterns of them" check (
     direction <> 'outgoing' or control.is_sender_pattern(pattern))
 );
 comment on table control.traffic_rule is 'How much mail may pass in one interval; of the rules that match, only the most specific one counts';
