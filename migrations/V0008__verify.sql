@@ -106,7 +106,7 @@ create table directory.dkim_key (
   activated_at timestamptz,
   retired_at timestamptz,
   constraint "this domain has a key with this selector already" unique (domain_id, selector),
-  constraint "the server makes a key first (state making), then it can be ready or active" check (
+  constraint "a key that is not being made has both its halves" check (
     state = 'making' or private_key is not null and public_key is not null)
 );
 comment on table directory.dkim_key is 'Keys that sign mail (DKIM, ARC). Make one with directory.make_dkim_key(''example.test''), publish what report.dkim_record shows, then directory.activate_dkim_key(id)';

@@ -54,6 +54,7 @@ pub async fn run(bench: &mut Bench, load: Load) -> Result<(), Trouble> {
     daemon
         .obey(&[
             "update control.imap set require_tls_for_login = false",
+            "update control.authentication set check_incoming = false",
             "update control.service set max_connections = 0, max_connections_per_peer = 0, max_connections_per_account = 0
              where name in ('imap', 'smtp')",
         ])

@@ -8,12 +8,14 @@
 
 mod bounds;
 mod child;
+mod claim;
 mod daemon;
 mod flags;
 mod idle;
 mod machine;
 mod mail;
 mod pair;
+mod relay;
 mod report;
 mod smtp;
 mod trouble;
@@ -31,6 +33,8 @@ const USAGE: &str = "\
 usage: cargo bench -- [--quick] [PART...]
 
   smtp      mail by 20 SMTP sessions into mailboxes, beside Postfix and Dovecot; memory under that load
+  relay     mail by 20 SMTP sessions in and by SMTP out, beside Postfix
+  claim     finding what is due in a queue of 1,000 and of 1,000,000 recipients
   bounds    what PostgreSQL and the sender could do at best
   idle      5,000 idle IMAP sessions: memory of each, and how soon they hear of new mail
   idle-tls  the same with 1,000 sessions over TLS
@@ -52,14 +56,18 @@ struct Bench {
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Smtp,
+    Relay,
+    Claim,
     Bounds,
     Idle,
     IdleTls,
     Flags,
 }
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 7] = [
     ("smtp", Part::Smtp),
+    ("relay", Part::Relay),
+    ("claim", Part::Claim),
     ("bounds", Part::Bounds),
     ("idle", Part::Idle),
     ("idle-tls", Part::IdleTls),
@@ -147,6 +155,8 @@ async fn run(asked: Asked) -> Result<(), Trouble> {
         bench.report.part(name);
         let outcome = match part {
             Part::Smtp => smtp::run(&mut bench).await,
+            Part::Relay => relay::run(&mut bench).await,
+            Part::Claim => claim::run(&mut bench).await,
             Part::Bounds => bounds::run(&mut bench).await,
             Part::Idle => idle::run(&mut bench, idle::PLAIN).await,
             Part::IdleTls => idle::run(&mut bench, idle::TLS).await,

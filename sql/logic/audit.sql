@@ -52,7 +52,8 @@ begin
          where a.attrelid = c.oid and a.attnum > 0 and a.atttypid = 'control.secret'::regtype), '') as secrets
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind = 'r' and n.nspname in ('control', 'directory')
-      and format('%s.%s', n.nspname, c.relname) not in ('control.generation', 'control.touched', 'control.lease', 'control.logic', 'directory.address')
+      and format('%s.%s', n.nspname, c.relname) not in ('control.generation', 'control.touched', 'control.lease', 'control.logic', 'directory.address',
+        'directory.domain_name')
   loop
     execute format('create trigger audit_insert after insert on %s referencing new table as new_rows for each statement
       when (current_setting(''mailwright.daemon'', true) is distinct from ''on'') execute function logic.audit(%L, %L)', t.name, t.keys, t.secrets);

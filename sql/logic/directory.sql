@@ -17,14 +17,19 @@ end $$;
 create trigger normalise before insert or update of local_part on directory.account
 for each row execute function logic.normalise_local_part();
 
-create function logic.normalise_alias() returns trigger language plpgsql as $$
+create function logic.check_addresses(addresses text[], what text) returns void language plpgsql immutable as $$
 declare bad text;
 begin
-  new.local_part := lower(normalize(new.local_part, nfc));
-  select t into bad from unnest(new.targets) t where t !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' or octet_length(t) > 320 limit 1;
+  select t into bad from unnest(addresses) t where t !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' or octet_length(t) > 320 limit 1;
   if found then
-    raise exception '"%" is no target for an alias: write an address like someone@example.test', bad using errcode = 'check_violation';
+    raise exception '"%" is no target for %: write an address like someone@example.test', bad, what using errcode = 'check_violation';
   end if;
+end $$;
+
+create function logic.normalise_alias() returns trigger language plpgsql as $$
+begin
+  new.local_part := lower(normalize(new.local_part, nfc));
+  perform logic.check_addresses(new.targets, 'an alias');
   return new;
 end $$;
 create trigger normalise before insert or update on directory.alias
@@ -110,27 +115,35 @@ select a.id as account_id, a.domain_id, a.local_part || '@' || d.name as address
   a.password_hash, a.scram, a.forbidden_services,
   nullif(coalesce(a.quota_bytes, d.quota_bytes, (select quota_bytes from control.directory)), 0)::bigint as quota_bytes,
   coalesce(a.max_message_bytes, d.max_message_bytes, (select max_message_bytes from control.smtp))::bigint as max_message_bytes,
-  u.bytes as used_bytes, i.id as inbox_id
+  u.bytes as used_bytes, i.id as inbox_id, a.forward_to, a.forward_keep
 from directory.account a
 join directory.domain d on d.id = a.domain_id
 left join store.usage u on u.account_id = a.id
 left join store.mailbox i on i.account_id = a.id and i.name = 'INBOX';
 
 -- Where mail for a local address goes. The address comes in lower case, NFC, its domain in ASCII.
--- Rows: kind 'account' (account_id and the rest), 'remote' (address), 'unknown', 'restricted' (only for users who have
--- logged in) or 'not local' when the domain is none of ours. Aliases are followed to the end, each address once,
--- however they point at one another, up to 20 levels and 10,000 addresses.
+-- Rows: kind 'account' (account_id and the rest), 'remote' (address, and forwarded_by: the address here that forwards
+-- to it, none where mail of a remote domain is passed on), 'unknown', 'restricted' (only for users who have logged in) or
+-- 'not local' when the domain is none of ours. Aliases and forwarding are followed to the end, each address once, however
+-- they point at one another, up to 20 levels and 10,000 addresses.
 create function logic.resolve(local text, domain text, authenticated boolean)
-returns table (kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint)
+returns table (kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint,
+  forwarded_by text)
 language plpgsql stable as $$
 #variable_conflict use_column
 declare
   d directory.domain;
+  remote directory.remote_domain;
+  known directory.domain_name;
   found_address directory.address;
   separator text := (select subaddress_separator from control.directory);
   pending text[] := array[local || '@' || domain];
+  -- Who forwards to these.
+  senders text[] := array[null::text];
   seen text[] := pending;
   next text[];
+  next_senders text[];
+  targets text[];
   level integer := 0;
   item text;
   item_local text;
@@ -138,62 +151,96 @@ declare
   base text;
   target_alias directory.alias;
   target logic.account;
-  catches boolean;
+  sender text;
 begin
-  select * into d from directory.domain x where x.name = resolve.domain;
-  if not found then
-    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+  if not exists (select 1 from directory.domain_name x where x.name = resolve.domain) then
+    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
     return;
   end if;
   while cardinality(pending) > 0 and level < 20 loop
     next := '{}';
-    foreach item in array pending loop
+    next_senders := '{}';
+    for place in 1 .. cardinality(pending) loop
+      item := pending[place];
       -- The last @ divides: a quoted local part may hold one.
       item_domain := substring(item from '[^@]*$');
       item_local := left(item, length(item) - length(item_domain) - 1);
-      select * into d from directory.domain x where x.name = item_domain;
+      base := case when separator <> '' and position(separator in item_local) > 1 then split_part(item_local, separator, 1) end;
+      targets := '{}';
+      sender := null;
+      select * into known from directory.domain_name x where x.name = item_domain;
       if not found then
-        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place];
         continue;
       end if;
-      found_address := null;
-      catches := false;
-      if d.active then
-        select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = item_local;
-        if not found and separator <> '' and position(separator in item_local) > 1 then
-          base := split_part(item_local, separator, 1);
-          select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = base;
+      if known.remote_id is not null then
+        select * into remote from directory.remote_domain x where x.id = known.remote_id;
+        if not remote.active or exists (select 1 from directory.remote_recipient x where x.domain_id = remote.id)
+          and not exists (select 1 from directory.remote_recipient x where x.domain_id = remote.id and x.local_part in (item_local, base)) then
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          continue;
         end if;
-        catches := found_address.domain_id is null and d.catch_all is not null;
-      end if;
-      if found_address.account_id is not null then
-        select * into target from logic.account x where x.account_id = found_address.account_id;
-        if target.active then
-          return query select 'account', target.address, target.account_id, target.inbox_id, target.quota_bytes, target.used_bytes, target.max_message_bytes;
-        else
-          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        if remote.forward = 'remote host' then
+          return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place];
+          continue;
         end if;
-        continue;
-      end if;
-      if found_address.alias_id is not null then
-        select * into target_alias from directory.alias x where x.id = found_address.alias_id;
-        if not target_alias.active then
-          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
-        elsif target_alias.authenticated_only and not authenticated then
-          return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
-        else
-          next := next || array(select distinct lower(t) from unnest(target_alias.targets) t where lower(t) <> all (seen));
-          seen := seen || next;
-        end if;
-      elsif catches and d.catch_all <> all (seen) then
-        next := next || d.catch_all;
-        seen := seen || d.catch_all;
+        targets := array[case when remote.forward = 'one address' then remote.address
+          else item_local || '@' || (select x.name from directory.domain x where x.id = remote.local_domain_id) end];
+        sender := item;
       else
-        return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        select * into d from directory.domain x
+        where x.id = coalesce(known.domain_id, (select x.domain_id from directory.domain_alias x where x.id = known.alias_id));
+        found_address := null;
+        if d.active then
+          select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = item_local;
+          if not found then
+            select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = base;
+          end if;
+        end if;
+        if found_address.account_id is not null then
+          select * into target from logic.account x where x.account_id = found_address.account_id;
+          sender := target.address;
+          if target.active then
+            targets := logic.forward_targets(target.forward_to, d.forwarding_forbidden);
+            if target.forward_keep or targets = '{}' or target.address = any(targets) then
+              return query select 'account', target.address, target.account_id, target.inbox_id, target.quota_bytes, target.used_bytes,
+                target.max_message_bytes, null::text;
+            end if;
+          else
+            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          end if;
+        elsif found_address.alias_id is not null then
+          select * into target_alias from directory.alias x where x.id = found_address.alias_id;
+          sender := target_alias.local_part || '@' || d.name;
+          if not target_alias.active then
+            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          elsif target_alias.authenticated_only and not authenticated then
+            return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          else
+            targets := logic.forward_targets(target_alias.targets, d.forwarding_forbidden);
+          end if;
+        elsif d.active and d.catch_all is not null then
+          targets := array[d.catch_all];
+          sender := item;
+        else
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+        end if;
       end if;
+      targets := array(select distinct lower(t) from unnest(targets) t where lower(t) <> all (seen));
+      next := next || targets;
+      next_senders := next_senders || array_fill(sender, array[cardinality(targets)]);
+      seen := seen || targets;
       exit when cardinality(seen) > 10000;
     end loop;
     pending := next;
+    senders := next_senders;
     level := level + 1;
   end loop;
 end $$;
+
+-- Addresses that mail may go on to: all, or those that are ours.
+create function logic.forward_targets(targets text[], only_ours boolean) returns text[] language sql stable as $$
+  select case when not only_ours then targets
+    else array(select t from unnest(targets) t
+      where exists (select 1 from directory.domain_name n where n.name = lower(substring(t from '[^@]*$')) and n.remote_id is null)) end
+$$;

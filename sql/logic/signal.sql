@@ -37,8 +37,8 @@ begin
     where c.relkind = 'r' and n.nspname in ('control', 'directory')
       and c.relname not in ('generation', 'touched', 'lease', 'logic')
   loop
-    -- address only mirrors account and alias, and is written within the same statements.
-    continue when t.name = 'directory.address';
+    -- These only mirror others, and are written within the same statements.
+    continue when t.name in ('directory.address', 'directory.domain_name');
     execute format('create trigger touch after insert or update or delete or truncate on %s for each statement
       when (current_setting(''mailwright.daemon'', true) is distinct from ''on'') execute function logic.touch()', t.name);
   end loop;

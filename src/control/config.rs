@@ -15,6 +15,8 @@ use serde::Deserialize;
 use crate::dns;
 use crate::ip;
 
+pub mod screen;
+
 /// Everything configured, at one moment.
 #[derive(Debug, Deserialize)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     pub pop3: Pop3,
     pub directory: Directory,
     pub store: Store,
+    pub srs: Srs,
+    pub screen: screen::Screen,
     pub dns: Dns,
     pub relay: Relay,
     pub relay_tls: RelayTls,
@@ -115,6 +119,20 @@ pub struct Store {
     pub compress: bool,
     pub expunged_retention_days: i32,
     pub content_grace_hours: i32,
+}
+
+#[derive(Deserialize)]
+pub struct Srs {
+    pub enabled: bool,
+    pub secret: String,
+    pub max_age_days: u16,
+    pub any_sender: bool,
+}
+
+impl std::fmt::Debug for Srs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Srs(…)")
+    }
 }
 
 /// Who vouches for the answers of the DNS.
@@ -380,6 +398,11 @@ impl Config {
     /// Whether connection control lets this peer in.
     pub fn permits(&self, service: &ServiceRow, peer: std::net::IpAddr) -> bool {
         service.ip_list_id.and_then(|id| self.lists.get(&id)).is_none_or(|list| list.permits(peer))
+    }
+
+    /// Whether an address is on an IP list, whatever the list's mode; on no list where there is none.
+    pub fn is_listed(&self, list: Option<i64>, peer: std::net::IpAddr) -> bool {
+        list.and_then(|id| self.lists.get(&id)).is_some_and(|list| list.contains(peer))
     }
 
     /// The server's name in greetings and trace headers.

@@ -16,4 +16,4 @@ mod scheme;
 pub mod throttle;
 
 pub use login::{Authentication, Login, LoginError, Progress, Visitor};
-pub use resolve::{Directory, Recipient, Route};
+pub use resolve::{Directory, Recipient, Remote, Route};

@@ -21,6 +21,8 @@ use crate::sql;
 const RESOLVE: &str = sql!("directory/resolve");
 const QUOTA: &str = sql!("directory/quota");
 const USAGE: &str = sql!("directory/usage");
+const REMOTE_HOST: &str = sql!("directory/remote_host");
+const IS_OURS: &str = sql!("directory/is_ours");
 const JUNK: &str = sql!("directory/junk");
 const DEFAULT_DOMAIN: &str = sql!("directory/default_domain");
 
@@ -43,8 +45,25 @@ pub enum Route {
         /// Accounts here.
         accounts: Vec<Arc<Recipient>>,
         /// Addresses elsewhere.
-        remotes: Vec<String>,
+        remotes: Vec<Remote>,
     },
+}
+
+/// An address elsewhere to which mail for an address here goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The address.
+    pub address: String,
+    /// The address here that forwards to it: an alias, an account. None where we only pass on mail of its domain.
+    pub forwarded_by: Option<String>,
+}
+
+impl std::ops::Deref for Remote {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.address
+    }
 }
 
 impl Route {
@@ -55,6 +74,22 @@ impl Route {
             Route::NotLocal => 1,
             Route::Unknown | Route::Restricted => 0,
         }
+    }
+
+    /// Whether mail for this address only passes through here: its domain is a remote one.
+    pub fn is_passed_on(&self, address: &Address) -> bool {
+        let Route::To { accounts, remotes } = self else { return false };
+        let same = |remote: &Remote| remote.forwarded_by.is_none() && remote.address == address.key();
+        accounts.is_empty() && remotes.iter().all(same)
+    }
+
+    /// The addresses here that forward mail for it to other servers.
+    pub fn forwarders(&self) -> impl Iterator<Item = &str> {
+        let remotes = match self {
+            Route::To { remotes, .. } => &remotes[..],
+            Route::NotLocal | Route::Unknown | Route::Restricted => &[],
+        };
+        remotes.iter().filter_map(|remote| remote.forwarded_by.as_deref())
     }
 }
 
@@ -113,8 +148,12 @@ pub struct Directory {
     pub(super) control: Arc<Control>,
     pub(super) checker: Checker,
     remembered: Mutex<HashMap<(String, bool), Arc<Route>>>,
+    remote_hosts: Mutex<HashMap<Arc<str>, Option<RemoteHost>>>,
     epoch: AtomicU64,
 }
+
+/// The host that a remote domain names, and the port if it names one.
+pub type RemoteHost = (Arc<str>, Option<u16>);
 
 impl Directory {
     /// The directory on this database; forgets what it remembers whenever something changes.
@@ -126,6 +165,7 @@ impl Directory {
             control: control.clone(),
             checker,
             remembered: Mutex::default(),
+            remote_hosts: Mutex::default(),
             epoch: AtomicU64::new(0),
         });
         let weak = Arc::downgrade(&directory);
@@ -142,6 +182,28 @@ impl Directory {
         // First the epoch: an answer that was asked for before is then not remembered.
         self.epoch.fetch_add(1, Ordering::SeqCst);
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.remote_hosts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The host to which mail for this domain (in ASCII) is passed on, if it is a remote domain that names one.
+    pub async fn remote_host(&self, domain: &Arc<str>) -> Result<Option<RemoteHost>, Error> {
+        if let Some(host) = self.remote_hosts.lock().unwrap_or_else(PoisonError::into_inner).get(domain) {
+            return Ok(host.clone());
+        }
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        let row = self.control.db.query_opt(REMOTE_HOST, &[&&**domain]).await?;
+        let host = row.map(|row| {
+            let port = row.get::<_, Option<i32>>(1).and_then(|port| u16::try_from(port).ok());
+            (Arc::from(row.get::<_, &str>(0)), port)
+        });
+        let mut remembered = self.remote_hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.epoch.load(Ordering::SeqCst) == epoch {
+            if remembered.len() >= REMEMBERED {
+                remembered.clear();
+            }
+            remembered.insert(domain.clone(), host.clone());
+        }
+        Ok(host)
     }
 
     /// Where mail for this address goes, for a sender who has logged in or not.
@@ -162,6 +224,12 @@ impl Directory {
             remembered.insert(key, route.clone());
         }
         Ok(route)
+    }
+
+    /// Whether people of this domain (in ASCII) have their mail here. Asks the database: only for mail that is forwarded.
+    pub async fn is_ours(&self, domain: &str) -> Result<bool, Error> {
+        let row = self.control.db.query_opt(IS_OURS, &[&domain]).await?;
+        Ok(row.is_some_and(|row| row.get(0)))
     }
 
     /// Whom `<Postmaster>` without a domain means (RFC 5321 §4.5.1): that of the default domain, or of the first where
@@ -212,7 +280,7 @@ fn route(rows: &[tokio_postgres::Row]) -> Route {
         match row.get::<_, &str>(0) {
             "not local" => return Route::NotLocal,
             "restricted" => restricted = true,
-            "remote" => remotes.push(row.get(1)),
+            "remote" => remotes.push(Remote { address: row.get(1), forwarded_by: row.get(7) }),
             "account" => {
                 // An account whose INBOX was deleted by hand has nowhere to put mail.
                 let Some(inbox) = row.get::<_, Option<i64>>(3) else { continue };

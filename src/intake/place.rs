@@ -1,8 +1,9 @@
 //! From an envelope and a message to what is to be committed: which mailboxes, which queue entries.
 //!
-//! An account that is reached on several ways gets one copy, and so does an address elsewhere.
+//! An account that is reached on several ways gets one copy, and so does an address elsewhere. What an alias or an account
+//! forwards has an envelope of its own: its sender is rewritten, and its header says who forwarded it, which ends loops.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,8 +11,10 @@ use jiff::Timestamp;
 
 use super::commit::{Outbound, OutboundRecipient, Place};
 use super::facts::{Addressee, Envelope};
+use super::forward;
 use super::trace::{Received, write_delivered_to, write_return_path};
 use crate::directory::{Recipient, Route};
+use crate::mail::srs::Srs;
 use crate::mail::{AccountId, Address, Flags};
 use crate::queue::DeliverBy;
 use crate::smtp::RcptParams;
@@ -28,6 +31,8 @@ pub struct Arrival<'a> {
     pub added: &'a [u8],
     /// Header fields that only copies for other servers have, before all else.
     pub outbound: &'a [u8],
+    /// Rewrites the sender of what is forwarded; none where it stays as it is.
+    pub srs: Option<&'a Srs>,
     /// The account that submitted it.
     pub submitter: Option<AccountId>,
 }
@@ -47,7 +52,7 @@ impl Arrival<'_> {
     /// Plans the delivery to some of the envelope's recipients.
     pub fn plan<'r>(&self, recipients: impl Iterator<Item = &'r Addressee>) -> Plan {
         let mut plan = Plan::default();
-        let mut elsewhere = Vec::new();
+        let mut elsewhere = Elsewhere::default();
         let mut accounts = HashSet::new();
         let mut addresses = HashSet::new();
         let held = self.hold().is_some();
@@ -56,7 +61,7 @@ impl Arrival<'_> {
                 // Where it goes is found out when its time has come.
                 Route::To { .. } if held => {
                     if addresses.insert(addressee.address.clone()) {
-                        elsewhere.push(outbound_recipient(&addressee.address, &addressee.params));
+                        elsewhere.push(None, outbound_recipient(&addressee.address, &addressee.params));
                     }
                 }
                 Route::To { accounts: targets, remotes } => {
@@ -64,24 +69,24 @@ impl Arrival<'_> {
                         plan.places.push(self.place(owner, &addressee.address));
                         plan.owners.push(owner.clone());
                     }
-                    let remotes = remotes.iter().filter_map(|remote| parse_target(remote));
                     for remote in remotes {
-                        if !addresses.contains(&remote) {
-                            elsewhere.push(outbound_recipient(&remote, &addressee.params));
-                            addresses.insert(remote);
+                        let Some(address) = parse_target(remote) else { continue };
+                        if !addresses.contains(&address) {
+                            let recipient = outbound_recipient(&address, &addressee.params);
+                            elsewhere.push(remote.forwarded_by.as_deref(), recipient);
+                            addresses.insert(address);
                         }
                     }
                 }
                 Route::NotLocal if addresses.insert(addressee.address.clone()) => {
-                    elsewhere.push(outbound_recipient(&addressee.address, &addressee.params));
+                    elsewhere.push(None, outbound_recipient(&addressee.address, &addressee.params));
                 }
                 // None of these is ever accepted.
                 Route::NotLocal | Route::Unknown | Route::Restricted => {}
             }
         }
-        if !elsewhere.is_empty() {
-            plan.outbound.push(self.outbound(elsewhere));
-        }
+        plan.outbound =
+            elsewhere.0.into_iter().map(|(by, recipients)| self.outbound(by, recipients)).collect();
         plan
     }
 
@@ -121,14 +126,16 @@ impl Arrival<'_> {
         (until > now).then_some(until)
     }
 
-    fn outbound(&self, recipients: Vec<OutboundRecipient>) -> Outbound {
+    fn outbound(&self, forwarded_by: Option<&str>, recipients: Vec<OutboundRecipient>) -> Outbound {
         let mut prefix = Vec::with_capacity(512);
         prefix.extend_from_slice(self.outbound);
+        let (envelope, now) = (self.envelope, self.received.at.at());
+        let sender = forward::go_on(envelope.sender.as_ref(), forwarded_by, self.srs, now, &mut prefix);
         self.write_trace(&mut prefix);
         let params = &self.envelope.params;
         Outbound {
             prefix: Some(Bytes::from(prefix)),
-            sender: self.envelope.sender.as_ref().map(Address::to_string).unwrap_or_default(),
+            sender,
             account: self.submitter,
             envelope_id: params.envelope_id.clone(),
             return_full: params.ret.map(|ret| ret == Ret::Full),
@@ -144,6 +151,16 @@ impl Arrival<'_> {
             hold_until: self.hold(),
             recipients,
         }
+    }
+}
+
+/// Recipients elsewhere, by who forwards to them.
+#[derive(Default)]
+struct Elsewhere<'a>(HashMap<Option<&'a str>, Vec<OutboundRecipient>>);
+
+impl<'a> Elsewhere<'a> {
+    fn push(&mut self, forwarded_by: Option<&'a str>, recipient: OutboundRecipient) {
+        self.0.entry(forwarded_by).or_default().push(recipient);
     }
 }
 
@@ -188,6 +205,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::directory::Remote;
     use crate::intake::trace::Protocol;
     use crate::mail::DateTime;
     use crate::smtp::{Command, parse};
@@ -201,8 +219,12 @@ mod tests {
     fn to(accounts: &[i64], remotes: &[&str]) -> Route {
         Route::To {
             accounts: accounts.iter().map(|id| Arc::new(Recipient::sample(*id))).collect(),
-            remotes: remotes.iter().map(|remote| (*remote).to_owned()).collect(),
+            remotes: remotes.iter().map(|remote| remote_of(remote, None)).collect(),
         }
+    }
+
+    fn remote_of(address: &str, forwarded_by: Option<&str>) -> Remote {
+        Remote { address: address.to_owned(), forwarded_by: forwarded_by.map(str::to_owned) }
     }
 
     fn planned(mail: &str, recipients: Vec<Addressee>) -> Plan {
@@ -212,6 +234,7 @@ mod tests {
         let received = Received {
             helo: "mx.example.org",
             well_formed: true,
+            reverse_name: None,
             peer: IpAddr::from([192, 0, 2, 1]),
             host: "mail.example.test",
             protocol: Protocol::Esmtp,
@@ -221,11 +244,13 @@ mod tests {
             id: "7-1",
             at: DateTime::new(jiff::Timestamp::UNIX_EPOCH, 0),
         };
+        let srs = Srs::new("the secret of this test", 21);
         let arrival = Arrival {
             envelope: &envelope,
             received,
             added: b"Added: x\r\n",
             outbound: b"",
+            srs: Some(&srs),
             submitter: Some(AccountId(9)),
         };
         arrival.plan(envelope.recipients.iter())
@@ -248,7 +273,7 @@ mod tests {
         let accounts: Vec<i64> = plan.places.iter().map(|place| place.account.0).collect();
         let owners: Vec<i64> = plan.owners.iter().map(|owner| owner.account.0).collect();
         assert_eq!((&accounts[..], &owners[..]), (&[1, 2][..], &[1, 2][..]));
-        let outbound = &plan.outbound[0];
+        let [outbound] = &plan.outbound[..] else { panic!() };
         assert_eq!(outbound.recipients.len(), 1);
         assert_eq!(
             (outbound.recipients[0].address.as_str(), outbound.recipients[0].domain.as_str()),
@@ -285,5 +310,32 @@ mod tests {
         assert_eq!(outbound.recipients[0].original.as_deref(), Some("rfc822;a+2Bb@z.test"));
         assert!(text(&outbound.prefix).contains("for <far@y.test>;"));
         assert!(plan.places.is_empty());
+    }
+
+    #[test]
+    fn what_is_forwarded_has_an_envelope_of_its_own() {
+        let forwarding = |targets: &[(&str, Option<&str>)]| Route::To {
+            accounts: Vec::new(),
+            remotes: targets.iter().map(|(address, by)| remote_of(address, *by)).collect(),
+        };
+        let recipients = || {
+            vec![
+                addressee(
+                    "RCPT TO:<team@x.test>",
+                    forwarding(&[("one@y.test", Some("team@x.test")), ("two@y.test", Some("team@x.test"))]),
+                ),
+                addressee("RCPT TO:<far@gate.test>", forwarding(&[("far@gate.test", None)])),
+                addressee("RCPT TO:<me@x.test>", forwarding(&[("two@y.test", Some("me@x.test"))])),
+            ]
+        };
+        let mut plan = planned("MAIL FROM:<a@b.test>", recipients());
+        plan.outbound.sort_by_key(|out| out.recipients.len());
+        let [passed, forwarded] = &plan.outbound[..] else { panic!("{}", plan.outbound.len()) };
+        assert_eq!((passed.sender.as_str(), passed.recipients.len()), ("a@b.test", 1));
+        assert!(text(&passed.prefix).starts_with("Received: "));
+        assert!(forwarded.sender.starts_with("SRS0=") && forwarded.sender.ends_with("=b.test=a@x.test"));
+        assert!(text(&forwarded.prefix).starts_with("Delivered-To: team@x.test\r\nReceived: "));
+        let bounce = planned("MAIL FROM:<>", recipients());
+        assert!(bounce.outbound.iter().all(|out| out.sender.is_empty()));
     }
 }

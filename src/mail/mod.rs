@@ -11,6 +11,7 @@ mod flag;
 mod id;
 mod path;
 mod sequence_set;
+pub mod srs;
 mod uid_set;
 
 pub use address::{Address, AddressError};

@@ -2,7 +2,7 @@
 //!
 //! Leaving the queue and entering the mailboxes is one transaction, so nothing is lost or doubled.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use super::transaction::Said;
 use crate::db::Error;
 use crate::directory::Route;
 use crate::intake::commit::{Outbound, OutboundRecipient, Place};
+use crate::intake::forward;
 use crate::intake::place::parse_target;
 use crate::intake::trace::{write_delivered_to, write_return_path};
 use crate::intake::{Content, Delivery};
@@ -32,7 +33,7 @@ pub(super) async fn is_here(relay: &Relay, work: &Work) -> Result<bool, Error> {
         return Ok(false);
     };
     let route = relay.parts.directory.resolve(&first, true).await?;
-    Ok(!matches!(&*route, Route::NotLocal))
+    Ok(!matches!(&*route, Route::NotLocal) && !route.is_passed_on(&first))
 }
 
 /// Delivers to mailboxes here, and on to where aliases lead.
@@ -45,6 +46,13 @@ pub(super) async fn deliver(relay: &Relay, mut work: Work) {
             let later = Said::Later(format!("451 4.3.0 {error}"));
             finish(relay, &work, recipient, later);
         }
+    }
+}
+
+/// Leaves work for later: something here that it needs is not at hand.
+pub(super) fn postpone(relay: &Relay, mut work: Work, error: &Error) {
+    for recipient in std::mem::take(&mut work.recipients) {
+        finish(relay, &work, recipient, Said::Later(format!("451 4.3.0 {error}")));
     }
 }
 
@@ -113,37 +121,45 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
             keywords: Vec::new(),
         });
     }
-    let outbound: Vec<OutboundRecipient> = remotes
-        .iter()
-        .filter_map(|remote| parse_target(remote))
-        .map(|remote| OutboundRecipient {
-            address: remote.to_string(),
-            domain: remote.domain().to_owned(),
+    let config = relay.parts.control.config();
+    let srs = forward::rewriter(directory, &config, sender.as_ref(), [&*route].into_iter()).await?;
+    let mut groups: HashMap<Option<&str>, Vec<OutboundRecipient>> = HashMap::new();
+    for remote in remotes {
+        let Some(address) = parse_target(remote) else { continue };
+        groups.entry(remote.forwarded_by.as_deref()).or_default().push(OutboundRecipient {
+            address: address.to_string(),
+            domain: address.domain().to_owned(),
             notify: recipient.notify,
             original: recipient.original.clone(),
-        })
-        .collect();
-    if places.is_empty() && outbound.is_empty() {
+        });
+    }
+    if places.is_empty() && groups.is_empty() {
         return Ok(Planned::Say(Said::Later("451 4.3.5 this address leads nowhere".to_owned())));
     }
-    let outbound = (!outbound.is_empty()).then(|| Outbound {
-        prefix: Some(message.prefix.clone()),
-        sender: message.sender.clone(),
-        account: message.account,
-        envelope_id: message.envelope_id.clone(),
-        return_full: message.return_full,
-        smtputf8: message.smtputf8,
-        body: message.body,
-        require_tls: message.require_tls,
-        priority: message.priority,
-        deliver_by: message.deliver_by,
-        hold_until: None,
-        recipients: outbound,
+    let outbound = groups.into_iter().map(|(forwarded_by, recipients)| {
+        let mut prefix = Vec::new();
+        let now = Timestamp::now();
+        let sender = forward::go_on(sender.as_ref(), forwarded_by, srs.as_ref(), now, &mut prefix);
+        prefix.extend_from_slice(&message.prefix);
+        Outbound {
+            prefix: Some(Bytes::from(prefix)),
+            sender,
+            account: message.account,
+            envelope_id: message.envelope_id.clone(),
+            return_full: message.return_full,
+            smtputf8: message.smtputf8,
+            body: message.body,
+            require_tls: message.require_tls,
+            priority: message.priority,
+            deliver_by: message.deliver_by,
+            hold_until: None,
+            recipients,
+        }
     });
     Ok(Planned::Deliver(Delivery {
         content: Some(Content::Stored { digest, size }),
         places,
-        outbound: outbound.into_iter().collect(),
+        outbound: outbound.collect(),
         ..Delivery::default()
     }))
 }

@@ -42,7 +42,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::control::Control;
+use crate::control::{Config, Control};
 use crate::db::Error;
 use crate::directory::Directory;
 use crate::dns::Dns;
@@ -187,6 +187,14 @@ impl Relay {
         }
     }
 
+    /// The next hop of a domain that has no route.
+    async fn hop(&self, domain: &Arc<str>, config: &Config) -> Result<Hop, Error> {
+        Ok(match self.parts.directory.remote_host(domain).await? {
+            Some((host, port)) => Hop::Host(host, port.unwrap_or(config.relay.port)),
+            None => Hop::Mx(domain.clone()),
+        })
+    }
+
     /// Takes work that is leased to this node, and gets it on its way.
     async fn take(self: &Arc<Self>, mut work: Work) {
         work.count(&self.inlet);
@@ -206,7 +214,11 @@ impl Relay {
                     None => (Hop::Mx(work.domain.clone()), identity),
                 }
             }
-            None => (Hop::Mx(work.domain.clone()), identity),
+            // By DNS it might come back to us: it waits.
+            None => match self.hop(&work.domain, &config).await {
+                Ok(hop) => (hop, identity),
+                Err(error) => return local::postpone(self, work, &error),
+            },
         };
         let identity = identity.or(&Identity::of_server(&config));
         let most = config.relay.max_recipients_per_message;

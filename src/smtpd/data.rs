@@ -12,6 +12,7 @@ use crate::control::Control;
 use crate::control::config::{Config, ListenerMode, NewlinePolicy};
 use crate::db;
 use crate::directory::Route;
+use crate::intake::forward;
 use crate::intake::place::{Arrival, Plan};
 use crate::intake::submission::{Gathered, Head};
 use crate::intake::trace::Received;
@@ -355,12 +356,17 @@ impl Session {
     async fn deliver(&self, hello: &Hello, envelope: &Envelope, incoming: Incoming) -> Result<Taken, Reply> {
         let config = self.config();
         let Whole { draft, id, mut added, seen, copy } = incoming.close(&self.house.control).await?;
-        judge(&draft, &config)?;
+        judge(&draft, envelope, &config)?;
         let authenticity = match seen {
             Some(seen) => Box::pin(self.authenticate(&hello.name, envelope, &added, &seen)).await?,
             None => Authenticity::default(),
         };
         added.splice(..0, authenticity.fields);
+        self.screen_message(envelope, draft.size)?;
+        let added = self.with_findings(added);
+        let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
+        let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
+        let srs = srs.map_err(|error| temporary(&error))?;
         let size = draft.size;
         let arrival = Arrival {
             envelope,
@@ -368,6 +374,7 @@ impl Session {
                 helo: &hello.name,
                 well_formed: hello.well_formed,
                 peer: self.peer(),
+                reverse_name: self.reverse_name(),
                 host: config.hostname(),
                 protocol: hello.protocol,
                 tls: self.tls.as_ref().map(|tls| (tls.version, tls.cipher.as_str())),
@@ -377,6 +384,7 @@ impl Session {
                 at: now(),
             },
             added: &added,
+            srs: srs.as_ref(),
             outbound: &authenticity.outbound,
             submitter: self.login.as_ref().map(|login| login.account),
         };
@@ -442,14 +450,19 @@ impl Taken {
 }
 
 /// What the message's own header decides.
-fn judge(draft: &Draft, config: &Config) -> Result<(), Reply> {
+fn judge(draft: &Draft, envelope: &Envelope, config: &Config) -> Result<(), Reply> {
     // The store keeps no more of a header than the setting can be at most, so one that reaches it may be longer.
     if draft.header.len() >= config.smtp.max_header_bytes {
         return Err(header_too_large());
     }
     // RFC 5321 §6.3: the number of Received fields tells a loop.
     let hops = fields(&draft.header).filter(|field| field.is("Received")).count();
-    if hops > config.smtp.max_received_headers { Err(Reply::loop_detected()) } else { Ok(()) }
+    if hops > config.smtp.max_received_headers
+        || forward::is_back(&draft.header, envelope.recipients.iter().map(|r| &*r.route))
+    {
+        return Err(Reply::loop_detected());
+    }
+    Ok(())
 }
 
 fn header_too_large() -> Reply {

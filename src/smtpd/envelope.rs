@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::session::{Answer, Session, State, temporary};
 use crate::control::config::{Config, ListenerMode};
-use crate::directory::{Recipient, Route};
+use crate::directory::{Recipient, Remote, Route};
 use crate::intake::place::parse_target;
 use crate::intake::trace::Protocol;
 use crate::intake::{Addressee, Envelope};
+use crate::mail::srs::{Srs, SrsError, is_srs};
 use crate::mail::{Address, AddressError, Path, parse_path};
 use crate::smtp::param::Extension;
 use crate::smtp::{Bad, RawPath, Reply, command};
@@ -16,7 +17,7 @@ use crate::smtp::{Bad, RawPath, Reply, command};
 const MAX_COPIES: usize = 50_000;
 
 impl Session {
-    pub(super) fn mail(&mut self, mail: command::Mail<'_>) -> Answer {
+    pub(super) async fn mail(&mut self, mail: command::Mail<'_>) -> Answer {
         let config = self.config();
         if self.transactions >= config.smtp.max_messages_per_session {
             return Answer::last(Reply::new(421, (4, 7, 0), "Too many messages in one session, come again"));
@@ -25,6 +26,9 @@ impl Session {
             Ok(envelope) => Box::new(envelope),
             Err(reply) => return reply.into(),
         };
+        if let Err(reply) = self.screen_message_begun().await {
+            return reply.into();
+        }
         self.transactions += 1;
         self.state = match std::mem::take(&mut self.state) {
             State::Greeted(hello) => State::Open(hello, envelope),
@@ -66,16 +70,18 @@ impl Session {
         own.min(config.smtp.max_message_bytes)
     }
 
-    pub(super) async fn rcpt(&mut self, rcpt: command::Rcpt<'_>) -> Reply {
-        match self.addressee(rcpt).await {
-            Ok(addressee) => {
-                if let State::Open(_, envelope) = &mut self.state {
-                    envelope.push(addressee);
-                }
-                Reply::recipient_ok()
-            }
-            Err(reply) => reply,
+    pub(super) async fn rcpt(&mut self, rcpt: command::Rcpt<'_>) -> Answer {
+        let addressee = match self.addressee(rcpt).await {
+            Ok(addressee) => addressee,
+            Err(reply) => return self.screen_refused(reply),
+        };
+        if let Err(reply) = Box::pin(self.screen_recipient(&addressee)).await {
+            return reply.into();
         }
+        if let State::Open(_, envelope) = &mut self.state {
+            envelope.push(addressee);
+        }
+        Reply::recipient_ok().into()
     }
 
     async fn addressee(&self, rcpt: command::Rcpt<'_>) -> Result<Addressee, Reply> {
@@ -92,7 +98,7 @@ impl Session {
             return Err(Reply::utf8_needed());
         }
         let address = self.forward_path(rcpt.path).await?;
-        let route = self.route(&address).await?;
+        let route = self.route(&address, envelope).await?;
         let max_message = match &*route {
             Route::To { accounts, remotes } => {
                 // One alias alone may be larger.
@@ -126,10 +132,17 @@ impl Session {
     }
 
     /// Where mail for this address goes, if this client may send it there.
-    async fn route(&self, address: &Address) -> Result<Arc<Route>, Reply> {
+    async fn route(&self, address: &Address, envelope: &Envelope) -> Result<Arc<Route>, Reply> {
         let authenticated = self.login.is_some();
         let resolved = self.house.directory.resolve(address, authenticated).await;
         let route = resolved.map_err(|error| temporary(&error))?;
+        match &*route {
+            Route::NotLocal => {}
+            _ if is_srs(address) && self.config().srs.enabled => {
+                return self.way_back(address, envelope).await;
+            }
+            _ => {}
+        }
         match &*route {
             Route::To { accounts, remotes } => {
                 let reachable =
@@ -148,12 +161,35 @@ impl Session {
         }
     }
 
+    /// Where mail for a sender goes whom we had rewritten when we forwarded his mail.
+    async fn way_back(&self, address: &Address, envelope: &Envelope) -> Result<Arc<Route>, Reply> {
+        let config = self.config();
+        if envelope.sender.is_some() && !config.srs.any_sender {
+            return Err(Reply::refused("Only bounces may be sent to a forwarding address"));
+        }
+        let srs = Srs::new(&config.srs.secret, config.srs.max_age_days);
+        let sender = srs.reverse(address, jiff::Timestamp::now()).map_err(|error| match error {
+            SrsError::Forged => Reply::new(550, (5, 1, 1), sentence(error)),
+            SrsError::Expired => Reply::refused(sentence(error)),
+        })?;
+        let resolved = self.house.directory.resolve(&sender, self.login.is_some()).await;
+        let route = resolved.map_err(|error| temporary(&error))?;
+        match &*route {
+            Route::NotLocal => {
+                let remote = Remote { address: sender.to_string(), forwarded_by: None };
+                Ok(Arc::new(Route::To { accounts: Vec::new(), remotes: vec![remote] }))
+            }
+            Route::To { .. } => Ok(route),
+            Route::Unknown | Route::Restricted => Err(Reply::no_mailbox()),
+        }
+    }
+
     /// The largest message that these can take; refused when it is known that none of them has room. What leads to
     /// several takes what one of them takes: to leave out some would lose mail without a word.
     async fn room(
         &self,
         accounts: &[Arc<Recipient>],
-        remotes: &[String],
+        remotes: &[Remote],
         declared: u64,
     ) -> Result<u64, Reply> {
         if !remotes.is_empty() {
@@ -198,7 +234,7 @@ fn path(raw: RawPath<'_>) -> Result<Path, AddressError> {
 }
 
 /// The reason as a sentence of its own.
-fn sentence(error: AddressError) -> String {
+fn sentence(error: impl std::error::Error) -> String {
     let text = error.to_string();
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())

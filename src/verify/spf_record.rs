@@ -154,32 +154,22 @@ impl Directive {
     }
 }
 
-/// `:domain/24//64`, each part optional. A slash may also stand within a macro's braces.
+/// `:domain/24//64`, each part optional. Only digits at the end are a length: a slash may stand in a name as well.
 fn domain_and_prefix(value: Option<&str>, arguments: &str) -> Result<(Option<Macro>, Prefix), Malformed> {
-    let text = value.unwrap_or(arguments);
-    let mut braces = false;
-    let end = text.char_indices().find(|(_, c)| {
-        braces = match c {
-            '{' => true,
-            '}' => false,
-            _ => braces,
-        };
-        *c == '/' && !braces
-    });
-    let (domain, prefix) = text.split_at(end.map_or(text.len(), |(at, _)| at));
-    let domain = match value {
-        Some(_) => Some(Macro::domain(domain)?),
-        None => None,
-    };
-    let prefix = match prefix.strip_prefix('/') {
-        None => (32, 128),
-        Some(rest) => match (rest.strip_prefix('/'), rest.split_once("//")) {
-            (Some(six), _) => (32, number(six, 128)?),
-            (None, Some((four, six))) => (number(four, 32)?, number(six, 128)?),
-            (None, None) => (number(rest, 32)?, 128),
-        },
-    };
-    Ok((domain, prefix))
+    let digits = |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let mut text = value.unwrap_or(arguments);
+    let mut prefix = (32, 128);
+    if let Some((before, six)) = text.rsplit_once("//").filter(|(_, six)| digits(six)) {
+        (text, prefix.1) = (before, number(six, 128)?);
+    }
+    if let Some((before, four)) = text.rsplit_once('/').filter(|(_, four)| digits(four)) {
+        (text, prefix.0) = (before, number(four, 32)?);
+    }
+    match value {
+        Some(_) => Ok((Some(Macro::domain(text)?), prefix)),
+        None if text.is_empty() => Ok((None, prefix)),
+        None => Err(Malformed),
+    }
 }
 
 /// A prefix length: digits without a leading zero.

@@ -93,7 +93,8 @@ impl Dialogue {
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
         let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
         let verify = crate::verify::Verify::start(control.clone(), dns.clone());
-        let house = Arc::new(House { control, store, directory, dns, verify, committer });
+        let screen = crate::screen::Screen::start(control.clone(), dns.clone());
+        let house = Arc::new(House { control, store, directory, dns, verify, screen, committer });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 

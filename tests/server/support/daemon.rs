@@ -96,6 +96,8 @@ impl<'a> Daemon<'a> {
             ))
             .await;
         }
+        // Nobody asks the DNS of the world; a test of the checks brings its own, and switches them on.
+        db.sql("update control.authentication set check_incoming = false").await;
         people(db).await;
         Self::run(db, "one", 0, ports, notify).await
     }

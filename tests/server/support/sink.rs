@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -234,6 +234,8 @@ pub struct Received {
     pub commands: Vec<String>,
     /// The sink's answer to it. Empty = it was not given: the answer is lost.
     pub answer: String,
+    /// When that was given, or the message kept.
+    pub at: Instant,
 }
 
 impl Received {
@@ -271,6 +273,8 @@ pub struct Session {
     pub pipelined: bool,
     /// Whether its connection has ended.
     pub ended: bool,
+    /// When it has.
+    pub ended_at: Option<Instant>,
 }
 
 /// A running sink; it ends with this value.
@@ -429,7 +433,8 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         }
         stream.set_nodelay(true).ok();
-        let session = Session { peer, tls: None, commands: Vec::new(), pipelined: false, ended: false };
+        let session =
+            Session { peer, tls: None, commands: Vec::new(), pipelined: false, ended: false, ended_at: None };
         shared.sessions().push(session);
         shared.changed.send_replace(());
         let shared = shared.clone();
@@ -437,7 +442,10 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
             let mut connection = Connection::new(stream, peer, number, shared.clone());
             // How a connection ends is no fault of the sink's.
             let _: Result<(), End> = connection.run().await;
-            shared.sessions()[number - 1].ended = true;
+            {
+                let session = &mut shared.sessions()[number - 1];
+                (session.ended, session.ended_at) = (true, Some(Instant::now()));
+            }
             shared.changed.send_replace(());
         });
     }
@@ -728,6 +736,7 @@ impl Connection {
             connection: self.number,
             commands: self.shared.sessions()[self.number - 1].commands.clone(),
             answer: String::new(),
+            at: Instant::now(),
         };
         self.messages += 1;
         let mut place = None;
@@ -741,7 +750,7 @@ impl Connection {
         if let Some(place) = place
             && let Some(message) = self.shared.received().get_mut(place)
         {
-            message.answer = text;
+            (message.answer, message.at) = (text, Instant::now());
         }
         Ok(())
     }
