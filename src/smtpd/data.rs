@@ -362,7 +362,6 @@ impl Session {
             None => Authenticity::default(),
         };
         added.splice(..0, authenticity.fields);
-        self.screen_message(envelope, draft.size)?;
         let added = self.with_findings(added);
         let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
         let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
@@ -393,13 +392,17 @@ impl Session {
         if authenticity.junk {
             self.junk(&mut plan).await?;
         }
+        self.screen_message(envelope, size)?;
         match self.commit(draft, plan).await {
             Ok(lost) => {
                 self.read_report(copy).await;
                 tracing::debug!(id, size, recipients = envelope.recipients.len(), "accepted");
                 Ok(Taken { id, size, lost })
             }
-            Err(error) => Err(temporary(&error)),
+            Err(error) => {
+                self.take_back(envelope, size);
+                Err(temporary(&error))
+            }
         }
     }
 
