@@ -49,6 +49,7 @@ pub mod store;
 // Doing: a message comes in and is checked, a message goes out.
 pub mod intake;
 pub mod relay;
+pub mod screen;
 pub mod verify;
 // Faces: one protocol each.
 pub mod imap;

@@ -20,6 +20,7 @@ use crate::net::stop::Stopper;
 use crate::queue::Inlet;
 use crate::relay::{self, Relay};
 use crate::sasl::Secret;
+use crate::screen::Screen;
 use crate::smtp::mail::Body;
 use crate::smtp::rcpt::Notify;
 use crate::store::Store;
@@ -155,6 +156,7 @@ impl Daemon {
         let (inlet, handed_over) = Inlet::new();
         let committer = Committer::start(&store, inlet.clone());
         let dns = names(&control)?;
+        let screen = Screen::start(control.clone(), dns.clone());
         let verify = Verify::start(control.clone(), dns.clone());
         let parts = relay::Parts {
             control: control.clone(),
@@ -170,6 +172,7 @@ impl Daemon {
             dns,
             verify: verify.clone(),
             committer,
+            screen,
         });
         let faces: Vec<Arc<dyn Face>> = vec![
             smtpd::Smtp::new(house.clone()),

@@ -22,9 +22,20 @@ COMMENT ON SCHEMA queue IS 'Mail on its way to other servers';
 
 CREATE SCHEMA report;
 
+CREATE SCHEMA screen;
+
+COMMENT ON SCHEMA screen IS 'What screening remembers';
+
 CREATE SCHEMA store;
 
 COMMENT ON SCHEMA store IS 'Mailboxes and messages';
+
+CREATE TYPE control.check_action AS ENUM (
+    'off',
+    'mark',
+    'tempfail',
+    'reject'
+);
 
 CREATE TYPE control.dnssec AS ENUM (
     'off',
@@ -67,6 +78,19 @@ CREATE TYPE control.newline_policy AS ENUM (
 CREATE DOMAIN control.port AS integer
 	CONSTRAINT "a port is a number from 1 to 65535" CHECK (((VALUE >= 1) AND (VALUE <= 65535)));
 
+CREATE TYPE control.rbl_action AS ENUM (
+    'reject',
+    'tempfail',
+    'mark',
+    'score',
+    'allow'
+);
+
+CREATE TYPE control.rbl_kind AS ENUM (
+    'ip',
+    'domain'
+);
+
 CREATE TYPE control.route_tls AS ENUM (
     'none',
     'opportunistic',
@@ -88,8 +112,19 @@ CREATE TYPE control.tls_mode AS ENUM (
     'implicit'
 );
 
+CREATE TYPE control.traffic_direction AS ENUM (
+    'incoming',
+    'outgoing'
+);
+
 CREATE DOMAIN directory.local_part AS text
 	CONSTRAINT "before the @ stand 1 to 64 bytes without spaces or ""(),:;<>@" CHECK (((VALUE <> ''::text) AND (octet_length(VALUE) <= 64) AND (VALUE !~ '[[:space:][:cntrl:]@<>"\\(),:;]'::text) AND (VALUE !~ '^\.|\.$|\.\.'::text)));
+
+CREATE TYPE directory.passing_on AS ENUM (
+    'same user in a local domain',
+    'one address',
+    'remote host'
+);
 
 CREATE DOMAIN directory.quota AS bigint
 	CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((VALUE >= 0));
@@ -109,6 +144,19 @@ begin
   select s into bad from unnest(new.servers) s where s is null or not control.is_name_server(s) limit 1;
   if found then
     raise exception '"%" is no name server: write an IP address, with a port if it is not 53, as in 127.0.0.1:5353', bad
+      using errcode = 'check_violation';
+  end if;
+  return new;
+end $$;
+
+CREATE FUNCTION control.check_rbl_answers() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare bad text;
+begin
+  select a into bad from unnest(new.answers) a where control.is_rbl_answer(a) is not true limit 1;
+  if found or cardinality(new.answers) not between 1 and 50 then
+    raise exception '"%" says nothing about answers of a DNS list: write one to fifty like 127.0.0.2, 127.0.0.2-11 or 127.0.*.3', coalesce(bad, '')
       using errcode = 'check_violation';
   end if;
   return new;
@@ -205,6 +253,28 @@ CREATE FUNCTION control.is_name_server(server text) RETURNS boolean
     or control.is_ip_address((regexp_match(server, '^\[([0-9a-fA-F:.]+)\](:[0-9]{1,5})?$'))[1])
 $_$;
 
+CREATE FUNCTION control.is_rbl_answer(pattern text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+declare
+  part text;
+  ends text[];
+begin
+  if pattern !~ '^127(\.(\*|[0-9]{1,3}(-[0-9]{1,3})?)){3}$' then return false; end if;
+  foreach part in array string_to_array(pattern, '.') loop
+    continue when part = '*';
+    ends := string_to_array(part, '-');
+    if ends[1]::int > coalesce(ends[2], ends[1])::int or coalesce(ends[2], ends[1])::int > 255 then return false; end if;
+  end loop;
+  return true;
+end $_$;
+
+CREATE FUNCTION control.is_sender_pattern(pattern text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+  select octet_length(pattern) between 1 and 320 and pattern ~ '^([^@[:space:][:cntrl:]:]+@)?[a-z0-9*?._-]+$'
+$_$;
+
 CREATE FUNCTION control.parse_listeners(spec text, default_port integer DEFAULT NULL::integer) RETURNS TABLE(address text, port integer)
     LANGUAGE plpgsql IMMUTABLE
     AS $_$
@@ -297,6 +367,60 @@ end $$;
 
 COMMENT ON FUNCTION control.set_listeners(service text, spec text, tls control.tls_mode, mode control.listener_mode) IS 'Replaces a service''s listeners: select control.set_listeners(''smtp'', ''192.168.0.1 25, * 2525'')';
 
+CREATE TABLE control.traffic_rule (
+    id bigint NOT NULL,
+    direction control.traffic_direction NOT NULL,
+    pattern text NOT NULL,
+    max_messages control."limit" DEFAULT 0 NOT NULL,
+    max_megabytes control."limit" DEFAULT 0 NOT NULL,
+    CONSTRAINT "a rule for incoming mail is for an IP pattern like 10.0.0.1, 10" CHECK (((direction <> 'incoming'::control.traffic_direction) OR control.is_ip_pattern(pattern))),
+    CONSTRAINT "a rule for outgoing mail is for a user, a domain or a pattern l" CHECK (((direction <> 'outgoing'::control.traffic_direction) OR control.is_sender_pattern(pattern)))
+);
+
+COMMENT ON TABLE control.traffic_rule IS 'How much mail may pass in one interval; of the rules that match, only the most specific one counts';
+
+COMMENT ON COLUMN control.traffic_rule.direction IS 'incoming: mail from hosts that have not logged in; outgoing: mail of users to other servers';
+
+COMMENT ON COLUMN control.traffic_rule.pattern IS 'incoming: an IP pattern. outgoing: user@domain or *, counted for each user; or a domain, counted for all of its users together; * and ? are wildcards';
+
+COMMENT ON COLUMN control.traffic_rule.max_messages IS 'Messages in one interval, counted for each recipient; 0 = no limit';
+
+COMMENT ON COLUMN control.traffic_rule.max_megabytes IS 'Megabytes in one interval, counted for each recipient; 0 = no limit';
+
+CREATE FUNCTION control.set_traffic_rules(direction control.traffic_direction, rules text) RETURNS SETOF control.traffic_rule
+    LANGUAGE plpgsql
+    AS $_$
+#variable_conflict use_column
+declare
+  line text;
+  found text[];
+  kept text[] := '{}';
+begin
+  foreach line in array regexp_split_to_array(coalesce(rules, ''), '\s*[\r\n]\s*') loop
+    line := lower(btrim(line));
+    continue when line = '';
+    -- IPv6 patterns have colons themselves: the last one counts.
+    found := regexp_match(line, '^(\S+)\s*:\s*([0-9]{1,9})\s*(?:/\s*([0-9]{1,9}))?$');
+    if found is null then
+      raise exception '"%" is no traffic rule: write PATTERN:MESSAGES/MEGABYTES, as in 192.168.0.*:100/50 or *:0', line
+        using errcode = 'check_violation';
+    end if;
+    if found[1] = any (kept) then
+      raise exception 'there are two rules for "%"', found[1] using errcode = 'unique_violation';
+    end if;
+    kept := kept || found[1];
+    insert into control.traffic_rule as r (direction, pattern, max_messages, max_megabytes)
+    values (set_traffic_rules.direction, found[1], found[2]::integer, coalesce(found[3], '0')::integer)
+    on conflict on constraint "each pattern has one rule for a direction" do update
+    set max_messages = excluded.max_messages, max_megabytes = excluded.max_megabytes
+    where (r.max_messages, r.max_megabytes) is distinct from (excluded.max_messages, excluded.max_megabytes);
+  end loop;
+  delete from control.traffic_rule r where r.direction = set_traffic_rules.direction and r.pattern <> all (kept);
+  return query select r.* from control.traffic_rule r where r.direction = set_traffic_rules.direction order by r.id;
+end $_$;
+
+COMMENT ON FUNCTION control.set_traffic_rules(direction control.traffic_direction, rules text) IS 'Replaces the traffic rules of one direction: select control.set_traffic_rules(''incoming'', E''*:100/50\n192.168.0.1:0'')';
+
 CREATE FUNCTION control.snapshot() RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -309,6 +433,8 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'pop3', (select to_jsonb(s) from control.pop3 s),
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
+    'srs', (select to_jsonb(s) from control.srs s),
+    'screen', logic.screen_snapshot(),
     'dns', (select to_jsonb(d) from control.dns d),
     'relay', (select to_jsonb(s) from control.relay s),
     'retry', (select coalesce(jsonb_agg(r.after_seconds order by r.attempt), '[]') from control.retry r),
@@ -442,11 +568,11 @@ CREATE TABLE directory.dkim_key (
     activated_at timestamp with time zone,
     retired_at timestamp with time zone,
     CONSTRAINT "a key is making, ready, active or retired" CHECK ((state = ANY (ARRAY['making'::text, 'ready'::text, 'active'::text, 'retired'::text]))),
+    CONSTRAINT "a key that is not being made has both its halves" CHECK (((state = 'making'::text) OR ((private_key IS NOT NULL) AND (public_key IS NOT NULL)))),
     CONSTRAINT "a private key is PKCS #8 in PEM" CHECK (((private_key)::text ~~ '%-----BEGIN PRIVATE KEY-----%'::text)),
     CONSTRAINT "a public key is base64, as in p=" CHECK ((public_key ~ '^[A-Za-z0-9+/]+=*$'::text)),
     CONSTRAINT "a selector has letters, digits and hyphens" CHECK (((length(selector) <= 63) AND (selector ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'::text))),
-    CONSTRAINT "the algorithm is rsa-sha256 or ed25519-sha256" CHECK ((algorithm = ANY (ARRAY['rsa-sha256'::text, 'ed25519-sha256'::text]))),
-    CONSTRAINT "the server makes a key first (state making), then it can be rea" CHECK (((state = 'making'::text) OR ((private_key IS NOT NULL) AND (public_key IS NOT NULL))))
+    CONSTRAINT "the algorithm is rsa-sha256 or ed25519-sha256" CHECK ((algorithm = ANY (ARRAY['rsa-sha256'::text, 'ed25519-sha256'::text])))
 );
 
 COMMENT ON TABLE directory.dkim_key IS 'Keys that sign mail (DKIM, ARC). Make one with directory.make_dkim_key(''example.test''), publish what report.dkim_record shows, then directory.activate_dkim_key(id)';
@@ -706,6 +832,25 @@ begin
   return old;
 end $$;
 
+CREATE FUNCTION logic.check_addresses(addresses text[], what text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS $_$
+declare bad text;
+begin
+  select t into bad from unnest(addresses) t where t !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' or octet_length(t) > 320 limit 1;
+  if found then
+    raise exception '"%" is no target for %: write an address like someone@example.test', bad, what using errcode = 'check_violation';
+  end if;
+end $_$;
+
+CREATE FUNCTION logic.check_forward_to() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform logic.check_addresses(new.forward_to, 'forwarding');
+  return new;
+end $$;
+
 CREATE FUNCTION logic.check_max_accounts() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -852,6 +997,14 @@ begin
   where id = key and state = 'making';
 end $$;
 
+CREATE FUNCTION logic.forward_targets(targets text[], only_ours boolean) RETURNS text[]
+    LANGUAGE sql STABLE
+    AS $_$
+  select case when not only_ours then targets
+    else array(select t from unnest(targets) t
+      where exists (select 1 from directory.domain_name n where n.name = lower(substring(t from '[^@]*$')) and n.remote_id is null)) end
+$_$;
+
 CREATE FUNCTION logic.furnish_account() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -926,18 +1079,30 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.mirror_domain() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if tg_op = 'UPDATE' then
+    update directory.domain_name set name = new.name
+    where case tg_table_name when 'domain' then domain_id when 'domain_alias' then alias_id else remote_id end = new.id;
+  else
+    insert into directory.domain_name (name, domain_id, alias_id, remote_id) values (new.name,
+      case when tg_table_name = 'domain' then new.id end,
+      case when tg_table_name = 'domain_alias' then new.id end,
+      case when tg_table_name = 'remote_domain' then new.id end);
+  end if;
+  return null;
+end $$;
+
 CREATE FUNCTION logic.normalise_alias() RETURNS trigger
     LANGUAGE plpgsql
-    AS $_$
-declare bad text;
+    AS $$
 begin
   new.local_part := lower(normalize(new.local_part, nfc));
-  select t into bad from unnest(new.targets) t where t !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$' or octet_length(t) > 320 limit 1;
-  if found then
-    raise exception '"%" is no target for an alias: write an address like someone@example.test', bad using errcode = 'check_violation';
-  end if;
+  perform logic.check_addresses(new.targets, 'an alias');
   return new;
-end $_$;
+end $$;
 
 CREATE FUNCTION logic.normalise_domain() RETURNS trigger
     LANGUAGE plpgsql
@@ -945,6 +1110,14 @@ CREATE FUNCTION logic.normalise_domain() RETURNS trigger
 begin
   new.name := lower(rtrim(btrim(new.name), '.'));
   new.catch_all := lower(btrim(new.catch_all));
+  return new;
+end $$;
+
+CREATE FUNCTION logic.normalise_domain_alias() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.name := lower(rtrim(btrim(new.name), '.'));
   return new;
 end $$;
 
@@ -956,12 +1129,38 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION logic.normalise_rbl() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.zone := lower(rtrim(btrim(new.zone), '.'));
+  return new;
+end $$;
+
+CREATE FUNCTION logic.normalise_remote_domain() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.name := lower(rtrim(btrim(new.name), '.'));
+  new.address := lower(btrim(new.address));
+  new.host := nullif(lower(rtrim(btrim(new.host), '.')), '');
+  return new;
+end $$;
+
 CREATE FUNCTION logic.normalise_route() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
   new.pattern := lower(rtrim(btrim(new.pattern), '.'));
   new.host := lower(rtrim(btrim(new.host), '.'));
+  return new;
+end $$;
+
+CREATE FUNCTION logic.normalise_traffic_rule() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.pattern := lower(btrim(new.pattern));
   return new;
 end $$;
 
@@ -1047,17 +1246,23 @@ begin
   update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
 end $$;
 
-CREATE FUNCTION logic.resolve(local text, domain text, authenticated boolean) RETURNS TABLE(kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint)
+CREATE FUNCTION logic.resolve(local text, domain text, authenticated boolean) RETURNS TABLE(kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint, forwarded_by text)
     LANGUAGE plpgsql STABLE
     AS $_$
 #variable_conflict use_column
 declare
   d directory.domain;
+  remote directory.remote_domain;
+  known directory.domain_name;
   found_address directory.address;
   separator text := (select subaddress_separator from control.directory);
   pending text[] := array[local || '@' || domain];
+  -- Who forwards to these.
+  senders text[] := array[null::text];
   seen text[] := pending;
   next text[];
+  next_senders text[];
+  targets text[];
   level integer := 0;
   item text;
   item_local text;
@@ -1065,62 +1270,89 @@ declare
   base text;
   target_alias directory.alias;
   target logic.account;
-  catches boolean;
+  sender text;
 begin
-  select * into d from directory.domain x where x.name = resolve.domain;
-  if not found then
-    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+  if not exists (select 1 from directory.domain_name x where x.name = resolve.domain) then
+    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
     return;
   end if;
   while cardinality(pending) > 0 and level < 20 loop
     next := '{}';
-    foreach item in array pending loop
+    next_senders := '{}';
+    for place in 1 .. cardinality(pending) loop
+      item := pending[place];
       -- The last @ divides: a quoted local part may hold one.
       item_domain := substring(item from '[^@]*$');
       item_local := left(item, length(item) - length(item_domain) - 1);
-      select * into d from directory.domain x where x.name = item_domain;
+      base := case when separator <> '' and position(separator in item_local) > 1 then split_part(item_local, separator, 1) end;
+      targets := '{}';
+      sender := null;
+      select * into known from directory.domain_name x where x.name = item_domain;
       if not found then
-        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place];
         continue;
       end if;
-      found_address := null;
-      catches := false;
-      if d.active then
-        select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = item_local;
-        if not found and separator <> '' and position(separator in item_local) > 1 then
-          base := split_part(item_local, separator, 1);
-          select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = base;
+      if known.remote_id is not null then
+        select * into remote from directory.remote_domain x where x.id = known.remote_id;
+        if not remote.active or exists (select 1 from directory.remote_recipient x where x.domain_id = remote.id)
+          and not exists (select 1 from directory.remote_recipient x where x.domain_id = remote.id and x.local_part in (item_local, base)) then
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          continue;
         end if;
-        catches := found_address.domain_id is null and d.catch_all is not null;
-      end if;
-      if found_address.account_id is not null then
-        select * into target from logic.account x where x.account_id = found_address.account_id;
-        if target.active then
-          return query select 'account', target.address, target.account_id, target.inbox_id, target.quota_bytes, target.used_bytes, target.max_message_bytes;
-        else
-          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        if remote.forward = 'remote host' then
+          return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place];
+          continue;
         end if;
-        continue;
-      end if;
-      if found_address.alias_id is not null then
-        select * into target_alias from directory.alias x where x.id = found_address.alias_id;
-        if not target_alias.active then
-          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
-        elsif target_alias.authenticated_only and not authenticated then
-          return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
-        else
-          next := next || array(select distinct lower(t) from unnest(target_alias.targets) t where lower(t) <> all (seen));
-          seen := seen || next;
-        end if;
-      elsif catches and d.catch_all <> all (seen) then
-        next := next || d.catch_all;
-        seen := seen || d.catch_all;
+        targets := array[case when remote.forward = 'one address' then remote.address
+          else item_local || '@' || (select x.name from directory.domain x where x.id = remote.local_domain_id) end];
+        sender := item;
       else
-        return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint;
+        select * into d from directory.domain x
+        where x.id = coalesce(known.domain_id, (select x.domain_id from directory.domain_alias x where x.id = known.alias_id));
+        found_address := null;
+        if d.active then
+          select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = item_local;
+          if not found then
+            select * into found_address from directory.address x where x.domain_id = d.id and x.local_part = base;
+          end if;
+        end if;
+        if found_address.account_id is not null then
+          select * into target from logic.account x where x.account_id = found_address.account_id;
+          sender := target.address;
+          if target.active then
+            targets := logic.forward_targets(target.forward_to, d.forwarding_forbidden);
+            if target.forward_keep or targets = '{}' or target.address = any(targets) then
+              return query select 'account', target.address, target.account_id, target.inbox_id, target.quota_bytes, target.used_bytes,
+                target.max_message_bytes, null::text;
+            end if;
+          else
+            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          end if;
+        elsif found_address.alias_id is not null then
+          select * into target_alias from directory.alias x where x.id = found_address.alias_id;
+          sender := target_alias.local_part || '@' || d.name;
+          if not target_alias.active then
+            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          elsif target_alias.authenticated_only and not authenticated then
+            return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          else
+            targets := logic.forward_targets(target_alias.targets, d.forwarding_forbidden);
+          end if;
+        elsif d.active and d.catch_all is not null then
+          targets := array[d.catch_all];
+          sender := item;
+        else
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+        end if;
       end if;
+      targets := array(select distinct lower(t) from unnest(targets) t where lower(t) <> all (seen));
+      next := next || targets;
+      next_senders := next_senders || array_fill(sender, array[cardinality(targets)]);
+      seen := seen || targets;
       exit when cardinality(seen) > 10000;
     end loop;
     pending := next;
+    senders := next_senders;
     level := level + 1;
   end loop;
 end $_$;
@@ -1162,6 +1394,20 @@ begin
     delete from directory.dkim_key k where k.state = 'retired' and k.retired_at < now() - make_interval(days => s.overlap_days);
   end if;
 end $$;
+
+CREATE FUNCTION logic.screen_snapshot() RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select jsonb_build_object(
+    'rbl', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id), '[]') from control.rbl r where r.active),
+    'rbl_settings', (select to_jsonb(s) from control.rbl_settings s),
+    'trusted_sender_domains', (select coalesce(jsonb_agg(t.domain), '[]') from control.trusted_sender_domain t),
+    'connection_check', (select to_jsonb(c) from control.connection_check c),
+    'greylist', (select to_jsonb(g) from control.greylist g),
+    'traffic', (select to_jsonb(t) from control.traffic t),
+    'traffic_rules', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id), '[]') from control.traffic_rule r),
+    'smtp_limit', (select to_jsonb(l) from control.smtp_limit l))
+$$;
 
 CREATE FUNCTION logic.touch() RETURNS trigger
     LANGUAGE plpgsql
@@ -1355,6 +1601,35 @@ ALTER TABLE control.certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDEN
     CACHE 1
 );
 
+CREATE TABLE control.connection_check (
+    only_row boolean DEFAULT true NOT NULL,
+    no_reverse_name control.check_action DEFAULT 'off'::control.check_action NOT NULL,
+    reverse_name_unconfirmed control.check_action DEFAULT 'off'::control.check_action NOT NULL,
+    helo_not_qualified control.check_action DEFAULT 'off'::control.check_action NOT NULL,
+    helo_unknown control.check_action DEFAULT 'off'::control.check_action NOT NULL,
+    helo_is_us control.check_action DEFAULT 'mark'::control.check_action NOT NULL,
+    helo_wrong_literal control.check_action DEFAULT 'mark'::control.check_action NOT NULL,
+    timeout_seconds control.seconds DEFAULT 5 NOT NULL,
+    CONSTRAINT connection_check_only_row_check CHECK (only_row),
+    CONSTRAINT "name lookups are waited for from 1 to 30 seconds" CHECK ((((timeout_seconds)::integer >= 1) AND ((timeout_seconds)::integer <= 30)))
+);
+
+COMMENT ON TABLE control.connection_check IS 'Checks of hosts that bring mail without logging in: off, mark (a header field X-Mailwright-Check), tempfail (451) or reject (550). DNS trouble is never held against them';
+
+COMMENT ON COLUMN control.connection_check.no_reverse_name IS 'The address has no name in DNS (PTR)';
+
+COMMENT ON COLUMN control.connection_check.reverse_name_unconfirmed IS 'It has one, but the name does not lead back to the address';
+
+COMMENT ON COLUMN control.connection_check.helo_not_qualified IS 'The name in EHLO or HELO is neither a full host name nor an address literal';
+
+COMMENT ON COLUMN control.connection_check.helo_unknown IS 'The name in EHLO or HELO has neither address nor MX in DNS';
+
+COMMENT ON COLUMN control.connection_check.helo_is_us IS 'It is our own name (control.server.hostname)';
+
+COMMENT ON COLUMN control.connection_check.helo_wrong_literal IS 'It is an address literal of another address';
+
+COMMENT ON COLUMN control.connection_check.timeout_seconds IS 'How long these lookups are waited for';
+
 CREATE TABLE control.directory (
     only_row boolean DEFAULT true NOT NULL,
     subaddress_separator text DEFAULT '+'::text NOT NULL,
@@ -1474,6 +1749,48 @@ COMMENT ON COLUMN control.generation.value IS 'Number of the last change, whatev
 COMMENT ON COLUMN control.generation.config IS 'Number of the last change that touched schema control';
 
 COMMENT ON COLUMN control.generation.changed_at IS 'When the last change was committed';
+
+CREATE TABLE control.greylist (
+    only_row boolean DEFAULT true NOT NULL,
+    enabled boolean DEFAULT false NOT NULL,
+    delay_seconds control.seconds DEFAULT 300 NOT NULL,
+    retry_hours integer DEFAULT 24 NOT NULL,
+    expire_days integer DEFAULT 36 NOT NULL,
+    ipv4_prefix integer DEFAULT 24 NOT NULL,
+    ipv6_prefix integer DEFAULT 64 NOT NULL,
+    allow_after integer DEFAULT 5 NOT NULL,
+    skip_spf_pass boolean DEFAULT true NOT NULL,
+    skip_allow_listed boolean DEFAULT true NOT NULL,
+    skip_confirmed_names boolean DEFAULT false NOT NULL,
+    CONSTRAINT "allow_after is 0 (never) or more" CHECK ((allow_after >= 0)),
+    CONSTRAINT "expire_days is from 1 to 365" CHECK (((expire_days >= 1) AND (expire_days <= 365))),
+    CONSTRAINT greylist_only_row_check CHECK (only_row),
+    CONSTRAINT "ipv4_prefix is from 8 to 32" CHECK (((ipv4_prefix >= 8) AND (ipv4_prefix <= 32))),
+    CONSTRAINT "ipv6_prefix is from 16 to 128" CHECK (((ipv6_prefix >= 16) AND (ipv6_prefix <= 128))),
+    CONSTRAINT "retry_hours is from 1 to 168" CHECK (((retry_hours >= 1) AND (retry_hours <= 168)))
+);
+
+COMMENT ON TABLE control.greylist IS 'Greylisting: mail of an unknown sender from an unknown network is refused for now, and taken when its server comes again, as honest ones do';
+
+COMMENT ON COLUMN control.greylist.enabled IS 'Whether mail is greylisted';
+
+COMMENT ON COLUMN control.greylist.delay_seconds IS 'A second attempt is taken after this time';
+
+COMMENT ON COLUMN control.greylist.retry_hours IS 'and no later than this; then it counts as a first one again';
+
+COMMENT ON COLUMN control.greylist.expire_days IS 'How long a sender that has passed is remembered after its last mail';
+
+COMMENT ON COLUMN control.greylist.ipv4_prefix IS 'Bits of an IPv4 address that make its network: a large sender comes again from a neighbour';
+
+COMMENT ON COLUMN control.greylist.ipv6_prefix IS 'The same for IPv6';
+
+COMMENT ON COLUMN control.greylist.allow_after IS 'Different senders and recipients that have passed after which a whole network passes at once; 0 = never';
+
+COMMENT ON COLUMN control.greylist.skip_spf_pass IS 'Whether mail passes at once when SPF proves its sender';
+
+COMMENT ON COLUMN control.greylist.skip_allow_listed IS 'Whether mail passes at once from hosts that a list with action allow knows (while the rbl service runs)';
+
+COMMENT ON COLUMN control.greylist.skip_confirmed_names IS 'Whether mail passes at once from hosts whose EHLO name leads to their address and back';
 
 CREATE TABLE control.imap (
     only_row boolean DEFAULT true NOT NULL,
@@ -1612,6 +1929,68 @@ COMMENT ON COLUMN control.pop3.login_timeout_seconds IS 'How long a client may t
 COMMENT ON COLUMN control.pop3.login_delay_seconds IS 'Shortest time between two logins of one account (LOGIN-DELAY, RFC 2449); 0 = none';
 
 COMMENT ON COLUMN control.pop3.max_errors IS 'Refused commands after which a session is closed';
+
+CREATE TABLE control.rbl (
+    id bigint NOT NULL,
+    zone control.hostname NOT NULL,
+    kind control.rbl_kind DEFAULT 'ip'::control.rbl_kind NOT NULL,
+    answers text[] DEFAULT '{127.0.0.2-254}'::text[] NOT NULL,
+    action control.rbl_action DEFAULT 'reject'::control.rbl_action NOT NULL,
+    weight integer DEFAULT 0 NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    comment text,
+    CONSTRAINT "a weight is from -1000 to 1000" CHECK (((weight >= '-1000'::integer) AND (weight <= 1000)))
+);
+
+COMMENT ON TABLE control.rbl IS 'DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+
+COMMENT ON COLUMN control.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
+
+COMMENT ON COLUMN control.rbl.kind IS 'ip: it lists addresses of connecting hosts; domain: it lists domains, and is asked for those of MAIL FROM and HELO';
+
+COMMENT ON COLUMN control.rbl.answers IS 'Which answers count, e.g. {127.0.0.2-11,127.0.*.3}. Answers in 127.255.255.* never do: the list says with them that it won''t answer you';
+
+COMMENT ON COLUMN control.rbl.action IS 'What follows for those listed. reject: 550; tempfail: 451; mark: a header field X-Mailwright-RBL; score: only the weight counts; allow: a list of good senders, who pass whatever the other lists say';
+
+COMMENT ON COLUMN control.rbl.weight IS 'Adds to the score, whatever the action; negative for lists of good senders. control.rbl_settings says what follows from the score';
+
+COMMENT ON COLUMN control.rbl.active IS 'Whether it is asked';
+
+COMMENT ON COLUMN control.rbl.comment IS 'A note for administrators';
+
+ALTER TABLE control.rbl ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.rbl_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.rbl_settings (
+    only_row boolean DEFAULT true NOT NULL,
+    timeout_seconds control.seconds DEFAULT 5 NOT NULL,
+    mark_score integer DEFAULT 5 NOT NULL,
+    reject_score integer DEFAULT 10 NOT NULL,
+    trusted_ip_list_id bigint,
+    exempt_postmaster boolean DEFAULT true NOT NULL,
+    CONSTRAINT "DNS lists are waited for from 1 to 30 seconds" CHECK ((((timeout_seconds)::integer >= 1) AND ((timeout_seconds)::integer <= 30))),
+    CONSTRAINT "mark_score is 0 (never) or more" CHECK ((mark_score >= 0)),
+    CONSTRAINT rbl_settings_only_row_check CHECK (only_row),
+    CONSTRAINT "reject_score is 0 (never) or more" CHECK ((reject_score >= 0))
+);
+
+COMMENT ON TABLE control.rbl_settings IS 'Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
+
+COMMENT ON COLUMN control.rbl_settings.timeout_seconds IS 'How long all lists together are waited for; one that has not answered by then counts as not listing the sender';
+
+COMMENT ON COLUMN control.rbl_settings.mark_score IS 'Mail of senders whose lists'' weights sum up to this is marked; 0 = never';
+
+COMMENT ON COLUMN control.rbl_settings.reject_score IS 'Mail of senders whose lists'' weights sum up to this is refused; 0 = never';
+
+COMMENT ON COLUMN control.rbl_settings.trusted_ip_list_id IS 'Addresses that are on this IP list (whatever its mode) are not screened at all: no DNS lists, greylisting, checks and limits';
+
+COMMENT ON COLUMN control.rbl_settings.exempt_postmaster IS 'Whether mail to postmaster@ and abuse@ is taken from listed senders too, so that they can ask why they are listed';
 
 CREATE TABLE control.relay (
     only_row boolean DEFAULT true NOT NULL,
@@ -1858,6 +2237,64 @@ COMMENT ON COLUMN control.smtp.command_timeout_seconds IS 'How long a silent cli
 
 COMMENT ON COLUMN control.smtp.data_timeout_seconds IS 'How long a silent client is waited for within a message';
 
+CREATE TABLE control.smtp_limit (
+    only_row boolean DEFAULT true NOT NULL,
+    account_messages_per_minute control."limit" DEFAULT 0 NOT NULL,
+    account_messages_per_hour control."limit" DEFAULT 0 NOT NULL,
+    account_recipients_per_hour control."limit" DEFAULT 10000 NOT NULL,
+    peer_connections_per_minute control."limit" DEFAULT 0 NOT NULL,
+    peer_messages_per_minute control."limit" DEFAULT 0 NOT NULL,
+    peer_recipients_per_minute control."limit" DEFAULT 0 NOT NULL,
+    peer_unknown_recipients_per_hour control."limit" DEFAULT 500 NOT NULL,
+    tarpit_after_errors control."limit" DEFAULT 5 NOT NULL,
+    tarpit_seconds integer DEFAULT 0 NOT NULL,
+    CONSTRAINT smtp_limit_only_row_check CHECK (only_row),
+    CONSTRAINT "tarpit_seconds is from 0 (off) to 60" CHECK (((tarpit_seconds >= 0) AND (tarpit_seconds <= 60)))
+);
+
+COMMENT ON TABLE control.smtp_limit IS 'How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
+
+COMMENT ON COLUMN control.smtp_limit.account_messages_per_minute IS 'Messages that one account may send in a minute';
+
+COMMENT ON COLUMN control.smtp_limit.account_messages_per_hour IS 'Messages that one account may send in an hour; domains and accounts may have limits of their own';
+
+COMMENT ON COLUMN control.smtp_limit.account_recipients_per_hour IS 'Recipients that one account may send to in an hour; domains and accounts may have limits of their own';
+
+COMMENT ON COLUMN control.smtp_limit.peer_connections_per_minute IS 'SMTP connections from one address (IPv6: /64) in a minute; more are answered with 421';
+
+COMMENT ON COLUMN control.smtp_limit.peer_messages_per_minute IS 'Messages from one address that has not logged in, in a minute';
+
+COMMENT ON COLUMN control.smtp_limit.peer_recipients_per_minute IS 'Recipients from one address that has not logged in, in a minute';
+
+COMMENT ON COLUMN control.smtp_limit.peer_unknown_recipients_per_hour IS 'Recipients unknown here that one address may try in an hour: who tries more guesses addresses, and is sent away with 421 until the hour is over';
+
+COMMENT ON COLUMN control.smtp_limit.tarpit_after_errors IS 'Refused commands in one session after which further refusals are answered slowly';
+
+COMMENT ON COLUMN control.smtp_limit.tarpit_seconds IS 'How slowly; 0 = at once';
+
+CREATE TABLE control.srs (
+    only_row boolean DEFAULT true NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    secret control.secret DEFAULT ((gen_random_uuid())::text || (gen_random_uuid())::text) NOT NULL,
+    max_age_days integer DEFAULT 21 NOT NULL,
+    any_sender boolean DEFAULT false NOT NULL,
+    CONSTRAINT "forwarded senders are valid for 1 to 365 days" CHECK (((max_age_days >= 1) AND (max_age_days <= 365))),
+    CONSTRAINT srs_only_row_check CHECK (only_row),
+    CONSTRAINT "the secret has at least 16 characters" CHECK ((length((secret)::text) >= 16))
+);
+
+COMMENT ON TABLE control.srs IS 'The Sender Rewriting Scheme: forwarded mail of other people gets a sender of the forwarding domain, so that the receiver''s SPF check passes and bounces find their way back';
+
+COMMENT ON COLUMN control.srs.only_row IS 'There is one row';
+
+COMMENT ON COLUMN control.srs.enabled IS 'Whether senders are rewritten. Addresses that were rewritten before are then unknown';
+
+COMMENT ON COLUMN control.srs.secret IS 'What proves that a rewritten sender is ours; a new secret makes all earlier ones invalid';
+
+COMMENT ON COLUMN control.srs.max_age_days IS 'Days for which bounces to a rewritten sender are taken';
+
+COMMENT ON COLUMN control.srs.any_sender IS 'Whether a rewritten sender takes mail from everybody; otherwise bounces only';
+
 CREATE TABLE control.store (
     only_row boolean DEFAULT true NOT NULL,
     message_bytes_in_flight bigint DEFAULT 67108864 NOT NULL,
@@ -1921,6 +2358,30 @@ COMMENT ON COLUMN control.touched.transaction IS 'The transaction';
 
 COMMENT ON COLUMN control.touched.config IS 'Whether it has changed schema control, and not only the directory';
 
+CREATE TABLE control.traffic (
+    only_row boolean DEFAULT true NOT NULL,
+    interval_minutes integer DEFAULT 15 NOT NULL,
+    history_days integer DEFAULT 30 NOT NULL,
+    CONSTRAINT "history_days is from 0 to 3650" CHECK (((history_days >= 0) AND (history_days <= 3650))),
+    CONSTRAINT "interval_minutes is from 1 to 1440 (one day)" CHECK (((interval_minutes >= 1) AND (interval_minutes <= 1440))),
+    CONSTRAINT traffic_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.traffic IS 'Settings of the traffic service; its rules are in control.traffic_rule';
+
+COMMENT ON COLUMN control.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
+
+COMMENT ON COLUMN control.traffic.history_days IS 'How long the counts of past intervals are kept in log.traffic';
+
+ALTER TABLE control.traffic_rule ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.traffic_rule_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE control.trusted_sealer (
     domain control.hostname NOT NULL,
     comment text
@@ -1931,6 +2392,17 @@ COMMENT ON TABLE control.trusted_sealer IS 'Forwarders and mailing lists whose A
 COMMENT ON COLUMN control.trusted_sealer.domain IS 'The domain that seals (d= of ARC-Seal)';
 
 COMMENT ON COLUMN control.trusted_sealer.comment IS 'A note for administrators';
+
+CREATE TABLE control.trusted_sender_domain (
+    domain control.hostname NOT NULL,
+    comment text
+);
+
+COMMENT ON TABLE control.trusted_sender_domain IS 'Domains whose mail no DNS list and no greylisting holds up, where the connecting host is proven to be theirs: by A, AAAA, MX or SPF of the domain';
+
+COMMENT ON COLUMN control.trusted_sender_domain.domain IS 'The domain of MAIL FROM, exactly';
+
+COMMENT ON COLUMN control.trusted_sender_domain.comment IS 'A note for administrators';
 
 CREATE TABLE directory.account (
     id bigint NOT NULL,
@@ -1944,6 +2416,11 @@ CREATE TABLE directory.account (
     max_message_bytes control.message_size,
     forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
+    forward_keep boolean DEFAULT true NOT NULL,
+    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
     CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
     CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
 );
@@ -1969,6 +2446,14 @@ COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this a
 COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
 
 COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
+
+COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
 
 ALTER TABLE directory.account ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME directory.account_id_seq
@@ -2050,6 +2535,9 @@ CREATE TABLE directory.domain (
     helo_name control.hostname,
     source_ipv4 text,
     source_ipv6 text,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    forwarding_forbidden boolean DEFAULT false NOT NULL,
     CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
     CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
     CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
@@ -2080,6 +2568,34 @@ COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host fro
 
 COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
 
+COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
+
+CREATE TABLE directory.domain_alias (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    domain_id bigint NOT NULL,
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL))
+);
+
+COMMENT ON TABLE directory.domain_alias IS 'Other names of domains: mail for someone@name goes to the same local part in the domain';
+
+COMMENT ON COLUMN directory.domain_alias.name IS 'Name in lower case; international names in their ASCII form (xn--…)';
+
+COMMENT ON COLUMN directory.domain_alias.domain_id IS 'The domain that it is another name of';
+
+ALTER TABLE directory.domain_alias ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME directory.domain_alias_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE directory.domain ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME directory.domain_id_seq
     START WITH 1
@@ -2088,6 +2604,100 @@ ALTER TABLE directory.domain ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE directory.domain_name (
+    name text NOT NULL,
+    domain_id bigint,
+    alias_id bigint,
+    remote_id bigint,
+    CONSTRAINT domain_name_check CHECK ((num_nonnulls(domain_id, alias_id, remote_id) = 1))
+);
+
+COMMENT ON TABLE directory.domain_name IS 'Every domain that mail is taken for, once, and what it is. Kept by the server: change domain, domain_alias or remote_domain instead';
+
+COMMENT ON COLUMN directory.domain_name.name IS 'The name';
+
+COMMENT ON COLUMN directory.domain_name.domain_id IS 'The domain with this name';
+
+COMMENT ON COLUMN directory.domain_name.alias_id IS 'The other name of a domain';
+
+COMMENT ON COLUMN directory.domain_name.remote_id IS 'The remote domain with this name';
+
+CREATE TABLE directory.remote_domain (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    forward directory.passing_on DEFAULT 'remote host'::directory.passing_on NOT NULL,
+    local_domain_id bigint,
+    address text,
+    host text,
+    port control.port,
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "a host is a name like mail.example.test or an IP address" CHECK ((control.is_ip_address(host) OR ((host)::control.hostname IS NOT NULL))),
+    CONSTRAINT "one address needs address" CHECK (((forward <> 'one address'::directory.passing_on) OR (address IS NOT NULL))),
+    CONSTRAINT "the one address looks like someone@example.test" CHECK (((address ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'::text) AND (octet_length(address) <= 320))),
+    CONSTRAINT "the same user in a local domain needs local_domain_id" CHECK (((forward <> 'same user in a local domain'::directory.passing_on) OR (local_domain_id IS NOT NULL)))
+);
+
+COMMENT ON TABLE directory.remote_domain IS 'Domains without accounts here, whose mail is taken from everybody and passed on';
+
+COMMENT ON COLUMN directory.remote_domain.name IS 'Name in lower case; international names in their ASCII form (xn--…)';
+
+COMMENT ON COLUMN directory.remote_domain.active IS 'An inactive domain receives nothing';
+
+COMMENT ON COLUMN directory.remote_domain.forward IS 'Where its mail goes: to the same user in a local domain, to one address, or to a remote host';
+
+COMMENT ON COLUMN directory.remote_domain.local_domain_id IS 'The local domain, where mail goes to the same user there';
+
+COMMENT ON COLUMN directory.remote_domain.address IS 'The address, where all mail goes to one';
+
+COMMENT ON COLUMN directory.remote_domain.host IS 'The remote host; empty = the one that the DNS names';
+
+COMMENT ON COLUMN directory.remote_domain.port IS 'Its port; empty = 25';
+
+ALTER TABLE directory.remote_domain ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME directory.remote_domain_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE directory.remote_recipient (
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL
+);
+
+COMMENT ON TABLE directory.remote_recipient IS 'Who exists in a remote domain. Where a domain has any, mail for others is refused; where it has none, all mail is taken';
+
+COMMENT ON COLUMN directory.remote_recipient.domain_id IS 'The remote domain';
+
+COMMENT ON COLUMN directory.remote_recipient.local_part IS 'The part before @, kept in lower case';
+
+CREATE UNLOGGED TABLE live.counter (
+    kind text NOT NULL,
+    key text NOT NULL,
+    window_start timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    amount bigint DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
+
+COMMENT ON TABLE live.counter IS 'What all nodes have counted in windows of time that are still open; deleting a row begins its count anew';
+
+COMMENT ON COLUMN live.counter.kind IS 'incoming and outgoing: the traffic service; others: the limits of control.smtp_limit';
+
+COMMENT ON COLUMN live.counter.key IS 'Whom it counts: an address or network, a user, a domain, an account''s id';
+
+COMMENT ON COLUMN live.counter.window_start IS 'Beginning of the window';
+
+COMMENT ON COLUMN live.counter.ends_at IS 'Its end';
+
+COMMENT ON COLUMN live.counter.amount IS 'Messages, recipients or connections';
+
+COMMENT ON COLUMN live.counter.bytes IS 'Bytes of mail, where they are counted';
 
 CREATE UNLOGGED TABLE live.listener_status (
     node text NOT NULL,
@@ -2157,6 +2767,32 @@ COMMENT ON COLUMN live.node.seen_at IS 'Last sign of life';
 COMMENT ON COLUMN live.node.applied_generation IS 'The last change (control.generation) that this node obeys';
 
 COMMENT ON COLUMN live.node.error IS 'Why it does not obey a later one';
+
+CREATE UNLOGGED TABLE live.rbl_status (
+    node text NOT NULL,
+    zone text NOT NULL,
+    asked bigint NOT NULL,
+    listed bigint NOT NULL,
+    failed bigint NOT NULL,
+    error text,
+    failed_at timestamp with time zone
+);
+
+COMMENT ON TABLE live.rbl_status IS 'How each DNS list answers each node, since the node was started';
+
+COMMENT ON COLUMN live.rbl_status.node IS 'The node';
+
+COMMENT ON COLUMN live.rbl_status.zone IS 'The list';
+
+COMMENT ON COLUMN live.rbl_status.asked IS 'Questions';
+
+COMMENT ON COLUMN live.rbl_status.listed IS 'Answers that counted';
+
+COMMENT ON COLUMN live.rbl_status.failed IS 'Questions without a usable answer';
+
+COMMENT ON COLUMN live.rbl_status.error IS 'What was wrong the last time; a list that does not answer is left alone for a minute';
+
+COMMENT ON COLUMN live.rbl_status.failed_at IS 'When that was';
 
 CREATE UNLOGGED TABLE live.service_status (
     node text NOT NULL,
@@ -2390,6 +3026,29 @@ COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
 
 COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
 
+CREATE TABLE log.traffic (
+    window_start timestamp with time zone NOT NULL,
+    direction control.traffic_direction NOT NULL,
+    key text NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    messages bigint NOT NULL,
+    bytes bigint NOT NULL
+);
+
+COMMENT ON TABLE log.traffic IS 'Mail that passed in past intervals of the traffic service';
+
+COMMENT ON COLUMN log.traffic.window_start IS 'Beginning of the interval';
+
+COMMENT ON COLUMN log.traffic.direction IS 'incoming: from other hosts; outgoing: from users to other servers';
+
+COMMENT ON COLUMN log.traffic.key IS 'The host, the user or the domain';
+
+COMMENT ON COLUMN log.traffic.ends_at IS 'End of the interval';
+
+COMMENT ON COLUMN log.traffic.messages IS 'Messages, counted for each recipient';
+
+COMMENT ON COLUMN log.traffic.bytes IS 'Bytes, counted for each recipient';
+
 CREATE TABLE store.usage (
     account_id bigint NOT NULL,
     bytes bigint DEFAULT 0 NOT NULL,
@@ -2419,7 +3078,9 @@ CREATE VIEW logic.account AS
     (COALESCE(a.max_message_bytes, d.max_message_bytes, ( SELECT smtp.max_message_bytes
            FROM control.smtp)))::bigint AS max_message_bytes,
     u.bytes AS used_bytes,
-    i.id AS inbox_id
+    i.id AS inbox_id,
+    a.forward_to,
+    a.forward_keep
    FROM (((directory.account a
      JOIN directory.domain d ON ((d.id = a.domain_id)))
      LEFT JOIN store.usage u ON ((u.account_id = a.id)))
@@ -2741,6 +3402,42 @@ COMMENT ON COLUMN report.dkim_record.remove_at IS 'When the record of a retired 
 
 COMMENT ON COLUMN report.dkim_record.key_id IS 'The key, for directory.activate_dkim_key';
 
+CREATE TABLE screen.greylist (
+    network cidr NOT NULL,
+    sender text NOT NULL,
+    recipient text NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    passed_at timestamp with time zone
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE screen.greylist IS 'Who has tried to send to whom from where; deleting a row makes it unknown again';
+
+COMMENT ON COLUMN screen.greylist.network IS 'Network of the sending host';
+
+COMMENT ON COLUMN screen.greylist.sender IS 'MAIL FROM; empty = the null sender';
+
+COMMENT ON COLUMN screen.greylist.recipient IS 'RCPT TO';
+
+COMMENT ON COLUMN screen.greylist.first_at IS 'The first attempt; a repeated one counts from here';
+
+COMMENT ON COLUMN screen.greylist.last_at IS 'The last attempt that was noted';
+
+COMMENT ON COLUMN screen.greylist.passed_at IS 'When it was first let through; empty = not yet';
+
+CREATE VIEW report.greylist AS
+ SELECT greylist.network,
+    greylist.sender,
+    greylist.recipient,
+    greylist.first_at,
+    greylist.last_at,
+    (greylist.passed_at IS NOT NULL) AS passed,
+    greylist.passed_at
+   FROM screen.greylist;
+
+COMMENT ON VIEW report.greylist IS 'Senders that greylisting knows';
+
 CREATE TABLE store.message (
     account_id bigint NOT NULL,
     mailbox_id bigint NOT NULL,
@@ -2880,6 +3577,70 @@ CREATE VIEW report.quota_drift AS
   WHERE ((u.bytes IS DISTINCT FROM COALESCE(s.bytes, (0)::bigint)) OR (u.messages IS DISTINCT FROM COALESCE(s.messages, (0)::bigint)));
 
 COMMENT ON VIEW report.quota_drift IS 'Accounts whose counted usage differs from what they keep; always empty';
+
+CREATE VIEW report.rate AS
+ SELECT counter.kind,
+    counter.key,
+    counter.window_start,
+    counter.ends_at,
+    counter.amount
+   FROM live.counter
+  WHERE (counter.kind <> ALL (ARRAY['incoming'::text, 'outgoing'::text]));
+
+COMMENT ON VIEW report.rate IS 'What hosts and accounts have done in the running minute or hour, as far as control.smtp_limit limits it';
+
+CREATE VIEW report.rbl AS
+ SELECT r.zone,
+    r.kind,
+    r.action,
+    r.active,
+    s.node,
+    s.asked,
+    s.listed,
+    s.failed,
+    s.error,
+    s.failed_at
+   FROM (control.rbl r
+     LEFT JOIN live.rbl_status s ON ((s.zone = (r.zone)::text)));
+
+COMMENT ON VIEW report.rbl IS 'DNS lists, and how they answer';
+
+CREATE VIEW report.traffic AS
+ SELECT traffic.direction,
+    traffic.key,
+    traffic.window_start,
+    traffic.ends_at,
+    traffic.messages,
+    traffic.bytes,
+    false AS running
+   FROM log.traffic
+UNION ALL
+ SELECT (counter.kind)::control.traffic_direction AS direction,
+    counter.key,
+    counter.window_start,
+    counter.ends_at,
+    counter.amount AS messages,
+    counter.bytes,
+    true AS running
+   FROM live.counter
+  WHERE (counter.kind = ANY (ARRAY['incoming'::text, 'outgoing'::text]));
+
+COMMENT ON VIEW report.traffic IS 'Mail that passed in each interval of the traffic service, the running one included';
+
+CREATE TABLE screen.greylist_network (
+    network cidr NOT NULL,
+    passed integer NOT NULL,
+    last_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE screen.greylist_network IS 'Networks by how many senders and recipients have passed greylisting; control.greylist.allow_after says when a network passes at once';
+
+COMMENT ON COLUMN screen.greylist_network.network IS 'The network';
+
+COMMENT ON COLUMN screen.greylist_network.passed IS 'Senders and recipients that have passed';
+
+COMMENT ON COLUMN screen.greylist_network.last_at IS 'When it last sent mail that was let through';
 
 CREATE TABLE store.batch (
     id uuid NOT NULL,
@@ -3021,6 +3782,9 @@ ALTER TABLE ONLY control.authentication_policy
 ALTER TABLE ONLY control.certificate
     ADD CONSTRAINT certificate_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY control.connection_check
+    ADD CONSTRAINT connection_check_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY control.directory
     ADD CONSTRAINT directory_pkey PRIMARY KEY (only_row);
 
@@ -3036,8 +3800,17 @@ ALTER TABLE ONLY control.dns
 ALTER TABLE ONLY control.listener
     ADD CONSTRAINT "each address and port has only one listener" UNIQUE (address, port);
 
+ALTER TABLE ONLY control.rbl
+    ADD CONSTRAINT "each list is asked only once for one kind and action" UNIQUE (zone, kind, action);
+
+ALTER TABLE ONLY control.traffic_rule
+    ADD CONSTRAINT "each pattern has one rule for a direction" UNIQUE (direction, pattern);
+
 ALTER TABLE ONLY control.generation
     ADD CONSTRAINT generation_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.greylist
+    ADD CONSTRAINT greylist_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.imap
     ADD CONSTRAINT imap_pkey PRIMARY KEY (only_row);
@@ -3066,6 +3839,12 @@ ALTER TABLE ONLY control.logic
 ALTER TABLE ONLY control.pop3
     ADD CONSTRAINT pop3_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.rbl
+    ADD CONSTRAINT rbl_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY control.rbl_settings
+    ADD CONSTRAINT rbl_settings_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY control.relay
     ADD CONSTRAINT relay_pkey PRIMARY KEY (only_row);
 
@@ -3084,8 +3863,14 @@ ALTER TABLE ONLY control.server
 ALTER TABLE ONLY control.service
     ADD CONSTRAINT service_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY control.smtp_limit
+    ADD CONSTRAINT smtp_limit_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY control.smtp
     ADD CONSTRAINT smtp_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.srs
+    ADD CONSTRAINT srs_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.store
     ADD CONSTRAINT store_pkey PRIMARY KEY (only_row);
@@ -3099,8 +3884,17 @@ ALTER TABLE ONLY control.template
 ALTER TABLE ONLY control.touched
     ADD CONSTRAINT touched_pkey PRIMARY KEY (transaction);
 
+ALTER TABLE ONLY control.traffic
+    ADD CONSTRAINT traffic_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.traffic_rule
+    ADD CONSTRAINT traffic_rule_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY control.trusted_sealer
     ADD CONSTRAINT trusted_sealer_pkey PRIMARY KEY (domain);
+
+ALTER TABLE ONLY control.trusted_sender_domain
+    ADD CONSTRAINT trusted_sender_domain_pkey PRIMARY KEY (domain);
 
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_local_part_key UNIQUE (domain_id, local_part);
@@ -3117,17 +3911,38 @@ ALTER TABLE ONLY directory.alias
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.domain_alias
+    ADD CONSTRAINT domain_alias_name_key UNIQUE (name);
+
+ALTER TABLE ONLY directory.domain_alias
+    ADD CONSTRAINT domain_alias_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY directory.domain
     ADD CONSTRAINT domain_name_key UNIQUE (name);
 
 ALTER TABLE ONLY directory.domain
     ADD CONSTRAINT domain_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.remote_domain
+    ADD CONSTRAINT remote_domain_name_key UNIQUE (name);
+
+ALTER TABLE ONLY directory.remote_domain
+    ADD CONSTRAINT remote_domain_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY directory.remote_recipient
+    ADD CONSTRAINT remote_recipient_pkey PRIMARY KEY (domain_id, local_part);
+
 ALTER TABLE ONLY directory.address
     ADD CONSTRAINT "this address exists already, as an account or an alias" PRIMARY KEY (domain_id, local_part);
 
+ALTER TABLE ONLY directory.domain_name
+    ADD CONSTRAINT "this domain exists already, as a domain, another name of one or" PRIMARY KEY (name);
+
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT "this domain has a key with this selector already" UNIQUE (domain_id, selector);
+
+ALTER TABLE ONLY live.counter
+    ADD CONSTRAINT counter_pkey PRIMARY KEY (kind, key, window_start);
 
 ALTER TABLE ONLY live.listener_status
     ADD CONSTRAINT listener_status_pkey PRIMARY KEY (node, listener_id);
@@ -3137,6 +3952,9 @@ ALTER TABLE ONLY live.login_failure
 
 ALTER TABLE ONLY live.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY live.rbl_status
+    ADD CONSTRAINT rbl_status_pkey PRIMARY KEY (node, zone);
 
 ALTER TABLE ONLY live.service_status
     ADD CONSTRAINT service_status_pkey PRIMARY KEY (node, service);
@@ -3159,6 +3977,9 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
 
+ALTER TABLE ONLY log.traffic
+    ADD CONSTRAINT traffic_pkey PRIMARY KEY (window_start, direction, key);
+
 ALTER TABLE ONLY queue.destination
     ADD CONSTRAINT destination_pkey PRIMARY KEY (domain);
 
@@ -3167,6 +3988,12 @@ ALTER TABLE ONLY queue.message
 
 ALTER TABLE ONLY queue.recipient
     ADD CONSTRAINT recipient_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY screen.greylist_network
+    ADD CONSTRAINT greylist_network_pkey PRIMARY KEY (network);
+
+ALTER TABLE ONLY screen.greylist
+    ADD CONSTRAINT greylist_pkey PRIMARY KEY (network, sender, recipient);
 
 ALTER TABLE ONLY store.batch
     ADD CONSTRAINT batch_pkey PRIMARY KEY (id);
@@ -3208,7 +4035,19 @@ CREATE UNIQUE INDEX address_account ON directory.address USING btree (account_id
 
 CREATE UNIQUE INDEX address_alias ON directory.address USING btree (alias_id) WHERE (alias_id IS NOT NULL);
 
+CREATE INDEX domain_alias_domain ON directory.domain_alias USING btree (domain_id);
+
+CREATE UNIQUE INDEX domain_name_alias ON directory.domain_name USING btree (alias_id) WHERE (alias_id IS NOT NULL);
+
+CREATE UNIQUE INDEX domain_name_domain ON directory.domain_name USING btree (domain_id) WHERE (domain_id IS NOT NULL);
+
+CREATE UNIQUE INDEX domain_name_remote ON directory.domain_name USING btree (remote_id) WHERE (remote_id IS NOT NULL);
+
 CREATE UNIQUE INDEX "only one domain can be the default" ON directory.domain USING btree (is_default) WHERE is_default;
+
+CREATE INDEX remote_domain_local_domain ON directory.remote_domain USING btree (local_domain_id);
+
+CREATE INDEX counter_end ON live.counter USING btree (ends_at);
 
 CREATE INDEX session_node ON live.session USING btree (node);
 
@@ -3230,6 +4069,8 @@ CREATE INDEX recipient_due ON queue.recipient USING btree (domain, next_attempt_
 
 CREATE INDEX recipient_message ON queue.recipient USING btree (message_id);
 
+CREATE INDEX greylist_last ON screen.greylist USING brin (last_at);
+
 CREATE INDEX change_at ON store.change USING brin (changed_at);
 
 CREATE INDEX expunged_at ON store.expunged USING brin (expunged_at);
@@ -3248,6 +4089,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.authentication_policy REFERE
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.certificate REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.connection_check REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.directory REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.dkim REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -3255,6 +4098,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.dkim REFERENCING OLD TABLE A
 CREATE TRIGGER audit_delete AFTER DELETE ON control.dmarc REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.dns REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.greylist REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.imap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -3265,6 +4110,10 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_rule REFERENCING OLD TABL
 CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.pop3 REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.rbl REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.rbl_settings REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.relay REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -3278,11 +4127,21 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.service REFERENCING OLD TABL
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.smtp REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.smtp_limit REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.srs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'secret');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.store REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.template REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.traffic REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.traffic_rule REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.trusted_sealer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.trusted_sender_domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.administrator REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
@@ -3292,6 +4151,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.authentication_policy REFERE
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.certificate REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.connection_check REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.directory REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.dkim REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -3299,6 +4160,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.dkim REFERENCING NEW TABLE A
 CREATE TRIGGER audit_insert AFTER INSERT ON control.dmarc REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.dns REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.greylist REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.imap REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -3309,6 +4172,10 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.ip_rule REFERENCING NEW TABL
 CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.pop3 REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.rbl REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.rbl_settings REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.relay REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -3322,11 +4189,21 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.service REFERENCING NEW TABL
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.smtp REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.smtp_limit REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.srs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'secret');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.store REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.template REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.traffic REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.traffic_rule REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.trusted_sealer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.trusted_sender_domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.administrator REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
@@ -3336,6 +4213,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.authentication_policy REFERE
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.certificate REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'key');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.connection_check REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.directory REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'unknown_user_secret');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.dkim REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -3343,6 +4222,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.dkim REFERENCING OLD TABLE A
 CREATE TRIGGER audit_update AFTER UPDATE ON control.dmarc REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.dns REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.greylist REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.imap REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -3353,6 +4234,10 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.ip_rule REFERENCING OLD TABL
 CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.pop3 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.rbl REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.rbl_settings REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -3366,11 +4251,23 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.service REFERENCING OLD TABL
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.smtp REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.smtp_limit REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.srs REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'secret');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.store REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.template REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.traffic REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.traffic_rule REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.trusted_sealer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.trusted_sender_domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
+CREATE TRIGGER check_answers BEFORE INSERT OR UPDATE OF answers ON control.rbl FOR EACH ROW EXECUTE FUNCTION control.check_rbl_answers();
 
 CREATE TRIGGER check_name_servers BEFORE INSERT OR UPDATE ON control.dns FOR EACH ROW EXECUTE FUNCTION control.check_name_servers();
 
@@ -3378,7 +4275,11 @@ CREATE TRIGGER check_words BEFORE INSERT OR UPDATE ON control.template FOR EACH 
 
 CREATE TRIGGER expand BEFORE INSERT OR UPDATE OF address ON control.listener FOR EACH ROW EXECUTE FUNCTION logic.expand_listener();
 
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF zone ON control.rbl FOR EACH ROW EXECUTE FUNCTION logic.normalise_rbl();
+
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON control.route FOR EACH ROW EXECUTE FUNCTION logic.normalise_route();
+
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF pattern ON control.traffic_rule FOR EACH ROW EXECUTE FUNCTION logic.normalise_traffic_rule();
 
 CREATE CONSTRAINT TRIGGER raise_generation AFTER INSERT ON control.touched DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION logic.raise_generation();
 
@@ -3390,6 +4291,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.aut
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.certificate FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.connection_check FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.directory FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dkim FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -3397,6 +4300,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dki
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dmarc FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.dns FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.greylist FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.imap FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -3407,6 +4312,10 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ip_
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.listener FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.pop3 FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.rbl FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.rbl_settings FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -3420,11 +4329,21 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ser
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.smtp FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.smtp_limit FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.srs FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.store FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.template FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.traffic FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.traffic_rule FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.trusted_sealer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.trusted_sender_domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
@@ -3434,6 +4353,12 @@ CREATE TRIGGER audit_delete AFTER DELETE ON directory.dkim_key REFERENCING OLD T
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -3442,6 +4367,12 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.dkim_key REFERENCING NEW T
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain_alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -3449,6 +4380,14 @@ CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABL
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER check_forward_to BEFORE INSERT OR UPDATE OF forward_to ON directory.account FOR EACH ROW WHEN ((new.forward_to <> '{}'::text[])) EXECUTE FUNCTION logic.check_forward_to();
 
 CREATE TRIGGER check_max_accounts AFTER INSERT ON directory.account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION logic.check_max_accounts();
 
@@ -3460,11 +4399,23 @@ CREATE TRIGGER mirror AFTER INSERT OR UPDATE OF domain_id, local_part ON directo
 
 CREATE TRIGGER mirror AFTER INSERT OR UPDATE OF domain_id, local_part ON directory.alias FOR EACH ROW EXECUTE FUNCTION logic.mirror_alias();
 
+CREATE TRIGGER mirror AFTER INSERT OR UPDATE OF name ON directory.domain FOR EACH ROW EXECUTE FUNCTION logic.mirror_domain();
+
+CREATE TRIGGER mirror AFTER INSERT OR UPDATE OF name ON directory.domain_alias FOR EACH ROW EXECUTE FUNCTION logic.mirror_domain();
+
+CREATE TRIGGER mirror AFTER INSERT OR UPDATE OF name ON directory.remote_domain FOR EACH ROW EXECUTE FUNCTION logic.mirror_domain();
+
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF local_part ON directory.account FOR EACH ROW EXECUTE FUNCTION logic.normalise_local_part();
 
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON directory.alias FOR EACH ROW EXECUTE FUNCTION logic.normalise_alias();
 
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF name, catch_all ON directory.domain FOR EACH ROW EXECUTE FUNCTION logic.normalise_domain();
+
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF name ON directory.domain_alias FOR EACH ROW EXECUTE FUNCTION logic.normalise_domain_alias();
+
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON directory.remote_domain FOR EACH ROW EXECUTE FUNCTION logic.normalise_remote_domain();
+
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON directory.remote_recipient FOR EACH ROW EXECUTE FUNCTION logic.normalise_local_part();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.account FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -3473,6 +4424,12 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.a
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dkim_key FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain_alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_recipient FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER ring AFTER DELETE ON live.session FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_sessions();
 
@@ -3502,6 +4459,9 @@ ALTER TABLE ONLY control.ip_rule
 ALTER TABLE ONLY control.listener
     ADD CONSTRAINT listener_service_fkey FOREIGN KEY (service) REFERENCES control.service(name) ON UPDATE CASCADE;
 
+ALTER TABLE ONLY control.rbl_settings
+    ADD CONSTRAINT rbl_settings_trusted_ip_list_id_fkey FOREIGN KEY (trusted_ip_list_id) REFERENCES control.ip_list(id);
+
 ALTER TABLE ONLY control.service
     ADD CONSTRAINT service_ip_list_id_fkey FOREIGN KEY (ip_list_id) REFERENCES control.ip_list(id);
 
@@ -3525,6 +4485,24 @@ ALTER TABLE ONLY directory.alias
 
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.domain_alias
+    ADD CONSTRAINT domain_alias_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.domain_name
+    ADD CONSTRAINT domain_name_alias_id_fkey FOREIGN KEY (alias_id) REFERENCES directory.domain_alias(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.domain_name
+    ADD CONSTRAINT domain_name_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.domain_name
+    ADD CONSTRAINT domain_name_remote_id_fkey FOREIGN KEY (remote_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.remote_domain
+    ADD CONSTRAINT remote_domain_local_domain_id_fkey FOREIGN KEY (local_domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.remote_recipient
+    ADD CONSTRAINT remote_recipient_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_report_id_fkey FOREIGN KEY (report_id) REFERENCES log.dmarc_report(id) ON DELETE CASCADE;

@@ -12,8 +12,10 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
     'srs', (select to_jsonb(s) from control.srs s),
+    'screen', logic.screen_snapshot(),
     'dns', (select to_jsonb(d) from control.dns d),
     'relay', (select to_jsonb(s) from control.relay s),
+    'relay_tls', (select to_jsonb(s) from control.relay_tls s),
     'retry', (select coalesce(jsonb_agg(r.after_seconds order by r.attempt), '[]') from control.retry r),
     'routes', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id), '[]') from control.route r where r.active),
     'templates', (select coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'domain', d.name, 'subject', t.subject, 'body', t.body)), '[]')

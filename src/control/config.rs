@@ -15,6 +15,8 @@ use serde::Deserialize;
 use crate::dns;
 use crate::ip;
 
+pub mod screen;
+
 /// Everything configured, at one moment.
 #[derive(Debug, Deserialize)]
 pub struct Config {
@@ -27,8 +29,10 @@ pub struct Config {
     pub directory: Directory,
     pub store: Store,
     pub srs: Srs,
+    pub screen: screen::Screen,
     pub dns: Dns,
     pub relay: Relay,
+    pub relay_tls: RelayTls,
     /// Seconds until the next attempt, after the first, the second, ….
     pub retry: Vec<u32>,
     pub routes: Vec<RouteRow>,
@@ -206,6 +210,13 @@ pub struct Relay {
     pub max_returned_bytes: u64,
     pub attempt_days: i32,
     pub extra_roots: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RelayTls {
+    pub dane: bool,
+    pub mta_sts: bool,
+    pub mta_sts_port: u16,
 }
 
 /// How a route is encrypted.
@@ -387,6 +398,11 @@ impl Config {
     /// Whether connection control lets this peer in.
     pub fn permits(&self, service: &ServiceRow, peer: std::net::IpAddr) -> bool {
         service.ip_list_id.and_then(|id| self.lists.get(&id)).is_none_or(|list| list.permits(peer))
+    }
+
+    /// Whether an address is on an IP list, whatever the list's mode; on no list where there is none.
+    pub fn is_listed(&self, list: Option<i64>, peer: std::net::IpAddr) -> bool {
+        list.and_then(|id| self.lists.get(&id)).is_some_and(|list| list.contains(peer))
     }
 
     /// The server's name in greetings and trace headers.

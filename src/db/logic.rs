@@ -8,6 +8,8 @@ use crate::sql;
 const FILES: &[&str] = &[
     sql!("logic/signal"),
     sql!("logic/audit"),
+    // Before control, whose snapshot it has a part of.
+    sql!("logic/screen"),
     sql!("logic/control"),
     sql!("logic/directory"),
     sql!("logic/forwarding"),

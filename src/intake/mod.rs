@@ -22,6 +22,7 @@ pub use facts::{Addressee, Envelope};
 use crate::control::Control;
 use crate::directory::Directory;
 use crate::dns::Dns;
+use crate::screen::Screen;
 use crate::store::Store;
 use crate::verify::Verify;
 
@@ -39,4 +40,6 @@ pub struct House {
     pub verify: Arc<Verify>,
     /// Takes messages in.
     pub committer: Committer,
+    /// Screens strangers, and limits how much is sent.
+    pub screen: Arc<Screen>,
 }

@@ -32,6 +32,8 @@ pub struct Received<'a> {
     pub well_formed: bool,
     /// The client's address.
     pub peer: IpAddr,
+    /// The client's name in DNS, where it is known and leads back to its address.
+    pub reverse_name: Option<&'a str>,
     /// Our name.
     pub host: &'a str,
     /// What it spoke.
@@ -57,9 +59,11 @@ impl Received<'_> {
 
     fn try_write(&self, addressee: Option<&Address>, out: &mut Vec<u8>) -> std::io::Result<()> {
         out.extend_from_slice(b"Received: from ");
+        // RFC 5321 §4.4, TCP-info: the name, if any, and the address.
+        let (name, space) = self.reverse_name.map_or(("", ""), |name| (name, " "));
         match (self.well_formed, self.peer) {
-            (true, IpAddr::V4(peer)) => write!(out, "{} ([{peer}])", self.helo)?,
-            (true, IpAddr::V6(peer)) => write!(out, "{} ([IPv6:{peer}])", self.helo)?,
+            (true, IpAddr::V4(peer)) => write!(out, "{} ({name}{space}[{peer}])", self.helo)?,
+            (true, IpAddr::V6(peer)) => write!(out, "{} ({name}{space}[IPv6:{peer}])", self.helo)?,
             // What no grammar knows can only stand in a comment.
             (false, IpAddr::V4(peer)) => write!(out, "[{peer}] (HELO {})", Comment(self.helo))?,
             (false, IpAddr::V6(peer)) => write!(out, "[IPv6:{peer}] (HELO {})", Comment(self.helo))?,
@@ -136,6 +140,7 @@ mod tests {
             helo: "mx.example.org",
             well_formed: true,
             peer: IpAddr::from([192, 0, 2, 1]),
+            reverse_name: None,
             host: "mail.example.test",
             protocol: Protocol::Esmtp,
             tls: None,
@@ -170,6 +175,10 @@ mod tests {
             text(&secured, None),
             "Received: from mx.example.org ([IPv6:2001:db8::1])\r\n\tby mail.example.test with ESMTPSA\r\n\
              \t(TLSv1.3 TLS_AES_256_GCM_SHA384) id 7-1;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
+        );
+        let named = Received { reverse_name: Some("mx1.example.org"), ..received() };
+        assert!(
+            text(&named, None).starts_with("Received: from mx.example.org (mx1.example.org [192.0.2.1])\r\n")
         );
         assert!(text(&Received { utf8: true, ..secured }, None).contains(" with UTF8SMTPSA\r\n"));
         assert!(text(&Received { protocol: Protocol::Lmtp, ..received() }, None).contains(" with LMTP id"));

@@ -23,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::smtp::answer::ReplyParser;
 use crate::smtp::reply::{Outcome, Reply};
+use crate::tls::client::reason;
 
 /// Input read at once, bytes.
 const READ: usize = 16 * 1024;
@@ -242,7 +243,9 @@ impl Connection {
         let handshake = Box::pin(TlsConnector::from(wish.config.clone()).connect(wish.name.clone(), tcp));
         let tls = match timeout(self.waits.connect, handshake).await {
             Ok(Ok(tls)) => tls,
-            Ok(Err(error)) => return Err(Trouble::Tls(format!("the TLS handshake failed: {error}"))),
+            Ok(Err(error)) => {
+                return Err(Trouble::Tls(format!("the TLS handshake failed: {}", reason(&error))));
+            }
             Err(_) => return Err(Trouble::Tls("the TLS handshake took too long".to_owned())),
         };
         let session = tls.get_ref().1;

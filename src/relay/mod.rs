@@ -23,12 +23,14 @@ mod client;
 mod hosts;
 mod line;
 mod local;
+mod mta_sts;
 mod notify;
 mod outcome;
 mod report;
 mod route;
 mod settle;
 mod tls;
+mod tls_policy;
 mod transaction;
 mod worker;
 
@@ -87,6 +89,7 @@ pub struct Relay {
     renewed: Mutex<Instant>,
     identities: ArcSwapOption<HashMap<String, Identity>>,
     stop: Stop,
+    policies: mta_sts::Policies,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -115,6 +118,7 @@ impl Relay {
             renewed: Mutex::new(Instant::now()),
             identities: ArcSwapOption::empty(),
             stop: stop.clone(),
+            policies: mta_sts::Policies::new(),
             parts,
         });
         let weak = Arc::downgrade(&relay);
@@ -163,6 +167,7 @@ impl Relay {
     fn obey(&self) {
         let config = self.parts.control.config();
         self.identities.store(None);
+        self.policies.forget();
         self.inlet.set_open(config.relay.enabled && self.stop.asked().is_none());
         if config.relay.enabled {
             self.inlet.ring();

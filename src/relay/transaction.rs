@@ -69,7 +69,7 @@ pub(super) async fn send(connection: &mut Connection, work: &Work, body: &mut Bo
         let why = format!("552 5.3.4 the message has {size} bytes, and {} takes {most}", connection.host);
         return Ok(all(work, Said::Never(why)));
     }
-    Transaction { connection, work, form }.run(body).await
+    Transaction { connection, work, form, refused: false }.run(body).await
 }
 
 fn all(work: &Work, said: Said) -> Done {
@@ -130,6 +130,8 @@ struct Transaction<'a> {
     connection: &'a mut Connection,
     work: &'a Work,
     form: Form,
+    /// DATA was refused.
+    refused: bool,
 }
 
 impl Transaction<'_> {
@@ -193,7 +195,7 @@ impl Transaction<'_> {
         }
         let end = self.message(body, Sending { some, chunks, data_sent, small }).await?;
         if let Some(end) = end.filter(|_| some) {
-            self.connection.unfinished = false;
+            self.connection.unfinished = self.refused;
             self.connection.sent += 1;
             for one in &mut said {
                 if matches!(one, Said::Taken(_)) {
@@ -246,6 +248,8 @@ impl Transaction<'_> {
         }
         let go = self.connection.reply(patience).await?;
         if go.outcome() != Outcome::GoOn {
+            // The transaction stays open until it is reset.
+            self.refused = true;
             return Ok(sending.some.then_some(go));
         }
         let mut encoder = DotEncoder::new();
@@ -360,7 +364,8 @@ fn recipient_said(reply: &Reply) -> Said {
 
 fn refusal(reply: &Reply) -> Said {
     match reply.outcome() {
-        Outcome::Failed if !is_about_now(reply.enhanced()) => Said::Never(text(reply)),
+        // 503 says that the server has lost track, or we: nothing about the message.
+        Outcome::Failed if reply.code() != 503 && !is_about_now(reply.enhanced()) => Said::Never(text(reply)),
         _ => Said::Later(text(reply)),
     }
 }
@@ -395,6 +400,7 @@ mod tests {
             (550, None, "never"),
             (552, Some((5, 2, 2)), "never"),
             (552, Some((5, 5, 3)), "again"),
+            (503, None, "later"),
             (354, None, "later"),
         ] {
             assert_eq!(said(code, enhanced), expected, "{code} {enhanced:?}");

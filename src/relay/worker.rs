@@ -13,6 +13,7 @@ use super::line::{Leave, Line};
 use super::outcome::{Attempt, Finished, Voice, down_for, judge};
 use super::route::{self, Hop};
 use super::tls::{opportunistic, route_tls};
+use super::tls_policy::{self, Target};
 use super::transaction::{self, Failed, Said};
 use super::{Relay, local};
 use crate::control::Config;
@@ -268,8 +269,15 @@ impl Worker {
         let own = config.hostname();
         let servers = hosts::servers(&self.relay.parts.dns, domain, own).await?;
         let mut reasons = Reasons::default();
+        let policy = match config.relay_tls.mta_sts {
+            true => {
+                let parts = &self.relay.parts;
+                self.relay.policies.find(&parts.control, &parts.dns, domain).await
+            }
+            false => None,
+        };
         for host in &servers.hosts {
-            let (addresses, _) =
+            let (addresses, secure) =
                 match hosts::addresses(&self.relay.parts.dns, host, config.relay.ip_preference).await {
                     Ok(found) => found,
                     Err(why) => {
@@ -277,13 +285,27 @@ impl Worker {
                         continue;
                     }
                 };
+            let target = Target {
+                domain,
+                host,
+                port: config.relay.port,
+                secure: config.relay_tls.dane && servers.secure && secure,
+                policy: policy.as_deref(),
+            };
+            let wish = tls_policy::wish(&self.relay.parts.dns, &target, config.relay.extra_roots.as_deref());
+            let tls = match wish.await {
+                Ok(tls) => tls,
+                Err(why) => {
+                    reasons.note(why);
+                    continue;
+                }
+            };
             for address in addresses {
                 let peer = SocketAddr::new(address, config.relay.port);
-                let tls = opportunistic(host);
                 let plan = Plan {
                     source: self.line.identity.source(peer),
                     helo: self.line.identity.helo.as_deref().unwrap_or(own),
-                    tls,
+                    tls: tls.clone(),
                     implicit: false,
                     login: None,
                     waits,

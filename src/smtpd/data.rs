@@ -357,14 +357,16 @@ impl Session {
         let config = self.config();
         let Whole { draft, id, mut added, seen, copy } = incoming.close(&self.house.control).await?;
         judge(&draft, envelope, &config)?;
+        let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
+        let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
+        let srs = srs.map_err(|error| temporary(&error))?;
         let authenticity = match seen {
             Some(seen) => Box::pin(self.authenticate(&hello.name, envelope, &added, &seen)).await?,
             None => Authenticity::default(),
         };
         added.splice(..0, authenticity.fields);
-        let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
-        let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
-        let srs = srs.map_err(|error| temporary(&error))?;
+        self.screen_message(envelope, draft.size)?;
+        let added = self.with_findings(added);
         let size = draft.size;
         let arrival = Arrival {
             envelope,
@@ -372,6 +374,7 @@ impl Session {
                 helo: &hello.name,
                 well_formed: hello.well_formed,
                 peer: self.peer(),
+                reverse_name: self.reverse_name(),
                 host: config.hostname(),
                 protocol: hello.protocol,
                 tls: self.tls.as_ref().map(|tls| (tls.version, tls.cipher.as_str())),
@@ -381,8 +384,8 @@ impl Session {
                 at: now(),
             },
             added: &added,
-            srs: srs.as_ref(),
             outbound: &authenticity.outbound,
+            srs: srs.as_ref(),
             submitter: self.login.as_ref().map(|login| login.account),
         };
         let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);

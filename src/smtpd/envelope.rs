@@ -17,7 +17,7 @@ use crate::smtp::{Bad, RawPath, Reply, command};
 const MAX_COPIES: usize = 50_000;
 
 impl Session {
-    pub(super) fn mail(&mut self, mail: command::Mail<'_>) -> Answer {
+    pub(super) async fn mail(&mut self, mail: command::Mail<'_>) -> Answer {
         let config = self.config();
         if self.transactions >= config.smtp.max_messages_per_session {
             return Answer::last(Reply::new(421, (4, 7, 0), "Too many messages in one session, come again"));
@@ -26,6 +26,9 @@ impl Session {
             Ok(envelope) => Box::new(envelope),
             Err(reply) => return reply.into(),
         };
+        if let Err(reply) = self.screen_message_begun().await {
+            return reply.into();
+        }
         self.transactions += 1;
         self.state = match std::mem::take(&mut self.state) {
             State::Greeted(hello) => State::Open(hello, envelope),
@@ -67,16 +70,18 @@ impl Session {
         own.min(config.smtp.max_message_bytes)
     }
 
-    pub(super) async fn rcpt(&mut self, rcpt: command::Rcpt<'_>) -> Reply {
-        match self.addressee(rcpt).await {
-            Ok(addressee) => {
-                if let State::Open(_, envelope) = &mut self.state {
-                    envelope.push(addressee);
-                }
-                Reply::recipient_ok()
-            }
-            Err(reply) => reply,
+    pub(super) async fn rcpt(&mut self, rcpt: command::Rcpt<'_>) -> Answer {
+        let addressee = match self.addressee(rcpt).await {
+            Ok(addressee) => addressee,
+            Err(reply) => return self.screen_refused(reply),
+        };
+        if let Err(reply) = Box::pin(self.screen_recipient(&addressee)).await {
+            return reply.into();
         }
+        if let State::Open(_, envelope) = &mut self.state {
+            envelope.push(addressee);
+        }
+        Reply::recipient_ok().into()
     }
 
     async fn addressee(&self, rcpt: command::Rcpt<'_>) -> Result<Addressee, Reply> {

@@ -17,6 +17,7 @@ mod crlf;
 mod data;
 mod envelope;
 mod greet;
+mod screening;
 mod session;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ impl Face for Smtp {
             let Connection { stream, terms, listener, handle, guard, control: _ } = connection;
             let (id, peer) = (handle.id(), handle.peer());
             let mut session = Session::new(house, listener, handle, guard);
+            session.screening.stop = Some(terms.stop.clone());
             let report = talk(&mut session, stream, terms).await;
             tracing::debug!(
                 session = id,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::data::Incoming;
+use super::screening::Screening;
 use crate::control::SessionHandle;
 use crate::control::config::{Config, Listener, ListenerMode};
 use crate::db;
@@ -36,7 +37,9 @@ pub(super) struct Session {
     pub(super) refused_chunk: Option<Reply>,
     /// Transactions begun.
     pub(super) transactions: u32,
-    errors: u32,
+    /// What is known of a client that has not logged in.
+    pub(super) screening: Screening,
+    pub(super) errors: u32,
     shown: &'static str,
 }
 
@@ -121,6 +124,7 @@ impl Session {
             state: State::Connected,
             refused_chunk: None,
             transactions: 0,
+            screening: Screening::default(),
             errors: 0,
             shown: "connected",
         };
@@ -178,6 +182,7 @@ impl Session {
                 Err(bad) => bad.reply().into(),
             },
         };
+        self.hesitate(&answer).await;
         self.answer(answer, out)
     }
 
@@ -195,8 +200,8 @@ impl Session {
             Command::Lhlo(helo) => self.hello(helo, Protocol::Lmtp),
             Command::StartTls => self.start_tls(),
             Command::Auth(auth) => Box::pin(self.auth(auth)).await,
-            Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(rcpt) => self.rcpt(rcpt).await.into(),
+            Command::Mail(mail) => self.mail(mail).await,
+            Command::Rcpt(rcpt) => self.rcpt(rcpt).await,
             Command::Data => self.data().await.into(),
             Command::Bdat(chunk) => self.chunk(chunk).await,
             Command::Rset => {
@@ -298,6 +303,9 @@ impl talk::Session for Session {
     type Bell = std::convert::Infallible;
 
     async fn greet(&mut self, out: &mut Out<'_>) -> Next {
+        if let Err(refusal) = self.screen_connection() {
+            return self.answer(refusal, out);
+        }
         let words = if self.is_lmtp() { "LMTP Mailwright" } else { "ESMTP Mailwright" };
         Reply::greeting(self.config().hostname(), words).write(out.buffer());
         Next::Continue

@@ -185,6 +185,27 @@ impl ServerCertVerifier for Dane {
 #[error("the certificate is none of those that the DNS names (TLSA)")]
 struct NoPin;
 
+/// Why a handshake failed, for people; rustls speaks to programmers.
+#[must_use]
+pub fn reason(error: &std::io::Error) -> String {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(wrong)) = tls else { return error.to_string() };
+    match wrong {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate is not valid yet".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the certificate is for other names".to_owned()
+        }
+        CertificateError::UnknownIssuer => "no authority that is trusted issued the certificate".to_owned(),
+        CertificateError::Other(other) => other.0.to_string(),
+        _ => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

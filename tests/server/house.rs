@@ -23,7 +23,8 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("mime", &["mail"]),
     ("smtp", &["mail"]),
     ("rule", &["mail"]),
-    ("net", &["tls"]),
+    // A web server is reached by its name.
+    ("net", &["tls", "dns"]),
     ("db", &["tls"]),
     ("archive", &["store"]),
     // A queued message may still have its bytes in memory.

@@ -11,9 +11,9 @@ use crate::support::sink::{Act, At, Tls, loopback};
 use crate::support::{Ca, Daemon, Database, Dialogue, Script, Sink};
 
 /// The network around the daemon: a name server, and a port that all mail servers have.
-struct Net {
-    dns: crate::support::dns::Dns,
-    port: u16,
+pub struct Net {
+    pub dns: crate::support::dns::Dns,
+    pub port: u16,
 }
 
 impl Net {
@@ -33,14 +33,14 @@ impl Net {
     }
 
     /// Another server, on the same port of another address, named `name`.
-    async fn server(&self, name: &str, script: Script) -> Sink {
+    pub async fn server(&self, name: &str, script: Script) -> Sink {
         let sink = Sink::start(&loopback(), self.port, script).await;
         self.name(name, &sink);
         sink
     }
 
     /// Gives a sink a name.
-    fn name(&self, name: &str, sink: &Sink) {
+    pub fn name(&self, name: &str, sink: &Sink) {
         self.dns.set(&format!("{name}. 60 IN A {}", sink.address().ip()));
     }
 
@@ -51,7 +51,7 @@ impl Net {
 }
 
 /// A daemon, the first sink as `mx.far.test`, which takes the mail of `far.test`.
-async fn scene(db: &Database, script: Script) -> (Daemon<'_>, Sink, Net) {
+pub async fn scene(db: &Database, script: Script) -> (Daemon<'_>, Sink, Net) {
     let daemon = Daemon::start(db).await;
     let sink = Sink::start(&loopback(), 0, script).await;
     let net = Net::around(db, &sink).await;
@@ -61,7 +61,7 @@ async fn scene(db: &Database, script: Script) -> (Daemon<'_>, Sink, Net) {
 }
 
 /// A submission session that alice has opened.
-async fn alice(daemon: &Daemon<'_>) -> Dialogue {
+pub async fn alice(daemon: &Daemon<'_>) -> Dialogue {
     let mut smtp = daemon.submission().await;
     smtp.expect("220").await;
     smtp.send("EHLO client.test").await;
@@ -73,7 +73,7 @@ async fn alice(daemon: &Daemon<'_>) -> Dialogue {
 }
 
 /// Sends a message; `mail` and `recipients` with their parameters.
-async fn send(smtp: &mut Dialogue, mail: &str, recipients: &[&str], body: &str) {
+pub async fn send(smtp: &mut Dialogue, mail: &str, recipients: &[&str], body: &str) {
     smtp.send(&format!("MAIL FROM:{mail}")).await;
     smtp.expect("250").await;
     for recipient in recipients {
@@ -103,7 +103,7 @@ fn wait_reports(count: i64) -> String {
     )
 }
 
-const QUEUE_IS_EMPTY: &str =
+pub const QUEUE_IS_EMPTY: &str =
     "select not exists (select 1 from queue.message) and not exists (select 1 from queue.recipient)";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -462,7 +462,7 @@ async fn forwarded_mail_is_sealed() {
     assert_eq!(verdict[0], "pass", "{verdict} {shown}");
 
     // It comes back, and is sent on once more: the chain grows.
-    let second = shown.replace("\r\n", "\n");
+    let second = shown.replace("Delivered-To: away@example.test\r\n", "").replace("\r\n", "\n");
     assert!(
         bring(&daemon, "mx.good.test", "a@good.test", "away@example.test", &second).await.starts_with("250")
     );

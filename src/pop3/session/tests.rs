@@ -33,6 +33,7 @@ fn config(pop3: serde_json::Value) -> Config {
             "servers": ["127.0.0.1:9"], "dnssec": "off", "timeout_milliseconds": 100, "attempts": 1,
             "cache_entries": 0,
         },
+        "relay_tls": { "dane": true, "mta_sts": true, "mta_sts_port": 443 },
         "relay": {
             "enabled": false, "port": 25, "helo_name": null, "source_ipv4": null, "source_ipv6": null,
             "ip_preference": "ipv6 first", "max_connections": 1, "max_connections_per_destination": 1,
@@ -92,7 +93,8 @@ impl Dialogue {
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
         let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
         let verify = crate::verify::Verify::start(control.clone(), dns.clone());
-        let house = Arc::new(House { control, store, directory, dns, verify, committer });
+        let screen = crate::screen::Screen::start(control.clone(), dns.clone());
+        let house = Arc::new(House { control, store, directory, dns, verify, screen, committer });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 

@@ -49,7 +49,10 @@ pub struct Dialogue {
 impl Dialogue {
     /// Connects without TLS; nothing is read yet.
     pub async fn plain(port: u16, language: Language) -> Dialogue {
-        let wire: Box<dyn Wire> = Box::new(tcp(port).await);
+        Self::over(Box::new(tcp(port).await), port, language)
+    }
+
+    fn over(wire: Box<dyn Wire>, port: u16, language: Language) -> Dialogue {
         Dialogue {
             wire,
             language,
@@ -59,6 +62,17 @@ impl Dialogue {
             certificate: None,
             literals: Vec::new(),
         }
+    }
+
+    /// The same, from an address of one's own: 127.0.0.2 and so on are other peers.
+    pub async fn plain_from(source: [u8; 4], port: u16, language: Language) -> Dialogue {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let connecting = socket.connect((Ipv4Addr::LOCALHOST, port).into());
+        let stream = timeout(PATIENCE, connecting).await.expect("no connection in time").unwrap();
+        let mut dialogue = Self::over(Box::new(stream), port, language);
+        dialogue.said.push(format!("-- from {source:?} --"));
+        dialogue
     }
 
     /// Connects with TLS from the first byte, taking whatever certificate is shown.

@@ -1,0 +1,86 @@
+//! What TLS must be towards a mail server that DNS named: what the recipients' domain and the host themselves say about it.
+//!
+//! The strongest statement counts. DANE (RFC 7672) first, where DNSSEC vouches for the MX, the host's addresses and its TLSA
+//! records: then the certificate must be as one of these says, or, where none of them can be used, there must at least be
+//! TLS. Then MTA-STS (RFC 8461): the host must have a name that the policy permits, and a certificate for it. Else
+//! encryption is taken where it is offered. A host whose TLSA records can't be looked up is not used now (RFC 7672 §2.1.2):
+//! whoever can hide them must not be able to read the mail.
+//!
+//! What it costs: for each new connection one TLSA record, and nothing where DNSSEC vouches for nothing.
+
+use rustls::pki_types::ServerName;
+
+use super::client::TlsWish;
+use super::mta_sts::{Mode, Policy};
+use super::tls::opportunistic;
+use crate::dns::{Dns, Tlsa};
+use crate::tls::client::{self, Pin};
+
+/// A mail server, and what is known of the way to it.
+pub(super) struct Target<'a> {
+    /// The recipients' domain.
+    pub(super) domain: &'a str,
+    /// The server's name, as the MX has it.
+    pub(super) host: &'a str,
+    /// Its port.
+    pub(super) port: u16,
+    /// Whether DNSSEC vouches for MX and addresses, and DANE is wanted.
+    pub(super) secure: bool,
+    /// The domain's MTA-STS policy.
+    pub(super) policy: Option<&'a Policy>,
+}
+
+/// What TLS must be there; or why the host can't be used now, as a reply.
+pub(super) async fn wish(
+    dns: &Dns,
+    target: &Target<'_>,
+    extra_roots: Option<&str>,
+) -> Result<Option<TlsWish>, String> {
+    if target.secure
+        && let Some(wish) = dane(dns, target).await?
+    {
+        return Ok(Some(wish));
+    }
+    match target.policy {
+        Some(policy) if policy.mode == Mode::Enforce => sts(target, policy, extra_roots).map(Some),
+        _ => Ok(opportunistic(target.host)),
+    }
+}
+
+async fn dane(dns: &Dns, target: &Target<'_>) -> Result<Option<TlsWish>, String> {
+    let host = target.host;
+    let answer = dns
+        .tlsa(target.port, host)
+        .await
+        .map_err(|why| format!("451 4.7.5 the TLSA records of {host} can't be looked up: {why}"))?;
+    if answer.records.is_empty() || !answer.secure {
+        return Ok(None);
+    }
+    let pins: Vec<Pin> = answer.records.into_iter().map(pin).filter(Pin::is_usable).collect();
+    let Ok(name) = ServerName::try_from(host.to_owned()) else { return Ok(None) };
+    if pins.is_empty() {
+        // RFC 7672 §2.2: records that nobody can use say at least that there is TLS.
+        let config = client::unverified();
+        return Ok(Some(TlsWish { config, name, must: true, verified: "unverified" }));
+    }
+    // RFC 7672 §3.2.2: the host's name, and that of the domain, which DNSSEC has led here from.
+    let mut names = vec![name.clone()];
+    names.extend(ServerName::try_from(target.domain.to_owned()));
+    Ok(Some(TlsWish { config: client::dane(pins, names), name, must: true, verified: "DANE" }))
+}
+
+fn pin(record: Tlsa) -> Pin {
+    Pin { usage: record.usage, selector: record.selector, matching: record.matching, data: record.data }
+}
+
+fn sts(target: &Target<'_>, policy: &Policy, extra_roots: Option<&str>) -> Result<TlsWish, String> {
+    let (domain, host) = (target.domain, target.host);
+    if !policy.permits(host) {
+        return Err(format!("451 4.7.5 the MTA-STS policy of {domain} does not name {host}"));
+    }
+    let config =
+        client::verified(client::roots(extra_roots)).map_err(|error| format!("451 4.7.5 {error}"))?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| format!("451 4.7.5 {host} is no name for a certificate"))?;
+    Ok(TlsWish { config, name, must: true, verified: "MTA-STS" })
+}

@@ -1,0 +1,246 @@
+//! What TLS must be when mail goes out: what TLSA records and MTA-STS policies of other domains say, and what becomes of mail
+//! when their servers do not comply.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::sign::SingleCertAndKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::relay::{QUEUE_IS_EMPTY, alice, scene, send};
+use crate::support::ca::Identity;
+use crate::support::sink::Tls;
+use crate::support::{Ca, Database, Script};
+
+/// A web server that says one thing.
+struct Web {
+    address: SocketAddr,
+    fetched: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Web {
+    async fn start(identity: &Identity, answer: String) -> Web {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key())));
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let fetched = Arc::new(AtomicUsize::new(0));
+        let count = fetched.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut request = vec![0; 4096];
+                let length = stream.read(&mut request).await.unwrap_or(0);
+                assert!(request[..length].starts_with(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\n"));
+                count.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(answer.as_bytes()).await.ok();
+                stream.shutdown().await.ok();
+            }
+        });
+        Web { address, fetched, task }
+    }
+
+    /// One that has this policy.
+    async fn policy(identity: &Identity, policy: &str) -> Web {
+        let length = policy.len();
+        Self::start(
+            identity,
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{policy}"),
+        )
+        .await
+    }
+
+    fn fetched(&self) -> usize {
+        self.fetched.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn offered(identity: Identity) -> Script {
+    Script::default().tls(Tls::Offered(identity))
+}
+
+/// A destination whose servers could not be reached is left alone for a minute, unless somebody asks for it.
+async fn retry_until(db: &Database, question: &str) {
+    for _ in 0..40 {
+        db.sql("select queue.retry()").await;
+        if db.value::<bool>(question).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    db.until(question).await;
+}
+
+async fn mail(daemon: &crate::support::Daemon<'_>, to: &str) {
+    let mut smtp = alice(daemon).await;
+    send(&mut smtp, "<alice@example.test>", &[&format!("<{to}>")], "x").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_must_be_what_its_tlsa_records_say() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let identity = ca.certificate(&["mx.far.test"]);
+    let (daemon, sink, net) = scene(&db, offered(identity.clone())).await;
+    net.dns.secure("far.test");
+    let port = net.port;
+    let another = ca.certificate(&["mx.far.test"]);
+    net.dns.set(&format!("_{port}._tcp.mx.far.test. 0 IN TLSA {}", another.tlsa_3_1_1()));
+    mail(&daemon, "bob@far.test").await;
+    db.until("select exists (select 1 from queue.recipient where last_reply like '%none of those that the DNS names%')")
+        .await;
+    assert_eq!(sink.count(), 0);
+    db.apply("update control.relay set max_messages_per_connection = 1").await;
+    // Any one of several records will do, and an authority's as well.
+    for data in [identity.tlsa_3_1_1(), identity.tlsa_3_0_1(), ca.tlsa_2_0_1(), ca.tlsa_2_1_1()] {
+        let before = sink.count();
+        net.dns.set(&format!(
+            "_{port}._tcp.mx.far.test. 0 IN TLSA {}\n_{port}._tcp.mx.far.test. 0 IN TLSA {data}",
+            another.tlsa_3_1_1()
+        ));
+        // What was remembered of DNS belongs to the record before.
+        db.apply("update control.dns set timeout_milliseconds = timeout_milliseconds + 1").await;
+        if before > 0 {
+            mail(&daemon, "bob@far.test").await;
+        }
+        retry_until(&db, QUEUE_IS_EMPTY).await;
+        assert_eq!(sink.count(), before + 1);
+    }
+    db.until("select count(*) = 4 from queue.attempt where tls like '% DANE'").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dnssec_does_not_vouch_for_is_no_tlsa_record() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let (daemon, sink, net) = scene(&db, offered(ca.certificate(&["whatever.test"]))).await;
+    let wrong = ca.certificate(&["mx.far.test"]).tlsa_3_1_1();
+    net.dns.set(&format!("_{}._tcp.mx.far.test. 60 IN TLSA {wrong}", net.port));
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_cannot_be_had_or_used_still_forbid_plain_text() {
+    let db = Database::new().await;
+    let (daemon, sink, net) = scene(&db, Script::default()).await;
+    net.dns.secure("far.test");
+    let name = format!("_{}._tcp.mx.far.test", net.port);
+    net.dns.fail(&name, crate::support::dns::Failing::ServFail);
+    mail(&daemon, "bob@far.test").await;
+    db.until(
+        "select exists (select 1 from queue.recipient where last_reply like '%TLSA records of mx.far.test%')",
+    )
+    .await;
+    assert_eq!(sink.count(), 0);
+    net.dns.mend(&name);
+    net.dns.set(&format!("{name}. 0 IN TLSA 1 1 1 {}", "00".repeat(32)));
+    retry_until(
+        &db,
+        "select exists (select 1 from queue.recipient where last_reply like '%TLS is required%')",
+    )
+    .await;
+    assert_eq!(sink.count(), 0);
+    sink.change(|script| script.tls(Tls::Offered(Ca::new().certificate(&["whatever.test"]))));
+    retry_until(&db, QUEUE_IS_EMPTY).await;
+    assert_eq!(sink.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_fetched_obeyed_and_kept() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let (daemon, sink, net) = scene(&db, offered(ca.certificate(&["mx.far.test"]))).await;
+    let policy = "version: STSv1\nmode: enforce\nmx: mx.far.test\nmax_age: 86400\n";
+    let web = Web::policy(&ca.certificate(&["mta-sts.far.test"]), policy).await;
+    net.dns.set("_mta-sts.far.test. 0 IN TXT \"v=STSv1; id=1\"\nmta-sts.far.test. 60 IN A 127.0.0.1");
+    db.apply(&format!(
+        "update control.relay_tls set mta_sts_port = {};
+         update control.relay set extra_roots = '{}', max_messages_per_connection = 1",
+        web.address.port(),
+        ca.pem()
+    ))
+    .await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(1).await;
+    db.until("select exists (select 1 from queue.attempt where tls like '% MTA-STS')").await;
+    assert_eq!(web.fetched(), 1);
+    // Another server than the policy names gets nothing, though it offers TLS.
+    net.dns.set("far.test. 0 IN MX 10 mx.other.test.");
+    net.name("mx.other.test", &sink);
+    // New settings forget what is in memory; the policy is in the table, and its id has not changed.
+    db.apply("update control.dns set timeout_milliseconds = timeout_milliseconds + 1").await;
+    net.dns.remove("_mta-sts.far.test", "TXT");
+    mail(&daemon, "bob@far.test").await;
+    retry_until(
+        &db,
+        "select exists (select 1 from queue.recipient where last_reply like '%policy of far.test does not name mx.other.test%')",
+    )
+    .await;
+    assert_eq!((sink.count(), web.fetched()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_policy_the_certificate_counts() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let (daemon, sink, net) = scene(&db, offered(Ca::new().certificate(&["mx.far.test"]))).await;
+    let policy = "version: STSv1\nmode: enforce\nmx: *.far.test\nmax_age: 86400\n";
+    let web = Web::policy(&ca.certificate(&["mta-sts.far.test"]), policy).await;
+    net.dns.set("_mta-sts.far.test. 0 IN TXT \"v=STSv1; id=1\"\nmta-sts.far.test. 60 IN A 127.0.0.1");
+    db.apply(&format!(
+        "update control.relay_tls set mta_sts_port = {};
+         update control.relay set extra_roots = '{}'",
+        web.address.port(),
+        ca.pem()
+    ))
+    .await;
+    mail(&daemon, "bob@far.test").await;
+    db.until("select exists (select 1 from queue.recipient where last_reply like '%TLS handshake failed%')")
+        .await;
+    assert_eq!(sink.count(), 0);
+    sink.change(|script| script.tls(Tls::Offered(ca.certificate(&["mx.far.test"]))));
+    retry_until(&db, QUEUE_IS_EMPTY).await;
+    assert_eq!(sink.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_cannot_be_fetched_is_none() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let (daemon, sink, net) = scene(&db, Script::default()).await;
+    // The web server's certificate is for another name.
+    let policy = "version: STSv1\nmode: enforce\nmx: mx.far.test\nmax_age: 86400\n";
+    let web = Web::policy(&ca.certificate(&["www.far.test"]), policy).await;
+    net.dns.set("_mta-sts.far.test. 0 IN TXT \"v=STSv1; id=1\"\nmta-sts.far.test. 60 IN A 127.0.0.1");
+    db.apply(&format!(
+        "update control.relay_tls set mta_sts_port = {};
+         update control.relay set extra_roots = '{}'",
+        web.address.port(),
+        ca.pem()
+    ))
+    .await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(1).await;
+    assert_eq!(web.fetched(), 0);
+    assert!(daemon.log().contains("the MTA-STS policy can't be fetched"), "{}", daemon.log());
+    assert_eq!(db.value::<i64>("select count(*) from queue.sts_policy").await, 0);
+}
