@@ -10,7 +10,8 @@
 //! `control::supervisor` accepts the connection, if connection control and limits let it in, and hands it to the face of
 //! its service, `smtpd`, which runs in `net::talk`: bytes become frames (`smtp::framer`), frames commands
 //! (`smtp::command`), commands answers. RCPT asks `directory::resolve` where the address leads. The message itself goes
-//! piece by piece into a `store::spool`, which hashes it, finds its MIME structure and compresses it, in bounded memory.
+//! piece by piece into a `store::spool`, which hashes it, finds its MIME structure and compresses it, in bounded memory;
+//! `verify` sees it pass and says afterwards whether it is what it claims to be.
 //! At its end `intake::commit` writes it, together with whatever else has just come in, in one transaction: content once,
 //! then UIDs under the mailbox rows' locks, then the message rows. When that has committed the client is told 250, open
 //! views of the mailbox are marked, and IMAP sessions in IDLE are rung.

@@ -134,6 +134,7 @@ struct Daemon {
     control: Arc<Control>,
     supervisor: Arc<Supervisor>,
     verify: Arc<Verify>,
+    screen: Arc<Screen>,
     stopper: Stopper,
     relay: tokio::task::JoinHandle<()>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -172,7 +173,7 @@ impl Daemon {
             dns,
             verify: verify.clone(),
             committer,
-            screen,
+            screen: screen.clone(),
         });
         let faces: Vec<Arc<dyn Face>> = vec![
             smtpd::Smtp::new(house.clone()),
@@ -193,7 +194,7 @@ impl Daemon {
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
         }
-        let daemon = Self { control, supervisor, verify, stopper, relay, tasks };
+        let daemon = Self { control, supervisor, verify, screen, stopper, relay, tasks };
         daemon.announce(options, first_password).await;
         Ok(daemon)
     }
@@ -244,6 +245,7 @@ impl Daemon {
         for task in &self.tasks {
             task.abort();
         }
+        self.screen.finish().await;
         if let Err(error) = self.verify.write_counts().await {
             tracing::debug!(%error, "results for DMARC reports are lost");
         }

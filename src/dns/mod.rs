@@ -20,7 +20,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use pool::Pool;
+use pool::{Direct, Pool};
 
 /// Records of one answer that are looked at.
 const RECORDS: usize = 100;
@@ -111,6 +111,8 @@ struct Inner {
     resolver: TokioResolver,
     /// Asks for the AD bit, which the resolver does not do.
     trusting: Option<Pool>,
+    /// Remembers nothing.
+    direct: Direct,
 }
 
 impl Inner {
@@ -120,7 +122,12 @@ impl Inner {
             Dnssec::Trust => Some(pool::trusting(settings)?),
             Dnssec::Off | Dnssec::Validate => None,
         };
-        Ok(Self { settings: settings.clone(), resolver, trusting })
+        Ok(Self { settings: settings.clone(), resolver, trusting, direct: pool::direct(settings)? })
+    }
+
+    /// How long a question may take in all.
+    fn limit(&self) -> Duration {
+        (self.settings.timeout * u32::try_from(self.settings.attempts).unwrap_or(1)) * 2
     }
 }
 
@@ -232,11 +239,28 @@ impl Dns {
     /// # Errors
     /// [`Failure`].
     pub async fn ptr(&self, address: IpAddr) -> Result<Answer<String>, Failure> {
-        self.ask(&reverse(address), RecordType::PTR, |data| match data {
+        let take = |data: &RData| match data {
             RData::PTR(name) => Some(text(&name.0)),
             _ => None,
-        })
-        .await
+        };
+        if !address.is_loopback() {
+            return self.ask(&reverse(address), RecordType::PTR, take).await;
+        }
+        let inner = self.0.load_full();
+        let Ok(name) = Name::from_ascii(format!("{}.", reverse(address))) else {
+            return Ok(Answer { records: Vec::new(), secure: false, exists: false });
+        };
+        let question = pool::ask_direct(&inner.direct, name.clone());
+        match tokio::time::timeout(inner.limit(), question).await {
+            Ok(Ok(response)) => {
+                let records = response.answers.iter().filter_map(|record| take(&record.data)).take(RECORDS);
+                Ok(Answer { records: records.collect(), secure: false, exists: true })
+            }
+            Ok(Err(error)) => {
+                answer(Err(error), inner.settings.dnssec, &name.to_ascii(), RecordType::PTR, take)
+            }
+            Err(_) => Err(Failure::Temporary(format!("no answer about {name} in time"))),
+        }
     }
 
     /// What is said of the certificate of a server on a port (RFC 6698 §3).
@@ -270,7 +294,7 @@ impl Dns {
         let Ok(mut fqdn) = Name::from_ascii(name) else { return Ok(nobody) };
         fqdn.set_fqdn(true);
         let inner = self.0.load_full();
-        let limit = (inner.settings.timeout * u32::try_from(inner.settings.attempts).unwrap_or(1)) * 2;
+        let limit = inner.limit();
         let question = async {
             match &inner.trusting {
                 Some(pool) => pool::ask(pool, fqdn, kind).await,

@@ -5,10 +5,10 @@ use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::xfer::RetryDnsHandle;
-use hickory_resolver::proto::op::{DnsRequestOptions, Query};
+use hickory_resolver::net::xfer::{FirstAnswer, RetryDnsHandle};
+use hickory_resolver::net::{DnsError, DnsHandle, NetError};
+use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, Resolver, TlsConfig, TokioResolver, system_conf};
 
@@ -18,8 +18,11 @@ use std::time::Duration;
 
 use super::{Dnssec, Settings, SetupError};
 
-/// A client that remembers, over a pool of name servers.
-pub(super) type Pool = CachingClient<RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>>;
+/// A pool of name servers that is asked and remembers nothing.
+pub(super) type Direct = RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>;
+
+/// A client that remembers, over such a pool.
+pub(super) type Pool = CachingClient<Direct>;
 
 /// The longest that anything is remembered.
 const LONGEST: Duration = Duration::from_secs(86_400);
@@ -36,13 +39,26 @@ pub(super) fn resolver(settings: &Settings) -> Result<TokioResolver, SetupError>
 
 /// One that asks name servers whether they vouch for their answers: the resolver sets the DO bit only when it validates itself.
 pub(super) fn trusting(settings: &Settings) -> Result<Pool, SetupError> {
+    Ok(CachingClient::new(settings.cache, direct(settings)?, false))
+}
+
+/// The name servers themselves.
+pub(super) fn direct(settings: &Settings) -> Result<Direct, SetupError> {
     let options = options(settings);
     let (.., servers) = config(settings)?.into_parts();
     let tls = TlsConfig::new().map_err(|error| SetupError(error.to_string()))?;
     let attempts = options.attempts;
     let context = Arc::new(PoolContext::new(options, tls));
     let pool = NameServerPool::from_config(servers, context, TokioRuntimeProvider::default());
-    Ok(CachingClient::new(settings.cache, RetryDnsHandle::new(pool, attempts), false))
+    Ok(RetryDnsHandle::new(pool, attempts))
+}
+
+/// The names of an address of this host, as the name servers know them: the library would answer `localhost` by itself.
+pub(super) async fn ask_direct(direct: &Direct, name: Name) -> Result<DnsResponse, NetError> {
+    let mut options = DnsRequestOptions::default();
+    options.use_edns = true;
+    let response = direct.lookup(Query::query(name, RecordType::PTR), options).first_answer().await?;
+    DnsError::from_response(response).map_err(NetError::from)
 }
 
 /// Asks it.

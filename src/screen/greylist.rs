@@ -134,25 +134,22 @@ impl Greylist {
             }
             (rows, std::mem::take(&mut inner.networks))
         };
-        for batch in rows.chunks(BATCH) {
-            if let Err(error) = note(db, settings, batch).await {
-                let mut inner = self.lock();
-                for (triplet, _) in &rows {
-                    if let Some(entry) = inner.triplets.get_mut(triplet) {
-                        entry.dirty = true;
-                    }
+        let outcome = write(db, settings, &rows, &networks).await;
+        if outcome.is_err() {
+            // The same again next time; what was written after all is written once more.
+            let mut inner = self.lock();
+            for (triplet, _) in &rows {
+                if let Some(entry) = inner.triplets.get_mut(triplet) {
+                    entry.dirty = true;
                 }
-                inner.networks.extend(networks);
-                return Err(error);
+            }
+            for (network, (passed, last)) in networks {
+                let counted = inner.networks.entry(network).or_insert((0, last));
+                counted.0 += passed;
+                counted.1 = counted.1.max(last);
             }
         }
-        if networks.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<&str> = networks.keys().map(String::as_str).collect();
-        let passed: Vec<i32> = networks.values().map(|(passed, _)| *passed).collect();
-        let last: Vec<i64> = networks.values().map(|(_, last)| *last).collect();
-        db.execute(NOTE_NETWORK, &[&names, &passed, &last]).await.map(drop)
+        outcome
     }
 
     /// Forgets what is written: settings have changed.
@@ -178,6 +175,24 @@ async fn read(db: &Db, (network, sender, recipient): &Triplet, now: i64) -> Resu
         }
     }
     Ok(entry)
+}
+
+async fn write(
+    db: &Db,
+    settings: &Settings,
+    rows: &[(Triplet, Known)],
+    networks: &HashMap<String, (i32, i64)>,
+) -> Result<(), Error> {
+    for batch in rows.chunks(BATCH) {
+        note(db, settings, batch).await?;
+    }
+    if networks.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = networks.keys().map(String::as_str).collect();
+    let passed: Vec<i32> = networks.values().map(|(passed, _)| *passed).collect();
+    let last: Vec<i64> = networks.values().map(|(_, last)| *last).collect();
+    db.execute(NOTE_NETWORK, &[&names, &passed, &last]).await.map(drop)
 }
 
 async fn note(db: &Db, settings: &Settings, batch: &[(Triplet, Known)]) -> Result<(), Error> {

@@ -307,6 +307,18 @@ impl Screen {
         rules.1.clone()
     }
 
+    /// Takes back what was counted for a message that then was not taken.
+    pub fn take_back_traffic(&self, peer: IpAddr, user: Option<&str>, amount: Amount) {
+        self.traffic(peer, user, Amount { count: -amount.count, bytes: -amount.bytes }, true);
+    }
+
+    /// Writes what is still to be written: the node stops.
+    pub async fn finish(&self) {
+        if let Err(error) = self.exchange().await {
+            tracing::debug!(%error, "what was screened last is not written");
+        }
+    }
+
     /// Tells the other nodes, and hears what they have to tell.
     async fn exchange(&self) -> Result<(), Error> {
         let db = &self.control.db;
@@ -364,31 +376,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::control::config::screen::Screen as Settings;
+    use crate::control::config::screen::{Screen as Settings, sample};
 
     /// The settings of a new installation.
     pub(super) fn settings() -> Settings {
-        serde_json::from_value(serde_json::json!({
-            "rbl": [],
-            "rbl_settings": {"timeout_seconds": 5, "mark_score": 5, "reject_score": 10, "exempt_postmaster": true},
-            "trusted_sender_domains": [],
-            "connection_check": {
-                "no_reverse_name": "off", "reverse_name_unconfirmed": "off", "helo_not_qualified": "off",
-                "helo_unknown": "off", "helo_is_us": "mark", "helo_wrong_literal": "mark", "timeout_seconds": 5
-            },
-            "greylist": {
-                "enabled": false, "delay_seconds": 300, "retry_hours": 24, "expire_days": 36, "ipv4_prefix": 24,
-                "ipv6_prefix": 64, "allow_after": 5, "skip_spf_pass": true, "skip_allow_listed": true,
-                "skip_confirmed_names": false
-            },
-            "traffic": {"interval_minutes": 15, "history_days": 30},
-            "traffic_rules": [],
-            "smtp_limit": {
-                "account_messages_per_minute": 0, "account_messages_per_hour": 0, "account_recipients_per_hour": 10000,
-                "peer_connections_per_minute": 0, "peer_messages_per_minute": 0, "peer_recipients_per_minute": 0,
-                "peer_unknown_recipients_per_hour": 500, "tarpit_after_errors": 5, "tarpit_seconds": 0
-            }
-        }))
-        .unwrap()
+        serde_json::from_value(sample()).unwrap()
     }
 }

@@ -357,16 +357,15 @@ impl Session {
         let config = self.config();
         let Whole { draft, id, mut added, seen, copy } = incoming.close(&self.house.control).await?;
         judge(&draft, envelope, &config)?;
-        let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
-        let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
-        let srs = srs.map_err(|error| temporary(&error))?;
         let authenticity = match seen {
             Some(seen) => Box::pin(self.authenticate(&hello.name, envelope, &added, &seen)).await?,
             None => Authenticity::default(),
         };
         added.splice(..0, authenticity.fields);
-        self.screen_message(envelope, draft.size)?;
         let added = self.with_findings(added);
+        let routes = envelope.recipients.iter().map(|recipient| &*recipient.route);
+        let srs = forward::rewriter(&self.house.directory, &config, envelope.sender.as_ref(), routes).await;
+        let srs = srs.map_err(|error| temporary(&error))?;
         let size = draft.size;
         let arrival = Arrival {
             envelope,
@@ -384,8 +383,8 @@ impl Session {
                 at: now(),
             },
             added: &added,
-            outbound: &authenticity.outbound,
             srs: srs.as_ref(),
+            outbound: &authenticity.outbound,
             submitter: self.login.as_ref().map(|login| login.account),
         };
         let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);
@@ -393,13 +392,17 @@ impl Session {
         if authenticity.junk {
             self.junk(&mut plan).await?;
         }
+        self.screen_message(envelope, size)?;
         match self.commit(draft, plan).await {
             Ok(lost) => {
                 self.read_report(copy).await;
                 tracing::debug!(id, size, recipients = envelope.recipients.len(), "accepted");
                 Ok(Taken { id, size, lost })
             }
-            Err(error) => Err(temporary(&error)),
+            Err(error) => {
+                self.take_back(envelope, size);
+                Err(temporary(&error))
+            }
         }
     }
 

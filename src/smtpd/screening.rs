@@ -127,8 +127,23 @@ impl Session {
         }
     }
 
+    /// Takes back what [`Self::screen_message`] has counted: the message was not taken after all.
+    pub(super) fn take_back(&self, envelope: &Envelope, size: u64) {
+        if !self.is_lmtp() {
+            let user = self.login.as_ref().map(|login| login.address.as_str());
+            let amount = self.amount(envelope.recipients.iter(), size);
+            self.house.screen.take_back_traffic(self.peer(), user, amount);
+        }
+    }
+
     fn traffic<'a>(&self, addressees: impl Iterator<Item = &'a Addressee>, size: u64, counted: bool) -> bool {
         let user = self.login.as_ref().map(|login| login.address.as_str());
+        self.house.screen.traffic(self.peer(), user, self.amount(addressees, size), counted)
+    }
+
+    /// What the traffic service counts: messages and bytes for each recipient.
+    fn amount<'a>(&self, addressees: impl Iterator<Item = &'a Addressee>, size: u64) -> Amount {
+        let user = self.login.as_ref();
         // Mail of users to domains here is nobody's traffic.
         let copies = |addressee: &Addressee| match (&*addressee.route, user) {
             (_, None) | (Route::NotLocal, Some(_)) => 1,
@@ -137,7 +152,7 @@ impl Session {
         };
         let count = i64::try_from(addressees.map(copies).sum::<usize>()).unwrap_or(i64::MAX);
         let bytes = i64::try_from(size).unwrap_or(i64::MAX).saturating_mul(count);
-        self.house.screen.traffic(self.peer(), user, Amount { count, bytes }, counted)
+        Amount { count, bytes }
     }
 
     /// Header fields that are added, and those that tell of findings.

@@ -1,11 +1,12 @@
 //! The checks of a message that another server brings.
 //!
 //! All methods run side by side, each until the common deadline; DMARC follows SPF and DKIM. A signature that does not
-//! cover From proves nothing of what people see and counts as an error (RFC 6376 §5.4); so does one with `l=`.
+//! cover From proves nothing of what people see and counts as an error (RFC 6376 §5.4); so does one with `l=`, or with SHA-1.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use mail_auth::common::crypto::Algorithm;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{
@@ -86,7 +87,7 @@ impl Verify {
         let host = config.hostname();
         // A message without a header has nothing to be checked but its envelope.
         let mut message = seen.message().unwrap_or_default();
-        let unsigned = self.limit(&mut message, config.authentication.max_signatures);
+        let flawed = limit(&mut message, config.authentication.max_signatures);
         let authenticator = self.authenticator();
         let helo =
             spf::Query { peer: client.peer, helo: client.helo, local: "postmaster", domain: client.helo };
@@ -119,7 +120,7 @@ impl Verify {
         let dmarc = authenticator.verify_dmarc(Parameters::new(parameters).with_txt_cache(&self.txt));
         let dmarc = timeout_at(deadline, dmarc).await.ok();
         let mut signatures: Vec<Signature> = dkim.iter().map(signature).collect();
-        signatures.extend(unsigned);
+        signatures.extend(flawed);
         let dmarc_word = match &from {
             // RFC 7489 §6.6.1: who is it from?
             None => "permerror",
@@ -182,22 +183,31 @@ impl Verify {
             chain: (arc_word, sets),
         }
     }
+}
 
-    /// Leaves as many signatures as may be looked at, and of these only those that cover From; returns the others.
-    fn limit(&self, message: &mut AuthenticatedMessage<'_>, most: usize) -> Vec<Signature> {
-        message.dkim_headers.truncate(most);
-        message.errors.truncate(most);
-        let mut uncovered = Vec::new();
-        message.dkim_headers.retain(|field| {
-            let covers = field.header.h.iter().any(|name| name.eq_ignore_ascii_case("from"));
-            if !covers {
-                let reason = "From is not signed".to_owned();
-                uncovered.push(Signature { result: "permerror", reason, ..described(&field.header) });
-            }
-            covers
-        });
-        uncovered
+/// Leaves as many signatures as may be looked at, and of these only those that can prove something; returns the others.
+fn limit(message: &mut AuthenticatedMessage<'_>, most: usize) -> Vec<Signature> {
+    message.dkim_headers.truncate(most);
+    message.errors.truncate(most);
+    let mut flawed = Vec::new();
+    message.dkim_headers.retain(|field| {
+        let flaw = flaw(&field.header);
+        if let Some(flaw) = flaw {
+            let reason = flaw.to_owned();
+            flawed.push(Signature { result: "permerror", reason, ..described(&field.header) });
+        }
+        flaw.is_none()
+    });
+    flawed
+}
+
+/// Why a signature proves nothing, whoever made it.
+fn flaw(signature: &mail_auth::dkim::Signature) -> Option<&'static str> {
+    if !signature.h.iter().any(|name| name.eq_ignore_ascii_case("from")) {
+        return Some("From is not signed");
     }
+    // RFC 8301 §3.1.
+    (signature.a == Algorithm::RsaSha1).then_some("rsa-sha1 is not secure")
 }
 
 /// A signature that could not be checked in time.

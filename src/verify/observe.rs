@@ -1,11 +1,11 @@
 //! A message as it passes: its header is kept, its body hashed, and nothing else of it.
 //!
-//! Which hashes are made is known when the header is whole: those that the message's own signatures ask for (at most four:
-//! two canonicalisations, two algorithms), and the one that our signature will need. Signatures with a body length
+//! Which hashes are made is known when the header is whole: those that the message's own signatures ask for (at most two,
+//! for two canonicalisations; SHA-1 proves nothing any more), and the one that our signature will need. Signatures with a body length
 //! (`l=`) ask for none: they protect nothing that stands behind it, and are not believed.
 
 use mail_auth::AuthenticatedMessage;
-use mail_auth::common::crypto::{HashAlgorithm, HashContext, HashImpl, Sha1, Sha256};
+use mail_auth::common::crypto::{HashAlgorithm, HashContext, HashImpl, Sha256};
 use mail_auth::dkim::Canonicalization;
 use mail_auth::dkim::canonicalize::BodyHasher;
 
@@ -21,7 +21,6 @@ pub struct Observed {
 
 struct Hash {
     body: Canonicalization,
-    algorithm: HashAlgorithm,
     hasher: BodyHasher<Context>,
 }
 
@@ -29,7 +28,7 @@ struct Hash {
 pub struct Seen {
     /// The header, without the blank line.
     pub header: Vec<u8>,
-    hashes: Vec<(Canonicalization, HashAlgorithm, Vec<u8>)>,
+    hashes: Vec<(Canonicalization, Vec<u8>)>,
 }
 
 /// What is to be done with a message, and so which hashes are made.
@@ -50,25 +49,23 @@ impl Observed {
             && let Some(message) = AuthenticatedMessage::parse(header)
         {
             for (body, algorithm, ..) in &message.body_hashes {
-                observed.hash(*body, *algorithm);
+                // RFC 8301 §3.1: signatures with SHA-1 are not valid, whatever they say.
+                if *algorithm == HashAlgorithm::Sha256 {
+                    observed.hash(*body);
+                }
             }
         }
         if purpose.sign {
-            observed.hash(Canonicalization::Relaxed, HashAlgorithm::Sha256);
+            observed.hash(Canonicalization::Relaxed);
         }
         observed.body(body);
         observed
     }
 
-    fn hash(&mut self, body: Canonicalization, algorithm: HashAlgorithm) {
-        if self.hashes.iter().any(|hash| hash.body == body && hash.algorithm == algorithm) {
-            return;
+    fn hash(&mut self, body: Canonicalization) {
+        if !self.hashes.iter().any(|hash| hash.body == body) {
+            self.hashes.push(Hash { body, hasher: BodyHasher::new(Sha256::hasher(), body, 0) });
         }
-        let context = match algorithm {
-            HashAlgorithm::Sha1 => Sha1::hasher(),
-            HashAlgorithm::Sha256 => Sha256::hasher(),
-        };
-        self.hashes.push(Hash { body, algorithm, hasher: BodyHasher::new(context, body, 0) });
     }
 
     /// Takes the next bytes of the body.
@@ -82,7 +79,7 @@ impl Observed {
     pub fn finish(self) -> Seen {
         let finish = |hash: Hash| {
             let digest = hash.hasher.finish().0.complete();
-            (hash.body, hash.algorithm, digest.as_ref().to_vec())
+            (hash.body, digest.as_ref().to_vec())
         };
         Seen { header: self.header, hashes: self.hashes.into_iter().map(finish).collect() }
     }
@@ -94,19 +91,20 @@ impl Seen {
         let mut message = AuthenticatedMessage::parse(&self.header)?;
         for (body, algorithm, _, digest) in &mut message.body_hashes {
             // A hash that was not made matches nothing.
-            *digest = self.digest(*body, *algorithm).unwrap_or_default().to_vec();
+            let made = self.digest(*body).filter(|_| *algorithm == HashAlgorithm::Sha256);
+            *digest = made.unwrap_or_default().to_vec();
         }
         Some(message)
     }
 
     /// The hash that our own signatures carry; none where the message was not observed for that.
     pub(super) fn relaxed(&self) -> Option<&[u8]> {
-        self.digest(Canonicalization::Relaxed, HashAlgorithm::Sha256)
+        self.digest(Canonicalization::Relaxed)
     }
 
-    fn digest(&self, body: Canonicalization, algorithm: HashAlgorithm) -> Option<&[u8]> {
-        let made = self.hashes.iter().find(|(b, a, _)| *b == body && *a == algorithm)?;
-        Some(&made.2)
+    fn digest(&self, body: Canonicalization) -> Option<&[u8]> {
+        let made = self.hashes.iter().find(|(made, _)| *made == body)?;
+        Some(&made.1)
     }
 }
 
@@ -137,11 +135,12 @@ mod tests {
         let mut observed = Observed::new(begin.as_bytes(), Purpose { verify: true, sign: false });
         observed.body(b"lo \r\n\r\n");
         let seen = observed.finish();
-        assert_eq!(seen.hashes.len(), 2);
+        assert_eq!(seen.hashes.len(), 1);
         let digest = ring::digest::digest(&ring::digest::SHA256, b"Hello\r\n");
         assert_eq!(seen.relaxed(), Some(digest.as_ref()));
-        let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, b"Hello \r\n");
-        assert_eq!(seen.digest(Canonicalization::Simple, HashAlgorithm::Sha1), Some(digest.as_ref()));
+        assert!(
+            seen.message().unwrap().body_hashes.iter().all(|(.., made)| made.len() == 32 || made.is_empty())
+        );
         assert!(seen.header.ends_with(b"From: a@a.test\r\n"));
         assert!(seen.message().is_some());
     }
@@ -153,4 +152,30 @@ mod tests {
         assert_eq!(split(b"A: 1\r\n"), (&b"A: 1\r\n"[..], &b""[..]));
         assert_eq!(split(b""), (&b""[..], &b""[..]));
     }
+
+    proptest::proptest! {
+        // What comes from outside can look like anything; how it is cut changes nothing.
+        #[test]
+        fn any_header_is_borne(parts in proptest::collection::vec(PIECES, 0..12), cut in 1usize..40) {
+            let message = parts.concat();
+            let whole = Observed::new(message.as_bytes(), Purpose { verify: true, sign: true }).finish();
+            let (header, body) = split(message.as_bytes());
+            let head = message.as_bytes().len() - body.len();
+            let mut observed = Observed::new(&message.as_bytes()[..head], Purpose { verify: true, sign: true });
+            body.chunks(cut).for_each(|piece| observed.body(piece));
+            let seen = observed.finish();
+            proptest::prop_assert_eq!(&seen.header, header);
+            proptest::prop_assert_eq!(&seen.hashes, &whole.hashes);
+            if let Some(message) = seen.message() {
+                for field in &message.dkim_headers {
+                    let asked = |hash: &&(Canonicalization, HashAlgorithm, u64, Vec<u8>)| hash.0 == field.header.cb;
+                    proptest::prop_assert!(message.body_hashes.iter().find(asked).is_some());
+                }
+            }
+        }
+    }
+
+    const PIECES: &str = "(DKIM-Signature: |ARC-Seal: |ARC-Message-Signature: |ARC-Authentication-Results: |From: |v=1; |a=rsa-sha256; |\
+        a=rsa-sha1; |c=simple/simple; |c=relaxed/simple; |bh=YQ==; |b=YQ==; |d=a.test; |s=s; |h=from:to; |l=5; |i=1; |cv=none; |\
+        a@b.test|;|=|:|\r\n|\r\n |\n|\r| |\t|\u{e9}|\u{0})";
 }

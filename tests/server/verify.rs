@@ -31,13 +31,15 @@ async fn dkimpy(request: Value) -> Value {
 /// An RSA key as dkimpy and the DNS want it: PEM (PKCS #1), and base64.
 fn rsa_key() -> &'static (String, String) {
     static KEY: OnceLock<(String, String)> = OnceLock::new();
-    KEY.get_or_init(|| {
-        use rsa::pkcs1::EncodeRsaPrivateKey;
-        use rsa::pkcs8::EncodePublicKey;
-        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
-        let private = key.to_pkcs1_pem(rsa::pkcs8::LineEnding::LF).unwrap().to_string();
-        (private, STANDARD.encode(key.to_public_key().to_public_key_der().unwrap().as_bytes()))
-    })
+    KEY.get_or_init(|| new_rsa_key(2048))
+}
+
+fn new_rsa_key(bits: usize) -> (String, String) {
+    use rsa::pkcs1::EncodeRsaPrivateKey;
+    use rsa::pkcs8::EncodePublicKey;
+    let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).unwrap();
+    let private = key.to_pkcs1_pem(rsa::pkcs8::LineEnding::LF).unwrap().to_string();
+    (private, STANDARD.encode(key.to_public_key().to_public_key_der().unwrap().as_bytes()))
 }
 
 /// A TXT record; long texts become several strings.
@@ -198,6 +200,25 @@ async fn every_method_says_what_it_found() {
     let unknown = signed(&message("a@good.test", 6), json!({ "selector": "gone" })).await;
     let (_, text) = taken(&daemon, "nobody.test", "c@soft.test", &unknown).await;
     says(&text, "dkim=permerror reason=\"there is no key in the DNS\" header.d=good.test header.s=gone");
+
+    // Keys and algorithms that are too weak.
+    for (bits, algorithm, selector, result) in [
+        (512, "rsa-sha256", "weak", "dkim=fail"),
+        (1024, "rsa-sha256", "fair", "dkim=pass"),
+        (1024, "rsa-sha1", "fair", "dkim=permerror reason=\"rsa-sha1 is not secure\""),
+    ] {
+        let (private, public) = new_rsa_key(bits);
+        if algorithm == "rsa-sha256" {
+            dns.set(&txt(
+                &format!("{selector}{bits}._domainkey.good.test"),
+                &format!("v=DKIM1; k=rsa; p={public}"),
+            ));
+        }
+        let more = json!({ "selector": format!("{selector}{bits}"), "algorithm": algorithm, "key": private });
+        let weak = signed(&message("a@good.test", bits as u32), more).await;
+        let (_, text) = taken(&daemon, "nobody.test", "c@soft.test", &weak).await;
+        says(&text, result);
+    }
 
     // The DNS does not answer.
     dns.fail("late.test", Failing::ServFail);
@@ -656,4 +677,31 @@ async fn a_large_message_is_verified_in_little_memory() {
     says(&String::from_utf8_lossy(&prefix), "dkim=pass");
     let grown = peak_memory(&daemon) - before;
     assert!(grown < 40 << 20, "{} MB more", grown >> 20);
+}
+
+#[tokio::test]
+async fn a_dns_that_is_silent_costs_a_bounded_time() {
+    let db = Database::new().await;
+    db.sql(
+        "update control.store set compress = false; update control.authentication set timeout_seconds = 1;
+        update control.dns set timeout_milliseconds = 15000",
+    )
+    .await;
+    let dns = world().await;
+    let daemon = daemon(&db, &dns).await;
+    for name in ["silent.test", "_dmarc.silent.test", "s7._domainkey.good.test"] {
+        dns.fail(name, Failing::Silent);
+    }
+    let text = signed(&message("a@silent.test", 1), json!({ "selector": "s7" })).await;
+    let began = std::time::Instant::now();
+    let (_, text) = taken(&daemon, "silent.test", "a@silent.test", &text).await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+    for found in [
+        "spf=temperror smtp.helo=silent.test",
+        "spf=temperror smtp.mailfrom=a@silent.test",
+        "dkim=temperror",
+        "dmarc=temperror",
+    ] {
+        says(&text, found);
+    }
 }

@@ -118,3 +118,29 @@ pub struct SmtpLimit {
     pub tarpit_after_errors: u32,
     pub tarpit_seconds: u32,
 }
+
+/// The settings of a new installation, for tests without a database.
+#[cfg(test)]
+pub(crate) fn sample() -> serde_json::Value {
+    serde_json::json!({
+        "rbl": [],
+        "rbl_settings": {"timeout_seconds": 5, "mark_score": 5, "reject_score": 10, "exempt_postmaster": true},
+        "trusted_sender_domains": [],
+        "connection_check": {
+            "no_reverse_name": "off", "reverse_name_unconfirmed": "off", "helo_not_qualified": "off",
+            "helo_unknown": "off", "helo_is_us": "mark", "helo_wrong_literal": "mark", "timeout_seconds": 5
+        },
+        "greylist": {
+            "enabled": false, "delay_seconds": 300, "retry_hours": 24, "expire_days": 36, "ipv4_prefix": 24,
+            "ipv6_prefix": 64, "allow_after": 5, "skip_spf_pass": true, "skip_allow_listed": true,
+            "skip_confirmed_names": false
+        },
+        "traffic": {"interval_minutes": 15, "history_days": 30},
+        "traffic_rules": [],
+        "smtp_limit": {
+            "account_messages_per_minute": 0, "account_messages_per_hour": 0, "account_recipients_per_hour": 10000,
+            "peer_connections_per_minute": 0, "peer_messages_per_minute": 0, "peer_recipients_per_minute": 0,
+            "peer_unknown_recipients_per_hour": 500, "tarpit_after_errors": 5, "tarpit_seconds": 0
+        }
+    })
+}

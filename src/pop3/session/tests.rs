@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use super::*;
+use crate::control::config::screen;
 use crate::control::{Config, Control, Node, Registry};
 use crate::db::listen::Bells;
 use crate::db::{Db, Target};
@@ -13,6 +14,7 @@ use crate::mail::{AccountId, MailboxId};
 use crate::net::limit::{Caps, Limits};
 use crate::net::talk::Session as _;
 use crate::queue::Inlet;
+use crate::screen::Screen;
 use crate::store::Store;
 
 fn config(pop3: serde_json::Value) -> Config {
@@ -22,6 +24,7 @@ fn config(pop3: serde_json::Value) -> Config {
     });
     settings.as_object_mut().unwrap().extend(pop3.as_object().unwrap().clone());
     Config::parse(serde_json::json!({
+        "screen": screen::sample(),
         "authentication": {
             "check_incoming": false, "timeout_seconds": 1, "max_signatures": 1, "received_spf": false,
             "seal_forwarded": false,
@@ -93,8 +96,8 @@ impl Dialogue {
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
         let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
         let verify = crate::verify::Verify::start(control.clone(), dns.clone());
-        let screen = crate::screen::Screen::start(control.clone(), dns.clone());
-        let house = Arc::new(House { control, store, directory, dns, verify, screen, committer });
+        let screen = Screen::start(control.clone(), dns.clone());
+        let house = Arc::new(House { control, store, directory, dns, verify, committer, screen });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 
