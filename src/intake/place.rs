@@ -236,7 +236,6 @@ mod tests {
             well_formed: true,
             reverse_name: None,
             peer: IpAddr::from([192, 0, 2, 1]),
-            reverse_name: None,
             host: "mail.example.test",
             protocol: Protocol::Esmtp,
             tls: None,
