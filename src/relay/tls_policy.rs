@@ -8,11 +8,14 @@
 //!
 //! What it costs: for each new connection one TLSA record, and nothing where DNSSEC vouches for nothing.
 
+use std::sync::Arc;
+
 use rustls::pki_types::ServerName;
 
 use super::client::TlsWish;
 use super::mta_sts::{Mode, Policy};
 use super::tls::{opportunistic, route_tls};
+use super::tls_report::{Fault, Finding, Terms};
 use crate::control::config::RouteTls;
 use crate::dns::{Dns, Tlsa};
 use crate::tls::client::{self, Pin};
@@ -31,6 +34,8 @@ pub(super) struct Target<'a> {
     pub(super) policy: Option<&'a Policy>,
     /// What a route of ours demands, that says nothing of a host.
     pub(super) route: Option<RouteTls>,
+    /// Whether somebody is told what would have been wrong under a policy that is only tested.
+    pub(super) observe: bool,
 }
 
 /// What TLS must be there; or why the host can't be used now, as a reply. A route may demand more, or do without TLS.
@@ -65,7 +70,45 @@ async fn published(
     }
     match target.policy {
         Some(policy) if policy.mode == Mode::Enforce => sts(target, policy, extra_roots).map(Some),
+        Some(_) if target.observe => Ok(opportunistic(target.host).map(|wish| observed(wish, extra_roots))),
         _ => Ok(opportunistic(target.host)),
+    }
+}
+
+/// Under a policy that is only tested, nothing is demanded, and the domain is told what would have been wrong.
+fn observed(wish: TlsWish, extra_roots: Option<&str>) -> TlsWish {
+    match client::observed(client::roots(extra_roots)) {
+        Ok((config, observed)) => TlsWish { config, observed: Some(observed), ..wish },
+        Err(_) => wish,
+    }
+}
+
+/// What is to be obeyed there, for reports; and what is wrong whatever comes of the connection.
+pub(super) async fn terms(
+    dns: &Dns,
+    target: &Target<'_>,
+    policy: Option<&Arc<Policy>>,
+    unfetched: Option<Fault>,
+) -> (Terms, Option<Fault>) {
+    if target.secure {
+        // It has been asked for just now, and is remembered.
+        match dns.tlsa(target.port, target.host).await {
+            Ok(answer) if answer.secure && !answer.records.is_empty() => {
+                return (Terms::Tlsa(answer.records), None);
+            }
+            Ok(_) => {}
+            Err(_) => return (Terms::Tlsa(Vec::new()), None),
+        }
+    }
+    match (policy, unfetched) {
+        (Some(policy), _) => {
+            let why = || format!("the policy does not name {}", target.host);
+            let doubt =
+                (!policy.permits(target.host)).then(|| Fault { finding: Finding::Invalid, why: why() });
+            (Terms::Sts(Some(policy.clone())), doubt)
+        }
+        (None, Some(fault)) => (Terms::Sts(None), Some(fault)),
+        (None, None) => (Terms::None, None),
     }
 }
 
@@ -83,12 +126,13 @@ async fn dane(dns: &Dns, target: &Target<'_>) -> Result<Option<TlsWish>, String>
     if pins.is_empty() {
         // RFC 7672 §2.2: records that nobody can use say at least that there is TLS.
         let config = client::unverified();
-        return Ok(Some(TlsWish { config, name, must: true, verified: "unverified" }));
+        return Ok(Some(TlsWish { config, name, must: true, verified: "unverified", observed: None }));
     }
     // RFC 7672 §3.2.2: the host's name, and that of the domain, which DNSSEC has led here from.
     let mut names = vec![name.clone()];
     names.extend(ServerName::try_from(target.domain.to_owned()));
-    Ok(Some(TlsWish { config: client::dane(pins, names), name, must: true, verified: "DANE" }))
+    let config = client::dane(pins, names);
+    Ok(Some(TlsWish { config, name, must: true, verified: "DANE", observed: None }))
 }
 
 fn pin(record: Tlsa) -> Pin {
@@ -104,5 +148,5 @@ fn sts(target: &Target<'_>, policy: &Policy, extra_roots: Option<&str>) -> Resul
         client::verified(client::roots(extra_roots)).map_err(|error| format!("451 4.7.5 {error}"))?;
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| format!("451 4.7.5 {host} is no name for a certificate"))?;
-    Ok(TlsWish { config, name, must: true, verified: "MTA-STS" })
+    Ok(TlsWish { config, name, must: true, verified: "MTA-STS", observed: None })
 }

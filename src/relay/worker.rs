@@ -10,10 +10,12 @@ use super::body::Body;
 use super::client::{Connection, Plan, Trouble, Waits};
 use super::hosts::{self, NoHosts};
 use super::line::{Leave, Line};
+use super::mta_sts::Policy;
 use super::outcome::{Attempt, Finished, Voice, down_for, judge};
 use super::route::{self, Hop};
 use super::tls::{opportunistic, route_tls};
 use super::tls_policy::{self, Target};
+use super::tls_report::{About, Fault, Finding};
 use super::transaction::{self, Failed, Said};
 use super::{Relay, local};
 use crate::control::Config;
@@ -292,11 +294,17 @@ impl Worker {
                 secure: config.relay_tls.dane && servers.secure && secure,
                 policy: policy.as_deref(),
                 route: route::route(config, domain).map(|row| row.tls),
+                observe: config.relay_tls.report_from.is_some(),
             };
             let wish = tls_policy::wish(&self.relay.parts.dns, &target, config.relay.extra_roots.as_deref());
-            let tls = match wish.await {
+            let wish = wish.await;
+            let about = self.about(&target, policy.as_ref()).await;
+            let tls = match wish {
                 Ok(tls) => tls,
                 Err(why) => {
+                    if let Some(about) = &about {
+                        about.refused(&why);
+                    }
                     reasons.note(why);
                     continue;
                 }
@@ -311,13 +319,23 @@ impl Worker {
                     login: None,
                     waits,
                 };
-                match open(host, peer, plan).await {
+                match open(host, peer, plan, about.as_ref()).await {
                     Ok(connection) => return Ok(connection),
-                    Err(trouble) => reasons.note(format!("451 4.4.1 {host}: {trouble}")),
+                    Err(trouble) => reasons.note(unopened(host, &trouble)),
                 }
             }
         }
         Err(reasons.into())
+    }
+
+    /// How connections to a server are counted, if somebody is told of it. A route of ours is nobody else's business.
+    async fn about<'a>(&'a self, target: &'a Target<'_>, policy: Option<&Arc<Policy>>) -> Option<About<'a>> {
+        if !target.observe || target.route.is_some() {
+            return None;
+        }
+        let unfetched = self.relay.policies.fault(target.domain);
+        let (terms, doubt) = tls_policy::terms(&self.relay.parts.dns, target, policy, unfetched).await;
+        Some(About { reports: &self.relay.reports, domain: target.domain, host: target.host, terms, doubt })
     }
 
     async fn by_route(
@@ -346,9 +364,9 @@ impl Worker {
                 login: row.username.as_deref().zip(row.password.as_deref()),
                 waits,
             };
-            match open(host, peer, plan).await {
+            match open(host, peer, plan, None).await {
                 Ok(connection) => return Ok(connection),
-                Err(trouble) => reasons.note(format!("451 4.4.1 {host}: {trouble}")),
+                Err(trouble) => reasons.note(unopened(host, &trouble)),
             }
         }
         Err(reasons.into())
@@ -377,9 +395,9 @@ impl Worker {
                 login: None,
                 waits,
             };
-            match open(host, peer, plan).await {
+            match open(host, peer, plan, None).await {
                 Ok(connection) => return Ok(connection),
-                Err(trouble) => reasons.note(format!("451 4.4.1 {host}: {trouble}")),
+                Err(trouble) => reasons.note(unopened(host, &trouble)),
             }
         }
         Err(reasons.into())
@@ -387,14 +405,43 @@ impl Worker {
 }
 
 /// Connects; a server whose TLS does not work, where TLS is only a wish, is tried in plain text.
-async fn open(host: &str, peer: SocketAddr, plan: Plan<'_>) -> Result<Connection, Trouble> {
-    match Box::pin(Connection::open(host, peer, &plan)).await {
-        Err(Trouble::Tls(why)) if plan.tls.as_ref().is_some_and(|wish| !wish.must) => {
+async fn open(
+    host: &str,
+    peer: SocketAddr,
+    plan: Plan<'_>,
+    about: Option<&About<'_>>,
+) -> Result<Connection, Trouble> {
+    let outcome = Box::pin(Connection::open(host, peer, &plan)).await;
+    if let Some(about) = about {
+        match &outcome {
+            Ok(Connection { doubt: Some(fault), .. }) | Err(Trouble::Tls(fault)) => {
+                about.bad(peer.ip(), fault);
+            }
+            Ok(Connection { tls: Some(_), .. }) => about.good(peer.ip()),
+            Ok(_) => {
+                let why = "the server does not offer STARTTLS".to_owned();
+                about.bad(peer.ip(), &Fault { finding: Finding::NotOffered, why });
+            }
+            // That says nothing about TLS.
+            Err(_) => {}
+        }
+    }
+    match outcome {
+        Err(Trouble::Tls(Fault { why, .. })) if plan.tls.as_ref().is_some_and(|wish| !wish.must) => {
             tracing::info!(host, %peer, why, "TLS does not work there; sending without");
             Box::pin(Connection::open(host, peer, &Plan { tls: None, ..plan })).await
         }
         other => other,
     }
+}
+
+/// The reply that stands for a server that could not be used.
+fn unopened(host: &str, trouble: &Trouble) -> String {
+    let status = match trouble {
+        Trouble::Tls(_) => "4.7.5",
+        Trouble::Broken(_) | Trouble::Refused(_) => "4.4.1",
+    };
+    format!("451 {status} {host}: {trouble}")
 }
 
 fn seconds(seconds: u32) -> Duration {
