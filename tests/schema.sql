@@ -374,7 +374,7 @@ CREATE TABLE control.traffic_rule (
     max_messages control."limit" DEFAULT 0 NOT NULL,
     max_megabytes control."limit" DEFAULT 0 NOT NULL,
     CONSTRAINT "incoming rules are for IP patterns like 10.0.0.1, 10.* or *" CHECK (((direction <> 'incoming'::control.traffic_direction) OR control.is_ip_pattern(pattern))),
-    CONSTRAINT "outgoing rules are for a user, a domain or *@example.test" CHECK (((direction <> 'outgoing'::control.traffic_direction) OR control.is_sender_pattern(pattern)))
+    CONSTRAINT "outgoing rules are for users, domains or patterns of them" CHECK (((direction <> 'outgoing'::control.traffic_direction) OR control.is_sender_pattern(pattern)))
 );
 
 COMMENT ON TABLE control.traffic_rule IS 'How much mail may pass in one interval; of the rules that match, only the most specific one counts';
