@@ -65,8 +65,10 @@ pub(super) struct TlsWish {
     pub(super) must: bool,
     /// What a successful handshake has verified, for people: `DANE`, `MTA-STS`, `unverified`.
     pub(super) verified: &'static str,
-    /// What there was to say against the certificate, where that is only told.
+    /// What there was to say against the certificate, where nothing is demanded of it.
     pub(super) observed: Option<Observed>,
+    /// Whether DNSSEC or a policy vouches for the server's name.
+    pub(super) secure: bool,
 }
 
 /// How a connection is to be made.
@@ -149,6 +151,8 @@ pub(super) struct Connection {
     pub(super) authenticated: bool,
     /// What there is to say against its TLS, which is in use all the same.
     pub(super) doubt: Option<Fault>,
+    /// Servers that might do for a message that requires TLS could not be reached, and this one does not.
+    pub(super) passed_over: bool,
     /// Messages sent over it.
     pub(super) sent: u32,
     /// Something of an earlier transaction may still be open.
@@ -177,6 +181,7 @@ impl Connection {
             tls: None,
             authenticated: false,
             doubt: None,
+            passed_over: false,
             sent: 0,
             unfinished: false,
         };
@@ -268,9 +273,13 @@ impl Connection {
             .negotiated_cipher_suite()
             .and_then(|suite| suite.suite().as_str())
             .map_or_else(String::new, |name| name.replace("TLS13_", "TLS_"));
-        self.tls = Some(format!("{version} {cipher} {}", wish.verified));
-        self.authenticated = wish.verified != "unverified";
         let wrong = wish.observed.as_ref().and_then(Observed::take);
+        let verified = match wish.verified {
+            "unverified" if wish.observed.is_some() && wish.secure && wrong.is_none() => "verified",
+            verified => verified,
+        };
+        self.tls = Some(format!("{version} {cipher} {verified}"));
+        self.authenticated = verified != "unverified";
         self.doubt = wrong.map(|wrong| Fault { finding: finding(&wrong), why: client::explain(&wrong) });
         self.io = Io::Tls(Box::new(tls));
         Ok(())
@@ -301,6 +310,11 @@ impl Connection {
             235 => Ok(()),
             _ => Err(Trouble::Refused(format!("the login was answered with {}", text(&reply)))),
         }
+    }
+
+    /// Whether a message that requires TLS may go over it (RFC 8689 §4.2.1).
+    pub(super) fn may_carry_require_tls(&self) -> bool {
+        self.authenticated && self.offer.require_tls
     }
 
     /// Adds to what will be sent.

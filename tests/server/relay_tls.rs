@@ -258,3 +258,62 @@ async fn a_route_can_demand_a_certificate_of_whatever_servers_the_dns_names() {
     retry_until(&db, QUEUE_IS_EMPTY).await;
     db.until("select exists (select 1 from queue.attempt where tls like '% verified')").await;
 }
+
+/// Puts mail with REQUIRETLS into the queue.
+async fn require_tls(db: &Database, daemon: &crate::support::Daemon<'_>, to: &str) {
+    db.apply("update control.relay set enabled = false").await;
+    mail(daemon, to).await;
+    db.sql("update queue.message set require_tls = true").await;
+    db.apply("update control.relay set enabled = true").await;
+}
+
+async fn reply(db: &Database, text: &str) {
+    db.until(&format!("select exists (select 1 from queue.attempt where reply like '{text}')")).await;
+    db.sql("truncate queue.attempt").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_requires_tls_gets_it_or_the_message_back() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let good = offered(ca.certificate(&["mx.far.test"])).offer("REQUIRETLS");
+    let (daemon, sink, net) = scene(&db, good.clone()).await;
+    let trust = format!("update control.relay set idle_seconds = 20, extra_roots = '{}'", ca.pem());
+    db.apply(&trust).await;
+    // Nobody vouches for the server's name; a connection that other mail may use is there already.
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(1).await;
+    require_tls(&db, &daemon, "bob@far.test").await;
+    reply(&db, "550 5.7.10 %far.test can''t prove who it is").await;
+    // DNSSEC does, and the certificate is good: TLSA records need not be.
+    net.dns.secure("far.test");
+    db.apply(
+        "update control.dns set timeout_milliseconds = timeout_milliseconds + 1;
+         update control.relay set max_messages_per_connection = 1",
+    )
+    .await;
+    require_tls(&db, &daemon, "bob@far.test").await;
+    let messages = sink.wait_for(2).await;
+    assert!(messages[1].mail_from.ends_with(" REQUIRETLS"), "{}", messages[1].mail_from);
+    db.until("select exists (select 1 from queue.attempt where tls like '% verified')").await;
+    // A server that does not offer it, or no TLS, is no server for this message.
+    sink.change(|script| script.without("REQUIRETLS"));
+    require_tls(&db, &daemon, "bob@far.test").await;
+    reply(&db, "550 5.7.30 %does not offer REQUIRETLS").await;
+    sink.change(|script| script.offer("REQUIRETLS").tls(Tls::None));
+    require_tls(&db, &daemon, "bob@far.test").await;
+    reply(&db, "550 5.7.10 %far.test does not offer it").await;
+    // Another one may be.
+    let other =
+        net.server("mx2.far.test", offered(ca.certificate(&["mx2.far.test"])).offer("REQUIRETLS")).await;
+    net.dns.set("far.test. 60 IN MX 10 mx.far.test.\nfar.test. 60 IN MX 20 mx2.far.test.");
+    db.apply("update control.dns set timeout_milliseconds = timeout_milliseconds + 1").await;
+    require_tls(&db, &daemon, "bob@far.test").await;
+    other.wait_for(1).await;
+    // And if that one is away, it is waited for.
+    net.nobody("mx2.far.test");
+    db.apply("update control.dns set timeout_milliseconds = timeout_milliseconds + 1").await;
+    require_tls(&db, &daemon, "bob@far.test").await;
+    reply(&db, "451 4.7.30 %").await;
+    assert_eq!((sink.count(), other.count()), (2, 1));
+}
