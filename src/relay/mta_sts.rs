@@ -7,7 +7,8 @@
 //!
 //! What it costs: a new connection, one look into memory; at most once in five minutes and domain one TXT record and one row
 //! of `queue.sts_policy`; a fetch only where the record's id is new or half of the policy's life is over. A fetch that
-//! failed is not tried again for five minutes.
+//! failed is not tried again for five minutes. A policy that still holds is fetched anew beside the mail, which goes on under the
+//! one that is kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use super::lock;
 use super::tls_report::{Fault, Finding};
 use crate::control::Control;
+use crate::db::Error;
 use crate::dns::Dns;
 use crate::net::https::{self, Limits};
 use crate::sql;
@@ -124,7 +126,7 @@ impl Policies {
     }
 
     /// The policy that a domain's mail is subject to, if there is one.
-    pub(super) async fn find(&self, control: &Control, dns: &Dns, domain: &str) -> Option<Arc<Policy>> {
+    pub(super) async fn find(&self, control: &Arc<Control>, dns: &Dns, domain: &str) -> Option<Arc<Policy>> {
         if let Some(known) = self.known(domain) {
             return known;
         }
@@ -134,8 +136,14 @@ impl Policies {
         if let Some(known) = self.known(domain) {
             return known;
         }
-        let (policy, fault) = look(control, dns, domain).await;
-        let policy = policy.filter(|policy| policy.mode != Mode::None).map(Arc::new);
+        let (policy, fault) = match look(control, dns, domain).await {
+            Ok((policy, fault)) => (policy.filter(|policy| policy.mode != Mode::None).map(Arc::new), fault),
+            // Whoever keeps the database from us must not take the protection away.
+            Err(error) => {
+                tracing::debug!(%error, domain, "kept MTA-STS policies can't be read");
+                (lock(&self.recent).get(domain).and_then(|recent| recent.policy.clone()), None)
+            }
+        };
         let mut recent = lock(&self.recent);
         if recent.len() >= REMEMBERED {
             recent.retain(|_, recent| recent.at.elapsed() < RECENT);
@@ -157,15 +165,38 @@ impl Policies {
     }
 }
 
-async fn look(control: &Control, dns: &Dns, domain: &str) -> (Option<Policy>, Option<Fault>) {
+async fn look(
+    control: &Arc<Control>,
+    dns: &Dns,
+    domain: &str,
+) -> Result<(Option<Policy>, Option<Fault>), Error> {
     let name = format!("_mta-sts.{domain}");
     let (kept, record) = tokio::join!(kept(control, domain), dns.txt(&name));
+    let kept = kept?;
     let id = record.ok().and_then(|answer| record_id(&answer.records));
     let (id, kept) = match (id, kept) {
-        (None, kept) => return (kept.map(|kept| kept.policy), None),
-        (Some(id), Some(kept)) if kept.id == id && !kept.half_over => return (Some(kept.policy), None),
+        (None, kept) => return Ok((kept.map(|kept| kept.policy), None)),
+        (Some(id), Some(kept)) if kept.id == id => {
+            if kept.half_over {
+                let (control, dns, domain) = (control.clone(), dns.clone(), domain.to_owned());
+                // Bounded by the time of a fetch, and one for a domain in five minutes.
+                tokio::spawn(async move { renew(&control, &dns, &domain, &id).await.ok() });
+            }
+            return Ok((Some(kept.policy), None));
+        }
         (Some(id), kept) => (id, kept),
     };
+    match renew(control, dns, domain, &id).await {
+        Ok(policy) => Ok((Some(policy), None)),
+        Err(fault) => match kept {
+            Some(kept) => Ok((Some(kept.policy), None)),
+            None => Ok((None, Some(fault))),
+        },
+    }
+}
+
+/// Fetches a domain's policy and keeps it.
+async fn renew(control: &Control, dns: &Dns, domain: &str, id: &str) -> Result<Policy, Fault> {
     let config = control.config();
     let port = match config.relay_tls.mta_sts_port {
         443 => String::new(),
@@ -175,20 +206,12 @@ async fn look(control: &Control, dns: &Dns, domain: &str) -> (Option<Policy>, Op
     let roots = client::roots(config.relay.extra_roots.as_deref());
     match fetch(&url, dns, roots).await {
         Ok(policy) => {
-            keep(control, domain, &id, &policy).await;
-            (Some(policy), None)
+            keep(control, domain, id, &policy).await;
+            Ok(policy)
         }
         Err(fault) => {
-            tracing::info!(
-                domain,
-                reason = fault.why,
-                kept = kept.is_some(),
-                "the MTA-STS policy can't be fetched"
-            );
-            match kept {
-                Some(kept) => (Some(kept.policy), None),
-                None => (None, Some(fault)),
-            }
+            tracing::info!(domain, reason = fault.why, "the MTA-STS policy can't be fetched");
+            Err(fault)
         }
     }
 }
@@ -201,24 +224,12 @@ async fn keep(control: &Control, domain: &str, id: &str, policy: &Policy) {
     }
 }
 
-async fn kept(control: &Control, domain: &str) -> Option<Kept> {
-    let row = match control.db.query_opt(FIND, &[&domain]).await {
-        Ok(row) => row?,
-        Err(error) => {
-            tracing::debug!(%error, domain, "kept MTA-STS policies can't be read");
-            return None;
-        }
-    };
+async fn kept(control: &Control, domain: &str) -> Result<Option<Kept>, Error> {
+    let Some(row) = control.db.query_opt(FIND, &[&domain]).await? else { return Ok(None) };
     let (age, left): (f64, f64) = (row.get(3), row.get(4));
-    Some(Kept {
-        id: row.get(0),
-        policy: Policy {
-            mode: Mode::read(row.get(1))?,
-            mx: row.get(2),
-            max_age: row.get::<_, i32>(5).unsigned_abs(),
-        },
-        half_over: age > left,
-    })
+    let Some(mode) = Mode::read(row.get(1)) else { return Ok(None) };
+    let policy = Policy { mode, mx: row.get(2), max_age: row.get::<_, i32>(5).unsigned_abs() };
+    Ok(Some(Kept { id: row.get(0), policy, half_over: age > left }))
 }
 
 async fn fetch(url: &str, dns: &Dns, roots: Arc<rustls::RootCertStore>) -> Result<Policy, Fault> {

@@ -317,3 +317,44 @@ async fn who_requires_tls_gets_it_or_the_message_back() {
     reply(&db, "451 4.7.30 %").await;
     assert_eq!((sink.count(), other.count()), (2, 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_renewed_and_outlives_its_web_server() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let (daemon, sink, net) = scene(&db, offered(ca.certificate(&["mx.far.test"]))).await;
+    let policy = "version: STSv1\nmode: enforce\nmx: mx.far.test\nmax_age: 86400\n";
+    let web = Web::policy(&ca.certificate(&["mta-sts.far.test"]), policy).await;
+    net.dns.set("_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=1\"\nmta-sts.far.test. 60 IN A 127.0.0.1");
+    // A change of settings has the node look again.
+    let again = "update control.dns set timeout_milliseconds = timeout_milliseconds + 1";
+    db.apply(&format!(
+        "update control.relay_tls set mta_sts_port = {};
+         update control.relay set extra_roots = '{}', max_messages_per_connection = 1",
+        web.address.port(),
+        ca.pem()
+    ))
+    .await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(1).await;
+    // Half of its life is over.
+    db.sql("update queue.sts_policy set fetched_at = now() - interval '13 hours'").await;
+    db.apply(again).await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(2).await;
+    db.until("select fetched_at > now() - interval '1 hour' from queue.sts_policy").await;
+    // There is a new one, says the DNS.
+    net.dns.set("_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=2\"");
+    db.apply(again).await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(3).await;
+    db.until("select policy_id = '2' from queue.sts_policy").await;
+    assert_eq!(web.fetched(), 3);
+    // And another one, but it can't be had.
+    drop(web);
+    net.dns.set("_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=3\"");
+    db.apply(again).await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(4).await;
+    db.until("select count(*) = 4 from queue.attempt where tls like '% MTA-STS'").await;
+}
