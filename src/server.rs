@@ -159,12 +159,15 @@ impl Daemon {
         let dns = names(&control)?;
         let screen = Screen::start(control.clone(), dns.clone());
         let verify = Verify::start(control.clone(), dns.clone());
+        let send = reports_into_queue(&store, &committer);
         let parts = relay::Parts {
             control: control.clone(),
             store: store.clone(),
             directory: directory.clone(),
             committer: committer.clone(),
             dns: dns.clone(),
+            verify: verify.clone(),
+            send: send.clone(),
         };
         let house = Arc::new(House {
             control: control.clone(),
@@ -189,7 +192,7 @@ impl Daemon {
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
             tokio::spawn(store.clone().upkeep(stop.clone())),
             tokio::spawn(verify.clone().keep_keys(stop.clone())),
-            tokio::spawn(verify.clone().report(reports_into_queue(&store, &house.committer), stop)),
+            tokio::spawn(verify.clone().report(send, stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
@@ -277,7 +280,7 @@ fn names(control: &Arc<Control>) -> Result<Dns, StartError> {
     Ok(dns)
 }
 
-/// Puts DMARC reports into the queue, as mail that the server itself sends.
+/// Puts reports to other domains into the queue, as mail that the server itself sends.
 fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send {
     let (store, committer) = (store.clone(), committer.clone());
     Arc::new(move |reports| {

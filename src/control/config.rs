@@ -217,6 +217,8 @@ pub struct RelayTls {
     pub dane: bool,
     pub mta_sts: bool,
     pub mta_sts_port: u16,
+    pub report_from: Option<String>,
+    pub report_organization: Option<String>,
 }
 
 /// How a route is encrypted.

@@ -31,6 +31,7 @@ mod route;
 mod settle;
 mod tls;
 mod tls_policy;
+mod tls_report;
 mod transaction;
 mod worker;
 
@@ -51,6 +52,7 @@ use crate::net::stop::Stop;
 use crate::queue::{self, Inlet, LEASE, Work};
 use crate::sql;
 use crate::store::Store;
+use crate::verify::{Verify, report as verify_report};
 
 use line::Lines;
 use outcome::Finished;
@@ -75,6 +77,10 @@ pub struct Parts {
     pub committer: Committer,
     /// Names.
     pub dns: Dns,
+    /// Signs reports.
+    pub verify: Arc<Verify>,
+    /// Puts reports into the queue.
+    pub send: verify_report::Send,
 }
 
 /// The relay of this node.
@@ -90,6 +96,7 @@ pub struct Relay {
     identities: ArcSwapOption<HashMap<String, Identity>>,
     stop: Stop,
     policies: mta_sts::Policies,
+    reports: tls_report::Reports,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -119,6 +126,7 @@ impl Relay {
             identities: ArcSwapOption::empty(),
             stop: stop.clone(),
             policies: mta_sts::Policies::new(),
+            reports: tls_report::Reports::default(),
             parts,
         });
         let weak = Arc::downgrade(&relay);
@@ -127,14 +135,16 @@ impl Relay {
                 relay.obey();
             }
         });
+        let telling = tokio::spawn(tls_report::run(Arc::downgrade(&relay), stop.clone()));
         let settling = tokio::spawn(settle::run(Arc::downgrade(&relay), outcomes));
-        tokio::spawn(relay.run(handed_over, stop, settling))
+        tokio::spawn(relay.run(handed_over, stop, telling, settling))
     }
 
     async fn run(
         self: Arc<Self>,
         mut handed_over: mpsc::UnboundedReceiver<Work>,
         mut stop: Stop,
+        telling: JoinHandle<()>,
         settling: JoinHandle<()>,
     ) {
         let claims = tokio::spawn(claims::run(self.clone(), stop.clone()));
@@ -155,6 +165,12 @@ impl Relay {
             if let Err(error) = queue::return_leases(&control.db, &control.node.name, &ids).await {
                 tracing::debug!(%error, "leases are not given back, and end by themselves");
             }
+        }
+        telling.abort();
+        match tokio::time::timeout(GRACE, self.write_tls_counts()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "results for TLS reports are lost"),
+            Err(_) => tracing::debug!("results for TLS reports are lost"),
         }
         // The last sender of outcomes goes with the relay; then what is left is committed.
         drop(self);

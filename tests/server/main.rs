@@ -32,4 +32,5 @@ mod sink;
 mod spf;
 mod sql;
 mod stopping;
+mod tls_report;
 mod verify;

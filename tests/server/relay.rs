@@ -45,7 +45,7 @@ impl Net {
     }
 
     /// A name where nobody listens.
-    fn nobody(&self, name: &str) {
+    pub fn nobody(&self, name: &str) {
         self.dns.set(&format!("{name}. 60 IN A {}", loopback()));
     }
 }
