@@ -21,6 +21,8 @@ mod imap_mailbox;
 mod imap_message;
 mod ip;
 mod lost;
+mod open_relay;
+mod receive;
 mod relay;
 mod relay_lost;
 mod relay_tls;
