@@ -3,8 +3,8 @@
 //! Guarantees: a token counts only for an issuer that is configured and active; keys come over verified TLS; a token that is
 //! wrong says nothing about accounts. Costs: nothing but the signature check while the keys are known. They are fetched when
 //! an issuer's token comes first, when they are an hour old, and when a token names a key that is not among them, but at
-//! most once in half a minute for each issuer, whatever strangers send; while they can't be fetched, the old ones count for
-//! a day.
+//! most four times a minute for each issuer, whatever strangers send; while they can't be fetched, the old ones count for a
+//! day.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,8 +23,9 @@ const LIMITS: Limits = Limits { time: Duration::from_secs(10), bytes: 256 * 1024
 const FRESH: Duration = Duration::from_secs(3600);
 /// How long keys count that can't be fetched anew.
 const USABLE: Duration = Duration::from_secs(24 * 3600);
-/// Between two fetches.
-const PAUSE: Duration = Duration::from_secs(30);
+/// How often they are fetched at most, in how long a time.
+const TRIES: usize = 4;
+const PERIOD: Duration = Duration::from_secs(60);
 
 /// Why a token lets nobody in.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,7 @@ struct Issuer {
 #[derive(Default)]
 struct State {
     keys: Option<(Arc<Keys>, Instant)>,
-    tried: Option<Instant>,
+    tried: Vec<Instant>,
 }
 
 impl Issuers {
@@ -84,8 +85,9 @@ impl Issuer {
         {
             return Ok(keys.clone());
         }
-        if state.tried.is_none_or(|at| at.elapsed() >= PAUSE) {
-            state.tried = Some(Instant::now());
+        state.tried.retain(|at| at.elapsed() < PERIOD);
+        if state.tried.len() < TRIES {
+            state.tried.push(Instant::now());
             match self.fetch(dns).await {
                 Ok(keys) => state.keys = Some((Arc::new(keys), Instant::now())),
                 Err(error) => {

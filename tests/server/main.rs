@@ -21,6 +21,7 @@ mod imap_mailbox;
 mod imap_message;
 mod ip;
 mod lost;
+mod oauth;
 mod open_relay;
 mod receive;
 mod relay;
