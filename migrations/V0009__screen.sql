@@ -196,9 +196,9 @@ create table control.traffic_rule (
   max_messages control.limit not null default 0,
   max_megabytes control.limit not null default 0,
   constraint "each pattern has one rule for a direction" unique (direction, pattern),
-  constraint "a rule for incoming mail is for an IP pattern like 10.0.0.1, 10.* or *" check (
+  constraint "incoming rules are for IP patterns like 10.0.0.1, 10.* or *" check (
     direction <> 'incoming' or control.is_ip_pattern(pattern)),
-  constraint "a rule for outgoing mail is for a user, a domain or a pattern like *@example.test" check (
+  constraint "outgoing rules are for users, domains or patterns of them" check (
     direction <> 'outgoing' or control.is_sender_pattern(pattern))
 );
 comment on table control.traffic_rule is 'How much mail may pass in one interval; of the rules that match, only the most specific one counts';

@@ -60,7 +60,7 @@ create table directory.domain_name (
   domain_id bigint references directory.domain on delete cascade,
   alias_id bigint references directory.domain_alias on delete cascade,
   remote_id bigint references directory.remote_domain on delete cascade,
-  constraint "this domain exists already, as a domain, another name of one or a remote domain" primary key (name),
+  constraint "this domain exists already, perhaps as another name of one" primary key (name),
   check (num_nonnulls(domain_id, alias_id, remote_id) = 1)
 );
 create unique index domain_name_domain on directory.domain_name (domain_id) where domain_id is not null;

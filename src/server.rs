@@ -293,6 +293,7 @@ fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send
                     // Nobody waits for a bounce of it.
                     notify: Some(Notify::Never),
                     original: None,
+                    here: false,
                 };
                 let outbound = Outbound::new(report.sender, Body::EightBitMime, vec![recipient]);
                 committer.deliver(Delivery::new(spool.finish(), Vec::new(), vec![outbound])).await?;

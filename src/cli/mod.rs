@@ -6,6 +6,7 @@ mod alias;
 mod ask;
 mod connect;
 mod count;
+mod dns;
 mod domain;
 mod export;
 mod failure;
@@ -84,6 +85,8 @@ enum Command {
     ///   mailwright sql changes.sql
     #[command(verbatim_doc_comment)]
     Sql(sql::Sql),
+    /// Show the DNS records that a domain needs, as lines of a zone file, and which of them are there
+    Dns(dns::Records),
     /// Show nodes, services, listeners, sessions and the queue
     Status(status::Status),
     /// Bring mail from files into an account
@@ -147,6 +150,7 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Domain(command) => domain::run(connect::connect(place).await?, command).await,
         Command::User(command) => user::run(connect::connect(place).await?, command).await,
         Command::Alias(command) => alias::run(connect::connect(place).await?, command).await,
+        Command::Dns(command) => dns::run(connect::connect(place).await?, command).await,
         Command::Password(command) => password::run(connect::connect(place).await?, command).await,
         Command::Status(command) => status::run(connect::connect(place).await?, command).await,
         Command::Import(command) => import::run(place, command).await,

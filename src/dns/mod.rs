@@ -102,6 +102,19 @@ pub struct Tlsa {
     pub data: Vec<u8>,
 }
 
+/// A service's place (RFC 2782).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Srv {
+    /// Lower ones first.
+    pub priority: u16,
+    /// Its share among those of one priority.
+    pub weight: u16,
+    /// Its port.
+    pub port: u16,
+    /// The host's name, without the last dot; empty where there is no such service.
+    pub host: String,
+}
+
 /// The way to the DNS. Cheap to clone; all clones follow a change of settings.
 #[derive(Clone)]
 pub struct Dns(Arc<ArcSwap<Inner>>);
@@ -250,6 +263,23 @@ impl Dns {
                 selector: tlsa.selector.into(),
                 matching: tlsa.matching.into(),
                 data: tlsa.cert_data.clone(),
+            }),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Where a service is, as its records are listed.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn srv(&self, name: &str) -> Result<Answer<Srv>, Failure> {
+        self.ask(name, RecordType::SRV, |data| match data {
+            RData::SRV(srv) => Some(Srv {
+                priority: srv.priority,
+                weight: srv.weight,
+                port: srv.port,
+                host: text(&srv.target),
             }),
             _ => None,
         })

@@ -184,6 +184,8 @@ pub struct OutboundRecipient {
     pub address: String,
     /// Its domain, in lower case and ASCII.
     pub domain: String,
+    /// The domain is ours: the relay puts the message into the mailbox.
+    pub here: bool,
     /// NOTIFY (RFC 3461 §4.1).
     pub notify: Option<Notify>,
     /// ORCPT (RFC 3461 §4.2), as written.
@@ -685,6 +687,7 @@ struct Queued<'a> {
 struct Group<'a> {
     entry: usize,
     domain: &'a str,
+    here: bool,
     recipients: Vec<usize>,
     place: Option<queue::Place>,
 }
@@ -699,12 +702,17 @@ impl<'a> Queued<'a> {
         let first = self.groups.len();
         self.outbound.push((outbound, content));
         for (at, recipient) in outbound.recipients.iter().enumerate() {
-            let known = self.groups.iter_mut().skip(first).find(|group| group.domain == recipient.domain);
+            let known = self
+                .groups
+                .iter_mut()
+                .skip(first)
+                .find(|group| group.domain == recipient.domain && group.here == recipient.here);
             match known {
                 Some(group) => group.recipients.push(at),
                 None => self.groups.push(Group {
                     entry,
                     domain: &recipient.domain,
+                    here: recipient.here,
                     recipients: vec![at],
                     place: None,
                 }),
@@ -829,7 +837,8 @@ impl<'a> Queued<'a> {
                     delay_reported: false,
                 })
             });
-            found.push(Some(Work::handed_over(message, group.domain.into(), recipients.collect(), place)));
+            let work = Work::handed_over(message, group.domain.into(), recipients.collect(), place);
+            found.push(Some(if group.here { work.to_be_looked_up() } else { work }));
         }
         found
     }

@@ -35,6 +35,8 @@ pub struct Arrival<'a> {
     pub srs: Option<&'a Srs>,
     /// The account that submitted it.
     pub submitter: Option<AccountId>,
+    /// Whether reports of success are sent if they are asked for: not about junk.
+    pub reports: bool,
 }
 
 /// Where a message goes.
@@ -58,10 +60,12 @@ impl Arrival<'_> {
         let held = self.hold().is_some();
         for addressee in recipients {
             match &*addressee.route {
-                // Where it goes is found out when its time has come.
-                Route::To { .. } if held => {
+                // Where it goes is found out when its time has come; and who wants to hear of success has his mail go
+                // through the queue, where reports are made.
+                Route::To { .. } if held || self.is_reported(addressee) => {
                     if addresses.insert(addressee.address.clone()) {
-                        elsewhere.push(None, outbound_recipient(&addressee.address, &addressee.params));
+                        let recipient = outbound_recipient(&addressee.address, &addressee.params);
+                        elsewhere.push(None, OutboundRecipient { here: true, ..recipient });
                     }
                 }
                 Route::To { accounts: targets, remotes } => {
@@ -114,6 +118,12 @@ impl Arrival<'_> {
         };
         self.received.write(addressee, prefix);
         prefix.extend_from_slice(self.added);
+    }
+
+    /// Whether the sender hears of the delivery to a mailbox here (RFC 3461 §4.1).
+    fn is_reported(&self, addressee: &Addressee) -> bool {
+        let asked = matches!(addressee.params.notify, Some(Notify::On(on)) if on.success);
+        asked && self.reports && self.envelope.sender.is_some()
     }
 
     /// Until when the sender wants the message held (RFC 4865).
@@ -179,6 +189,7 @@ fn outbound_recipient(address: &Address, params: &RcptParams) -> OutboundRecipie
     OutboundRecipient {
         address: address.to_string(),
         domain: address.domain().to_owned(),
+        here: false,
         notify: params.notify,
         original: params.original.clone().map(|original| {
             let written = RcptParams { notify: None, original: Some(original) }.to_string();
@@ -235,7 +246,6 @@ mod tests {
             helo: "mx.example.org",
             well_formed: true,
             peer: IpAddr::from([192, 0, 2, 1]),
-            reverse_name: None,
             host: "mail.example.test",
             protocol: Protocol::Esmtp,
             tls: None,
@@ -252,6 +262,7 @@ mod tests {
             outbound: b"",
             srs: Some(&srs),
             submitter: Some(AccountId(9)),
+            reports: true,
         };
         arrival.plan(envelope.recipients.iter())
     }

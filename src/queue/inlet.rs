@@ -51,6 +51,12 @@ impl Work {
         Self { place: Some(place), short: true, ..Self::new(message, domain, recipients, 0) }
     }
 
+    /// The same, of which it is not known that it leads elsewhere.
+    #[must_use]
+    pub fn to_be_looked_up(self) -> Self {
+        Self { short: false, ..self }
+    }
+
     /// Whether it came by the short way and not by a claim.
     pub fn was_handed_over(&self) -> bool {
         self.short

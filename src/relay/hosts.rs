@@ -52,7 +52,7 @@ pub(super) async fn servers(dns: &Dns, domain: &str, own_name: &str) -> Result<S
         return Ok(Servers { hosts: vec![domain.to_owned()], secure: true });
     }
     // RFC 7505: "." alone says that the domain takes no mail.
-    if records.iter().all(|mx| is_null(mx)) {
+    if records.iter().all(is_null) {
         return Err(NoHosts::Never(format!("556 5.1.10 the domain {domain} takes no mail (null MX)")));
     }
     records.retain(|mx| !is_null(mx));

@@ -20,6 +20,7 @@ use crate::intake::trace::{write_delivered_to, write_return_path};
 use crate::intake::{Content, Delivery};
 use crate::mail::{Address, DateTime, Flags};
 use crate::queue::{Message, Recipient, Verdict, Work};
+use crate::smtp::rcpt::{Notify, NotifyOn};
 use crate::sql;
 
 const READ_DIGEST: &str = sql!("relay/read_digest");
@@ -123,14 +124,16 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
     }
     let config = relay.parts.control.config();
     let srs = forward::rewriter(directory, &config, sender.as_ref(), [&*route].into_iter()).await?;
+    let single = accounts.is_empty() && remotes.len() == 1;
     let mut groups: HashMap<Option<&str>, Vec<OutboundRecipient>> = HashMap::new();
     for remote in remotes {
         let Some(address) = parse_target(remote) else { continue };
         groups.entry(remote.forwarded_by.as_deref()).or_default().push(OutboundRecipient {
             address: address.to_string(),
             domain: address.domain().to_owned(),
-            notify: recipient.notify,
+            notify: notify_beyond(recipient.notify, single),
             original: recipient.original.clone(),
+            here: false,
         });
     }
     if places.is_empty() && groups.is_empty() {
@@ -164,6 +167,18 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
     }))
 }
 
+/// What those hear of to whom an address here leads. The success of one address that leads to one other is the other's;
+/// else it is reported here (RFC 3461 §5.2.7).
+fn notify_beyond(notify: Option<Notify>, single: bool) -> Option<Notify> {
+    match notify {
+        Some(Notify::On(on)) if on.success && !single => {
+            let rest = NotifyOn { success: false, ..on };
+            Some(if rest.failure || rest.delay { Notify::On(rest) } else { Notify::Never })
+        }
+        other => other,
+    }
+}
+
 async fn commit(
     relay: &Relay,
     work: &Work,
@@ -184,6 +199,9 @@ async fn commit(
     let Finished::Recipient(settled, report, voice) = finished else { return Ok(()) };
     debug_assert_eq!(settled.verdict, Verdict::Delivered);
     let id = settled.recipient.id;
+    // Where it only goes on, what becomes of it is reported there.
+    let goes_on = delivery.places.is_empty()
+        && delivery.outbound.iter().map(|out| out.recipients.len()).sum::<usize>() == 1;
     delivery.settled.push((*settled).clone());
     match relay.parts.committer.deliver(delivery).await {
         Ok(receipt) => {
@@ -194,7 +212,7 @@ async fn commit(
                 );
             }
             relay.forget([id].into_iter());
-            if let Some(kind) = report {
+            if let Some(kind) = report.filter(|_| !goes_on) {
                 relay.finished.send(Finished::Told(settled, kind, voice)).ok();
             }
             Ok(())

@@ -78,9 +78,12 @@ impl Policy {
     }
 }
 
+/// When a domain was looked at last, and what it said.
+type Recent = (Instant, Option<Arc<Policy>>);
+
 /// The policies this node knows of.
 pub(super) struct Policies {
-    recent: Mutex<HashMap<String, (Instant, Option<Arc<Policy>>)>>,
+    recent: Mutex<HashMap<String, Recent>>,
 }
 
 /// A policy in the table.

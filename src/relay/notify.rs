@@ -80,6 +80,7 @@ fn recipient(address: &Address) -> OutboundRecipient {
     OutboundRecipient {
         address: address.to_string(),
         domain: address.domain().to_owned(),
+        here: false,
         // RFC 3461 §6.1: nothing is to be said about what is said.
         notify: Some(crate::smtp::rcpt::Notify::Never),
         original: None,

@@ -12,7 +12,8 @@ use rustls::pki_types::ServerName;
 
 use super::client::TlsWish;
 use super::mta_sts::{Mode, Policy};
-use super::tls::opportunistic;
+use super::tls::{opportunistic, route_tls};
+use crate::control::config::RouteTls;
 use crate::dns::{Dns, Tlsa};
 use crate::tls::client::{self, Pin};
 
@@ -28,10 +29,31 @@ pub(super) struct Target<'a> {
     pub(super) secure: bool,
     /// The domain's MTA-STS policy.
     pub(super) policy: Option<&'a Policy>,
+    /// What a route of ours demands, that says nothing of a host.
+    pub(super) route: Option<RouteTls>,
 }
 
-/// What TLS must be there; or why the host can't be used now, as a reply.
+/// What TLS must be there; or why the host can't be used now, as a reply. A route may demand more, or do without TLS.
 pub(super) async fn wish(
+    dns: &Dns,
+    target: &Target<'_>,
+    extra_roots: Option<&str>,
+) -> Result<Option<TlsWish>, String> {
+    let Some(route) = target.route else { return published(dns, target, extra_roots).await };
+    if route == RouteTls::None {
+        return Ok(None);
+    }
+    let wish = published(dns, target, extra_roots).await?;
+    match (route, wish) {
+        (RouteTls::Opportunistic, wish) => Ok(wish),
+        (RouteTls::Required, Some(wish)) => Ok(Some(TlsWish { must: true, ..wish })),
+        (_, Some(wish)) if wish.verified != "unverified" => Ok(Some(wish)),
+        _ => route_tls(target.host, route, extra_roots).map_err(|why| format!("451 4.7.5 {why}")),
+    }
+}
+
+/// What domain and host demand themselves.
+async fn published(
     dns: &Dns,
     target: &Target<'_>,
     extra_roots: Option<&str>,

@@ -291,6 +291,7 @@ impl Worker {
                 port: config.relay.port,
                 secure: config.relay_tls.dane && servers.secure && secure,
                 policy: policy.as_deref(),
+                route: route::route(config, domain).map(|row| row.tls),
             };
             let wish = tls_policy::wish(&self.relay.parts.dns, &target, config.relay.extra_roots.as_deref());
             let tls = match wish.await {

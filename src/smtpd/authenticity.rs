@@ -78,8 +78,11 @@ impl Session {
         if self.login.is_some() {
             return Watch::Sign;
         }
-        let checked =
-            self.config().authentication.check_incoming && self.listener.mode == ListenerMode::Standard;
+        let config = self.config();
+        // A relay of ours is not who the mail is from.
+        let trusted = config.is_listed(config.screen.rbl_settings.trusted_ip_list_id, self.peer());
+        let standard = self.listener.mode == ListenerMode::Standard;
+        let checked = config.authentication.check_incoming && standard && !trusted;
         if checked { Watch::Check { forward: forwarder(envelope).is_some() } } else { Watch::Off }
     }
 

@@ -386,6 +386,7 @@ impl Session {
             srs: srs.as_ref(),
             outbound: &authenticity.outbound,
             submitter: self.login.as_ref().map(|login| login.account),
+            reports: !authenticity.junk,
         };
         let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);
         let mut plan = arrival.plan(fitting);

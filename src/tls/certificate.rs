@@ -61,6 +61,19 @@ pub enum CertificateError {
     NotMade(String),
 }
 
+/// SHA-256 of the public key of a chain's first certificate, in hexadecimal: what a TLSA record `3 1 1` holds.
+///
+/// # Errors
+/// When there is no certificate that can be read.
+pub fn key_digest(chain: &[u8]) -> Result<String, CertificateError> {
+    let first = CertificateDer::pem_slice_iter(chain).next().ok_or(CertificateError::NoCertificate)?;
+    let first = first.map_err(|error| CertificateError::BadChain(error.to_string()))?;
+    let (_, parsed) =
+        X509Certificate::from_der(&first).map_err(|error| CertificateError::Unreadable(error.to_string()))?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, parsed.public_key().raw);
+    Ok(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 impl Certified {
     /// Reads a chain (the server's own certificate first) and its key. Without `names` the certificate's own are used.
     ///
@@ -169,7 +182,7 @@ fn own_names(certificate: &X509Certificate<'_>) -> Vec<String> {
 }
 
 /// A host name as it is compared: lower case, no final dot.
-pub(super) fn normal(name: &str) -> String {
+pub fn normal(name: &str) -> String {
     name.trim().trim_end_matches('.').to_ascii_lowercase()
 }
 

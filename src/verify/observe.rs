@@ -160,7 +160,7 @@ mod tests {
             let message = parts.concat();
             let whole = Observed::new(message.as_bytes(), Purpose { verify: true, sign: true }).finish();
             let (header, body) = split(message.as_bytes());
-            let head = message.as_bytes().len() - body.len();
+            let head = message.len() - body.len();
             let mut observed = Observed::new(&message.as_bytes()[..head], Purpose { verify: true, sign: true });
             body.chunks(cut).for_each(|piece| observed.body(piece));
             let seen = observed.finish();

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod cli_dns;
 mod clients;
 mod control;
 mod forward;

@@ -420,6 +420,38 @@ async fn late_mail_is_announced_once_and_given_up_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn delivery_here_is_reported_to_who_asks() {
+    let db = Database::new().await;
+    let (daemon, sink, _net) = scene(&db, Script::default()).await;
+    db.apply(
+        "insert into directory.alias (domain_id, local_part, targets)
+         select id, 'both', '{bob@example.test,x@far.test}' from directory.domain where name = 'example.test'",
+    )
+    .await;
+    let mut smtp = alice(&daemon).await;
+    send(&mut smtp, "<alice@example.test> ENVID=E1", &["<bob@example.test> NOTIFY=SUCCESS"], "x").await;
+    db.until(&wait_reports(1)).await;
+    let report = newest(&daemon, "alice").await;
+    for words in [
+        "Subject: Delivered: Hello\r\n",
+        "Original-Envelope-Id: E1\r\n",
+        "Action: delivered\r\nStatus: 2.1.5\r\n",
+    ] {
+        assert!(report.contains(words), "{words:?} is not in\n{report}");
+    }
+    let copy = newest(&daemon, "bob").await;
+    let begin = "Return-Path: <alice@example.test>\r\nDelivered-To: bob@example.test\r\nReceived: from ";
+    assert!(copy.starts_with(begin), "{copy}");
+    // An alias that leads to several is reported once, by us.
+    send(&mut smtp, "<alice@example.test>", &["<both@example.test> NOTIFY=SUCCESS,FAILURE"], "x").await;
+    db.until(&wait_reports(2)).await;
+    assert!(sink.wait_for(1).await[0].recipients[0].contains("NOTIFY=FAILURE"));
+    db.until(QUEUE_IS_EMPTY).await;
+    assert_eq!(db.value::<i64>("select count(*) from report.message where address like 'bob@%'").await, 2);
+    assert_eq!(db.value::<i64>("select count(*) from report.message where address like 'alice@%'").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_said_about_mail_without_a_sender() {
     let db = Database::new().await;
     let (daemon, sink, _net) = scene(&db, Script::default()).await;

@@ -244,3 +244,17 @@ async fn a_policy_that_cannot_be_fetched_is_none() {
     assert!(daemon.log().contains("the MTA-STS policy can't be fetched"), "{}", daemon.log());
     assert_eq!(db.value::<i64>("select count(*) from queue.sts_policy").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_can_demand_a_certificate_of_whatever_servers_the_dns_names() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let (daemon, sink, _net) = scene(&db, offered(ca.certificate(&["mx.far.test"]))).await;
+    db.apply("insert into control.route (pattern, tls) values ('far.test', 'verified')").await;
+    mail(&daemon, "bob@far.test").await;
+    db.until("select exists (select 1 from queue.recipient where last_reply like '%no authority that is trusted%')").await;
+    assert_eq!(sink.count(), 0);
+    db.apply(&format!("update control.relay set extra_roots = '{}'", ca.pem())).await;
+    retry_until(&db, QUEUE_IS_EMPTY).await;
+    db.until("select exists (select 1 from queue.attempt where tls like '% verified')").await;
+}

@@ -25,6 +25,7 @@ fn config(pop3: serde_json::Value) -> Config {
     settings.as_object_mut().unwrap().extend(pop3.as_object().unwrap().clone());
     Config::parse(serde_json::json!({
         "screen": screen::sample(),
+        "srs": { "enabled": false, "secret": "x", "max_age_days": 1, "any_sender": false },
         "authentication": {
             "check_incoming": false, "timeout_seconds": 1, "max_signatures": 1, "received_spf": false,
             "seal_forwarded": false,
