@@ -180,13 +180,15 @@ impl Relay {
     }
 
     /// Obeys the settings as they are now.
-    fn obey(&self) {
+    fn obey(self: &Arc<Self>) {
         let config = self.parts.control.config();
         self.identities.store(None);
         self.policies.forget();
         self.inlet.set_open(config.relay.enabled && self.stop.asked().is_none());
         if config.relay.enabled {
             self.inlet.ring();
+        } else {
+            self.give_back();
         }
         let wanted = config.relay.max_connections;
         let had = std::mem::replace(&mut *lock(&self.capacity), wanted);
@@ -209,6 +211,22 @@ impl Relay {
             Some((host, port)) => Hop::Host(host, port.unwrap_or(config.relay.port)),
             None => Hop::Mx(domain.clone()),
         })
+    }
+
+    /// Gives back what was not begun with: nothing is to be sent any more.
+    fn give_back(self: &Arc<Self>) {
+        let left = self.lines.take_back();
+        if left.is_empty() {
+            return;
+        }
+        self.forget(left.iter().copied());
+        let relay = self.clone();
+        tokio::spawn(async move {
+            let control = &relay.parts.control;
+            if let Err(error) = queue::return_leases(&control.db, &control.node.name, &left).await {
+                tracing::debug!(%error, "leases are not given back, and end by themselves");
+            }
+        });
     }
 
     /// Takes work that is leased to this node, and gets it on its way.
