@@ -245,6 +245,7 @@ mod tests {
         let received = Received {
             helo: "mx.example.org",
             well_formed: true,
+            reverse_name: None,
             peer: IpAddr::from([192, 0, 2, 1]),
             host: "mail.example.test",
             protocol: Protocol::Esmtp,

@@ -124,7 +124,7 @@ impl<'a> Token<'a> {
     /// # Errors
     /// What is not.
     pub fn verify(&self, keys: &Keys, wanted: &Wanted<'_>) -> Result<&str, BadToken> {
-        let accepted = wanted.algorithms.iter().any(|name| *name == self.header.alg);
+        let accepted = wanted.algorithms.contains(&self.header.alg);
         let algorithm = Algorithm::named(&self.header.alg).filter(|_| accepted).ok_or(BadToken::Algorithm)?;
         let mut fitting = keys.fitting(self.key_id(), &self.header.alg, algorithm).peekable();
         if fitting.peek().is_none() {

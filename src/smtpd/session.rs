@@ -361,6 +361,7 @@ impl talk::Session for Session {
         self.framer.reset();
         if self.login.take().is_some() {
             self.guard.logout();
+            self.handle.logout();
         }
         self.fit_lines();
     }

@@ -344,6 +344,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_observed_is_told_and_taken() {
+        let (root, leaf) = chain();
+        let (other_root, _) = chain();
+        let name = ServerName::try_from("mx.test").unwrap();
+        for (trusted, good) in [(root, true), (other_root, false)] {
+            let mut store = RootCertStore::empty();
+            store.add(trusted).unwrap();
+            let strict = WebPkiServerVerifier::builder_with_provider(Arc::new(store), crate::tls::provider());
+            let observed = Observed::default();
+            let lenient = Unverified(crate::tls::provider());
+            let observing =
+                Observing { strict: strict.build().unwrap(), lenient, observed: observed.clone() };
+            assert!(observing.verify_server_cert(&leaf, &[], &name, &[], UnixTime::now()).is_ok());
+            assert_eq!(observed.take().is_none(), good);
+            assert_eq!(observed.take(), None);
+        }
+    }
+
+    #[test]
     fn usable_pins() {
         let pin =
             |usage, selector, matching, length| Pin { usage, selector, matching, data: vec![0; length] };

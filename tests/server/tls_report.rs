@@ -16,10 +16,13 @@ use crate::support::ca::Identity;
 use crate::support::sink::Tls;
 use crate::support::{Ca, Daemon, Database, Script};
 
+/// A request's head and its body.
+type Taken = (String, Vec<u8>);
+
 /// A web server that has a policy, and takes whatever is handed in.
 struct Web {
     address: SocketAddr,
-    taken: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    taken: Arc<Mutex<Vec<Taken>>>,
     task: JoinHandle<()>,
 }
 
@@ -34,7 +37,7 @@ impl Web {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key())));
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let taken: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+        let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
         let shared = taken.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -56,7 +59,7 @@ impl Web {
         Web { address, taken, task }
     }
 
-    fn taken(&self) -> Vec<(String, Vec<u8>)> {
+    fn taken(&self) -> Vec<Taken> {
         self.taken.lock().unwrap().clone()
     }
 }
@@ -67,8 +70,8 @@ impl Drop for Web {
     }
 }
 
-/// A request's head in lower case but for its first line, and its body.
-async fn request(stream: &mut TlsStream<TcpStream>) -> (String, Vec<u8>) {
+/// Reads one request.
+async fn request(stream: &mut TlsStream<TcpStream>) -> Taken {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
