@@ -153,10 +153,10 @@ impl Daemon {
         let control = Control::start(db, node, registry, bells.clone(), config);
         obey_log_level(&control, options.set_log_level.clone());
         let store = Store::start(control.clone());
-        let directory = Directory::start(control.clone())?;
+        let dns = names(&control)?;
+        let directory = Directory::start(control.clone(), dns.clone())?;
         let (inlet, handed_over) = Inlet::new();
         let committer = Committer::start(&store, inlet.clone());
-        let dns = names(&control)?;
         let screen = Screen::start(control.clone(), dns.clone());
         let verify = Verify::start(control.clone(), dns.clone());
         let parts = relay::Parts {
