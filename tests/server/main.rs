@@ -22,6 +22,7 @@ mod imap_mailbox;
 mod imap_message;
 mod ip;
 mod lost;
+mod queue_scale;
 mod relay;
 mod relay_lost;
 mod relay_tls;
