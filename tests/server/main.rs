@@ -25,6 +25,7 @@ mod lost;
 mod oauth;
 mod open_relay;
 mod receive;
+mod queue_scale;
 mod relay;
 mod relay_lost;
 mod relay_tls;
