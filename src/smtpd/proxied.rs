@@ -22,7 +22,7 @@ impl Session {
 
     pub(super) async fn xclient(&mut self, told: Vec<(Attribute, Value)>) -> Answer {
         let Ok(client) = Client::of(&told) else {
-            return Reply::new(501, (5, 5, 4), "The client's address cannot be read").into();
+            return Answer::last(Reply::new(501, (5, 5, 4), "The client's address cannot be read"));
         };
         let peer = match (client.address, client.port) {
             (None, None) => None,
@@ -39,7 +39,8 @@ impl Session {
         let login = match client.login {
             Some(name) => match self.vouched_for(name).await {
                 Ok(login) => Some(login),
-                Err(error) => return Reply::new(454, (4, 7, 0), error.to_string()).into(),
+                // Whoever goes on all the same must not do so with the rights of the client before.
+                Err(error) => return Answer::last(Reply::new(454, (4, 7, 0), error.to_string())),
             },
             None => None,
         };

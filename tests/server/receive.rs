@@ -1,8 +1,11 @@
 //! Who may send what: relaying by address, senders that belong to somebody, what EHLO offers, and proxies in front.
 
+use std::time::{Duration, Instant};
+
+use crate::relay::{QUEUE_IS_EMPTY, alice, scene, send};
 use crate::support::daemon::{PASSWORD, ReservedPort};
 use crate::support::dialogue::{Dialogue, Language};
-use crate::support::{Daemon, Database};
+use crate::support::{Daemon, Database, Script};
 
 /// A session that has said EHLO, and what was offered.
 async fn greeted(mut smtp: Dialogue) -> (Dialogue, String) {
@@ -354,7 +357,10 @@ async fn xclient_is_heard_from_those_on_the_list() {
     .await;
     assert!(ehlo(&mut smtp).await.contains("XCLIENT NAME"));
     rcpt(&mut smtp, "far@example.org", "550 5.7.1").await;
+    // What is refused ends the session: nobody goes on with the rights of another.
     say(&mut smtp, "XCLIENT ADDR=[UNAVAILABLE]", "501").await;
+    smtp.expect_end().await;
+    let (mut smtp, _) = greeted(daemon.smtp().await).await;
     say(&mut smtp, "XCLIENT ADDR=192.0.2.9 PORT=77 NAME=there.example REVERSE_NAME=there.example", "220")
         .await;
     say(&mut smtp, "MAIL FROM:<a@example.net>", "503").await;
@@ -373,6 +379,8 @@ async fn xclient_is_heard_from_those_on_the_list() {
     rcpt(&mut smtp, "far@example.org", "550 5.7.1").await;
     db.until("select exists (select 1 from live.session where peer = '192.0.2.8' and login is null)").await;
     say(&mut smtp, "XCLIENT LOGIN=nobody@example.test", "454").await;
+    smtp.expect_end().await;
+    let (mut smtp, _) = greeted(daemon.smtp().await).await;
     say(&mut smtp, "XCLIENT ADDR=192.0.2.66", "554 5.7.1").await;
     smtp.expect_end().await;
     // The trace names the client.
@@ -504,4 +512,28 @@ async fn swaks(arguments: &[&str]) -> String {
         .await
         .expect("swaks can be run");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_message_waits_for_its_time_wherever_it_goes() {
+    let db = Database::new().await;
+    let (daemon, sink, _net) = scene(&db, Script::default()).await;
+    db.apply("update control.smtp set etrn = true").await;
+    let mut smtp = alice(&daemon).await;
+    let begun = Instant::now();
+    let recipients = ["<bob@example.test>", "<bob@far.test>"];
+    send(&mut smtp, "<alice@example.test> HOLDFOR=2 MT-PRIORITY=3", &recipients, "x").await;
+    let held: String = db
+        .value(
+            "select string_agg(r.address, ' ' order by r.address) from queue.recipient r join queue.message m on m.id = r.message_id
+             where r.next_attempt_at > m.received_at + interval '1 second' and m.priority = 3 and r.state = 'waiting'",
+        )
+        .await;
+    assert_eq!(held, "bob@example.test bob@far.test");
+    // Who asks for the mail of a domain does not get what is held.
+    say(&mut smtp, "ETRN far.test", "25").await;
+    assert_eq!(sink.wait_for(1).await[0].addresses(), ["bob@far.test"]);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    db.until("select count(*) = 1 from report.message where address = 'bob@example.test'").await;
+    db.until(QUEUE_IS_EMPTY).await;
 }
