@@ -165,6 +165,7 @@ impl Daemon {
             directory: directory.clone(),
             committer: committer.clone(),
             dns: dns.clone(),
+            verify: verify.clone(),
         };
         let house = Arc::new(House {
             control: control.clone(),

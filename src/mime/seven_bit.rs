@@ -221,9 +221,10 @@ impl<'a> Converter<'a> {
 
     /// A part's header with this transfer encoding; without one, 8bit and binary become 7bit and all else stays.
     fn header(&mut self, header: &[u8], part: &Part, encoding: Option<&str>) {
-        let claims_more = part.encoding.as_deref().is_some_and(|name| {
-            name.eq_ignore_ascii_case(b"8bit") || name.eq_ignore_ascii_case(b"binary")
-        });
+        let claims_more = part
+            .encoding
+            .as_deref()
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"8bit") || name.eq_ignore_ascii_case(b"binary"));
         let Some(name) = encoding.or(claims_more.then_some("7bit")) else {
             self.out.extend_from_slice(header);
             return;
@@ -345,7 +346,9 @@ mod tests {
     #[test]
     fn a_text_is_quoted() {
         assert_eq!(
-            text("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\nMIME-Version: 1.0\n\nä = b \n-\n"),
+            text(
+                "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\nMIME-Version: 1.0\n\nä = b \n-\n"
+            ),
             "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\nMIME-Version: 1.0\n\n=C3=A4 =3D b=20\n-\n"
         );
         assert_eq!(
@@ -377,7 +380,10 @@ mod tests {
                 "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nä\r\n--b\r\n\r\ns\r\n--b--\r\n",
                 NoForm::Signed,
             ),
-            ("Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\n\r\nä\r\n--b--\r\n", NoForm::Signed),
+            (
+                "Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\n\r\nä\r\n--b--\r\n",
+                NoForm::Signed,
+            ),
             ("Content-Type: multipart/mixed; boundary=b\r\n\r\nä\r\n", NoForm::Structure),
             ("Content-Type: multipart/mixed\r\n\r\nä\r\n", NoForm::Structure),
             ("Content-Type: message/partial; id=x\r\n\r\nä\r\n", NoForm::Structure),
@@ -424,18 +430,27 @@ mod tests {
         ];
         let lines = proptest::collection::vec(words, 0..4).prop_map(|lines| lines.join(&b"\r\n"[..]));
         let text = lines.prop_map(|body| {
-            [&b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"[..], &body].concat()
+            [
+                &b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"[..],
+                &body,
+            ]
+            .concat()
         });
         let opaque = proptest::collection::vec(
             any::<u8>().prop_filter("a line end and what boundaries begin with", |b| !b"\r\n-".contains(b)),
             0..2000,
         );
         let opaque = opaque.prop_map(|body| {
-            [&b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n"[..], &body].concat()
+            [
+                &b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n"[..],
+                &body,
+            ]
+            .concat()
         });
         prop_oneof![text, opaque].prop_recursive(3, 12, 4, |inner| {
             (proptest::collection::vec(inner.clone(), 1..4), "[a-z]{6}").prop_map(|(parts, boundary)| {
-                let mut out = format!("Content-Type: multipart/mixed; boundary=\"={boundary}\"\r\n\r\n").into_bytes();
+                let mut out =
+                    format!("Content-Type: multipart/mixed; boundary=\"={boundary}\"\r\n\r\n").into_bytes();
                 for part in parts {
                     out.extend_from_slice(format!("--={boundary}\r\n").as_bytes());
                     out.extend_from_slice(&part);

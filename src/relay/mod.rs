@@ -10,7 +10,7 @@
 //!
 //! The way of a message: [`Relay::take`] is given [`Work`] by the committer (`queue::Inlet`) or by a claim (`claims`). It goes into
 //! the `line` of its next hop (`route`); a worker (`worker`) opens a connection (`hosts`, `client`), sends one message after the
-//! other (`transaction`) and says what became of each (`outcome`). `settle` gathers that and has it committed; `notify` makes
+//! other (`transaction`; `convert` makes it fit servers that take 7 bits only) and says what became of each (`outcome`). `settle` gathers that and has it committed; `notify` makes
 //! reports (`report`) of what senders must know. Recipients whose domain is ours are delivered by `local`.
 //!
 //! What it costs: a message that goes out at once, one row of the queue inserted and deleted within batches that are written
@@ -20,6 +20,7 @@
 mod body;
 mod claims;
 mod client;
+mod convert;
 mod hosts;
 mod line;
 mod local;
@@ -51,6 +52,7 @@ use crate::net::stop::Stop;
 use crate::queue::{self, Inlet, LEASE, Work};
 use crate::sql;
 use crate::store::Store;
+use crate::verify::Verify;
 
 use line::Lines;
 use outcome::Finished;
@@ -75,6 +77,8 @@ pub struct Parts {
     pub committer: Committer,
     /// Names.
     pub dns: Dns,
+    /// Signs what is written or changed on the way out.
+    pub verify: Arc<Verify>,
 }
 
 /// The relay of this node.
@@ -90,6 +94,7 @@ pub struct Relay {
     identities: ArcSwapOption<HashMap<String, Identity>>,
     stop: Stop,
     policies: mta_sts::Policies,
+    room: convert::Room,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -119,6 +124,7 @@ impl Relay {
             identities: ArcSwapOption::empty(),
             stop: stop.clone(),
             policies: mta_sts::Policies::new(),
+            room: convert::Room::default(),
             parts,
         });
         let weak = Arc::downgrade(&relay);
