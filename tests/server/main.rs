@@ -13,6 +13,7 @@
 mod support;
 
 mod cli_dns;
+mod cli_queue;
 mod clients;
 mod control;
 mod forward;
@@ -23,6 +24,7 @@ mod imap_message;
 mod ip;
 mod lost;
 mod relay;
+mod relay_convert;
 mod relay_lost;
 mod relay_tls;
 mod rules;
