@@ -15,6 +15,7 @@ mod import;
 mod office;
 mod password;
 mod progress;
+mod queue;
 mod size;
 mod sql;
 mod status;
@@ -89,6 +90,9 @@ enum Command {
     Dns(dns::Records),
     /// Show nodes, services, listeners, sessions and the queue
     Status(status::Status),
+    /// Mail on its way to other servers
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Bring mail from files into an account
     ///
     ///   mailwright import alice@example.org --maildir /home/alice/Maildir
@@ -153,6 +157,7 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Dns(command) => dns::run(connect::connect(place).await?, command).await,
         Command::Password(command) => password::run(connect::connect(place).await?, command).await,
         Command::Status(command) => status::run(connect::connect(place).await?, command).await,
+        Command::Queue(command) => queue::run(connect::connect(place).await?, command).await,
         Command::Import(command) => import::run(place, command).await,
         Command::Export(command) => export::run(place, command).await,
         Command::Sql(command) => sql::run(place, command).await,

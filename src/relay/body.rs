@@ -1,9 +1,12 @@
-//! The bytes of a queued message, piece by piece: prefix, then content, from memory where they are still there.
+//! The bytes of a queued message, piece by piece: prefix, then content, from memory where they are still there; or another
+//! form of it, made for a server that takes no more than 7 bits.
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::db::Error;
 use crate::queue::Message;
+use crate::smtp::mail;
 use crate::store::content::{Reader, decode};
 use crate::store::{Chunk, Store};
 
@@ -14,10 +17,13 @@ pub(super) struct Body {
     peeked: Option<Bytes>,
     size: u64,
     left: u64,
+    kind: mail::Body,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 enum From {
     Memory(std::vec::IntoIter<Chunk>),
+    Whole(Option<Bytes>),
     Store(Box<Reader>),
 }
 
@@ -36,12 +42,37 @@ impl Body {
         };
         let size = message.prefix.len() as u64 + content_size;
         let prefix = Some(message.prefix.clone()).filter(|prefix| !prefix.is_empty());
-        Some(Self { prefix, from, peeked: None, size, left: size })
+        Some(Self { prefix, from, peeked: None, size, left: size, kind: message.body, _room: None })
+    }
+
+    /// A message that is in memory and fits into 7 bits; `room` is what was made for it there.
+    pub(super) fn seven_bit(prefix: Bytes, content: Vec<u8>, room: OwnedSemaphorePermit) -> Self {
+        let size = (prefix.len() + content.len()) as u64;
+        Self {
+            prefix: Some(prefix).filter(|prefix| !prefix.is_empty()),
+            from: From::Whole(Some(content.into())),
+            peeked: None,
+            size,
+            left: size,
+            kind: mail::Body::SevenBit,
+            _room: Some(room),
+        }
+    }
+
+    /// What the bytes are.
+    pub(super) fn kind(&self) -> mail::Body {
+        self.kind
     }
 
     /// Bytes in all.
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Leaves the prefix out, before anything has been taken.
+    pub(super) fn skip_prefix(&mut self) {
+        let skipped = self.prefix.take().map_or(0, |prefix| prefix.len() as u64);
+        self.left -= skipped.min(self.left);
     }
 
     /// Whether all has been given out.
@@ -77,6 +108,7 @@ impl Body {
                 Some(chunk) => decode(chunk.codec, &chunk.bytes, chunk.size as usize).map(Some),
                 None => Ok(None),
             },
+            From::Whole(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
             From::Store(reader) => reader.next().await,
         }
     }

@@ -10,7 +10,7 @@
 //!
 //! The way of a message: [`Relay::take`] is given [`Work`] by the committer (`queue::Inlet`) or by a claim (`claims`). It goes into
 //! the `line` of its next hop (`route`); a worker (`worker`) opens a connection (`hosts`, `client`), sends one message after the
-//! other (`transaction`) and says what became of each (`outcome`). `settle` gathers that and has it committed; `notify` makes
+//! other (`transaction`; `convert` makes it fit servers that take 7 bits only) and says what became of each (`outcome`). `settle` gathers that and has it committed; `notify` makes
 //! reports (`report`) of what senders must know. Recipients whose domain is ours are delivered by `local`.
 //!
 //! What it costs: a message that goes out at once, one row of the queue inserted and deleted within batches that are written
@@ -20,6 +20,7 @@
 mod body;
 mod claims;
 mod client;
+mod convert;
 mod hosts;
 mod line;
 mod local;
@@ -77,7 +78,7 @@ pub struct Parts {
     pub committer: Committer,
     /// Names.
     pub dns: Dns,
-    /// Signs reports.
+    /// Signs what is written or changed on the way out.
     pub verify: Arc<Verify>,
     /// Puts reports into the queue.
     pub send: verify_report::Send,
@@ -97,6 +98,7 @@ pub struct Relay {
     stop: Stop,
     policies: mta_sts::Policies,
     reports: tls_report::Reports,
+    room: convert::Room,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -127,6 +129,7 @@ impl Relay {
             stop: stop.clone(),
             policies: mta_sts::Policies::new(),
             reports: tls_report::Reports::default(),
+            room: convert::Room::default(),
             parts,
         });
         let weak = Arc::downgrade(&relay);

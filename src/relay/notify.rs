@@ -1,7 +1,7 @@
 //! Tells senders what became of their mail: makes the report, and finds out where it goes.
 //!
 //! The report has the null sender, so that nothing is ever said about it, and goes the way of all mail: into the sender's mailbox
-//! when he is here, else into the queue. A sender that is nobody's address gets none.
+//! when he is here, else into the queue, signed by the domain of the server's name where that has a key. A sender that is nobody's address gets none.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -67,7 +67,13 @@ pub(super) async fn report(parts: &Parts, told: &Told) -> Result<Delivery, Error
         Route::Unknown | Route::Restricted => {}
     }
     let body = if eight_bit { Body::EightBitMime } else { Body::SevenBit };
+    // Who gets it elsewhere can see that it is ours.
+    let signature = match remotes.is_empty() {
+        true => None,
+        false => parts.verify.sign_whole(config.hostname(), &bytes).await,
+    };
     let outbound = (!remotes.is_empty()).then(|| Outbound {
+        prefix: signature.map(Bytes::from),
         smtputf8: message.smtputf8,
         // RFC 8689 §5: what is said about such a message is no less confidential.
         require_tls: message.require_tls,

@@ -58,6 +58,7 @@ pub(super) struct Parts {
     pub(super) control: Arc<crate::control::Control>,
     pub(super) store: Arc<crate::store::Store>,
     pub(super) directory: Arc<crate::directory::Directory>,
+    pub(super) verify: Arc<crate::verify::Verify>,
     committer: crate::intake::Committer,
     ids: (i64, std::sync::atomic::AtomicI64),
 }
@@ -96,6 +97,7 @@ impl Parts {
             control: parts.control.clone(),
             store: parts.store.clone(),
             directory: parts.directory.clone(),
+            verify: parts.verify.clone(),
             committer: parts.committer.clone(),
             ids: (jiff::Timestamp::now().as_millisecond(), std::sync::atomic::AtomicI64::new(0)),
         }

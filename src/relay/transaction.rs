@@ -1,13 +1,14 @@
 //! One message to one server: MAIL, RCPT, DATA or BDAT, and what was said to each.
 //!
 //! With PIPELINING (RFC 2920) envelope and DATA go out in one piece: a message costs two round trips, and with CHUNKING, where
-//! the message is small, one. A message is read from memory or from the store piece by piece, and is never whole in memory.
+//! the message is small, one. A message is read from memory or from the store piece by piece, and is whole in memory only where
+//! it had to be converted (`convert`).
 
 use std::fmt::Write;
 
 use super::body::Body;
 use super::client::{Connection, PAGE, Trouble, text};
-use crate::queue::{Message, Recipient, Work};
+use crate::queue::{Recipient, Work};
 use crate::smtp::dot::DotEncoder;
 use crate::smtp::mail::{self, ByMode, ByTrace, MailParams, Ret, SmtpUtf8};
 use crate::smtp::reply::{Enhanced, Outcome, Reply};
@@ -57,9 +58,8 @@ impl From<Trouble> for Failed {
 
 /// Sends one message to the recipients of `work`. What the server can't take at all is found out before anything is said.
 pub(super) async fn send(connection: &mut Connection, work: &Work, body: &mut Body) -> Result<Done, Failed> {
-    let message = &work.message;
     let head = body.peek().await.map_err(Failed::Store)?;
-    let form = match Form::choose(connection, message, &work.recipients, &head) {
+    let form = match Form::choose(connection, work, body.kind(), &head) {
         Ok(form) => form,
         Err(why) => return Ok(all(work, Said::Never(why))),
     };
@@ -85,12 +85,8 @@ struct Form {
 }
 
 impl Form {
-    fn choose(
-        connection: &Connection,
-        message: &Message,
-        recipients: &[Recipient],
-        head: &[u8],
-    ) -> Result<Self, String> {
+    fn choose(connection: &Connection, work: &Work, kind: mail::Body, head: &[u8]) -> Result<Self, String> {
+        let (message, recipients) = (&work.message, &work.recipients);
         let offer = &connection.offer;
         let host = &connection.host;
         let in_envelope = !message.sender.is_ascii() || recipients.iter().any(|r| !r.address.is_ascii());
@@ -109,7 +105,7 @@ impl Form {
                 "550 5.7.30 the sender requires TLS (RFC 8689), and {host} does not offer REQUIRETLS"
             ));
         }
-        let body = match message.body {
+        let body = match kind {
             mail::Body::BinaryMime if offer.binary && offer.chunking => Some(mail::Body::BinaryMime),
             mail::Body::BinaryMime => {
                 return Err(format!(

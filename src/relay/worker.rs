@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Body;
 use super::client::{Connection, Plan, Trouble, Waits};
+use super::convert::{self, Unfit};
 use super::hosts::{self, NoHosts};
 use super::line::{Leave, Line};
 use super::mta_sts::Policy;
@@ -149,12 +150,24 @@ impl Worker {
                 return true;
             }
             let store = &self.relay.parts.store;
-            let Some(mut body) = Body::new(store, &work.message) else { return true };
+            let Some(body) = Body::new(store, &work.message) else { return true };
             let mut attempt = Attempt {
                 host: Some(connection.host.clone()),
                 address: Some(connection.peer.ip()),
                 tls: connection.tls.clone(),
                 ..Attempt::default()
+            };
+            let mut body = match convert::fit(&self.relay, connection, &work.message, body).await {
+                Ok(body) => body,
+                Err(unfit) => {
+                    attempt.took = started.elapsed();
+                    let said = match unfit {
+                        Unfit::Said(said) => said,
+                        Unfit::Store(error) => unreadable(&error),
+                    };
+                    self.relay.say_all(work, &said, &attempt, Voice::Own);
+                    return true;
+                }
             };
             match transaction::send(connection, &work, &mut body).await {
                 Ok(done) => {
@@ -194,11 +207,7 @@ impl Worker {
                 Err(Failed::Store(error)) => {
                     // A message that was begun with cannot be taken back but by hanging up.
                     self.hang_up();
-                    let why = match error.is_unavailable() {
-                        true => Said::Later(format!("451 4.3.0 {error}")),
-                        false => Said::Never(format!("550 5.3.0 {error}")),
-                    };
-                    self.relay.say_all(work, &why, &attempt, Voice::Own);
+                    self.relay.say_all(work, &unreadable(&error), &attempt, Voice::Own);
                     return true;
                 }
             }
@@ -477,6 +486,14 @@ fn unopened(host: &str, trouble: &Trouble) -> String {
         Trouble::Broken(_) | Trouble::Refused(_) => "4.4.1",
     };
     format!("451 {status} {host}: {trouble}")
+}
+
+/// What becomes of a message whose bytes could not be read.
+fn unreadable(error: &crate::db::Error) -> Said {
+    match error.is_unavailable() {
+        true => Said::Later(format!("451 4.3.0 {error}")),
+        false => Said::Never(format!("550 5.3.0 {error}")),
+    }
 }
 
 fn seconds(seconds: u32) -> Duration {

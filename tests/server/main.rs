@@ -13,6 +13,7 @@
 mod support;
 
 mod cli_dns;
+mod cli_queue;
 mod clients;
 mod control;
 mod forward;
@@ -27,6 +28,7 @@ mod open_relay;
 mod queue_scale;
 mod receive;
 mod relay;
+mod relay_convert;
 mod relay_lost;
 mod relay_tls;
 mod rules;

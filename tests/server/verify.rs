@@ -14,7 +14,7 @@ use crate::support::dns::Failing;
 use crate::support::{Daemon, Database, Dns, root};
 
 /// Asks dkimpy.
-async fn dkimpy(request: Value) -> Value {
+pub async fn dkimpy(request: Value) -> Value {
     // The Debian package is for the system's Python, which need not be the first one in the PATH.
     let mut child = tokio::process::Command::new("/usr/bin/python3")
         .arg(root().join("tests/server/clients/dkim_tool.py"))
@@ -358,8 +358,8 @@ async fn stored(db: &Database, copies: &str) -> Vec<u8> {
     db.value(&query).await
 }
 
-/// Makes a key, waits until the server has made it, and puts it to use; returns its DNS record.
-async fn key(db: &Database, algorithm: &str) -> (i64, String, String) {
+/// Makes a key and waits until the server has made it; returns its DNS record.
+pub async fn key(db: &Database, algorithm: &str) -> (i64, String, String) {
     let id: i64 =
         db.value(&format!("select id from directory.make_dkim_key('example.test', '{algorithm}')")).await;
     db.until(&format!("select state = 'ready' from directory.dkim_key where id = {id}")).await;

@@ -1,0 +1,2 @@
+-- Takes message $1 out of the queue; how many recipients.
+select queue.cancel($1::bigint)
