@@ -153,12 +153,13 @@ impl Daemon {
         let control = Control::start(db, node, registry, bells.clone(), config);
         obey_log_level(&control, options.set_log_level.clone());
         let store = Store::start(control.clone());
-        let directory = Directory::start(control.clone())?;
+        let dns = names(&control)?;
+        let directory = Directory::start(control.clone(), dns.clone())?;
         let (inlet, handed_over) = Inlet::new();
         let committer = Committer::start(&store, inlet.clone());
-        let dns = names(&control)?;
         let screen = Screen::start(control.clone(), dns.clone());
         let verify = Verify::start(control.clone(), dns.clone());
+        let send = reports_into_queue(&store, &committer);
         let parts = relay::Parts {
             control: control.clone(),
             store: store.clone(),
@@ -166,6 +167,7 @@ impl Daemon {
             committer: committer.clone(),
             dns: dns.clone(),
             verify: verify.clone(),
+            send: send.clone(),
         };
         let house = Arc::new(House {
             control: control.clone(),
@@ -190,7 +192,7 @@ impl Daemon {
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
             tokio::spawn(store.clone().upkeep(stop.clone())),
             tokio::spawn(verify.clone().keep_keys(stop.clone())),
-            tokio::spawn(verify.clone().report(reports_into_queue(&store, &house.committer), stop)),
+            tokio::spawn(verify.clone().report(send, stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
@@ -278,7 +280,7 @@ fn names(control: &Arc<Control>) -> Result<Dns, StartError> {
     Ok(dns)
 }
 
-/// Puts DMARC reports into the queue, as mail that the server itself sends.
+/// Puts reports to other domains into the queue, as mail that the server itself sends.
 fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send {
     let (store, committer) = (store.clone(), committer.clone());
     Arc::new(move |reports| {

@@ -67,6 +67,13 @@ CREATE TYPE control.listener_mode AS ENUM (
     'lmtp'
 );
 
+CREATE TYPE control.mail_from_policy AS ENUM (
+    'any',
+    'own'
+);
+
+COMMENT ON TYPE control.mail_from_policy IS 'Which senders a user may give in MAIL FROM';
+
 CREATE DOMAIN control.message_size AS bigint
 	CONSTRAINT "a message size is from 1 kB to 150 MB (157286400)" CHECK (((VALUE >= 1024) AND (VALUE <= 157286400)));
 
@@ -116,6 +123,14 @@ CREATE TYPE control.traffic_direction AS ENUM (
     'incoming',
     'outgoing'
 );
+
+CREATE TYPE control.unresolvable_policy AS ENUM (
+    'accept',
+    'defer',
+    'refuse'
+);
+
+COMMENT ON TYPE control.unresolvable_policy IS 'What is done with senders whose domain takes no mail';
 
 CREATE DOMAIN directory.local_part AS text
 	CONSTRAINT "before the @ stand 1 to 64 bytes without spaces or ""(),:;<>@" CHECK (((VALUE <> ''::text) AND (octet_length(VALUE) <= 64) AND (VALUE !~ '[[:space:][:cntrl:]@<>"\\(),:;]'::text) AND (VALUE !~ '^\.|\.$|\.\.'::text)));
@@ -329,6 +344,7 @@ CREATE TABLE control.listener (
     tls control.tls_mode DEFAULT 'starttls'::control.tls_mode NOT NULL,
     mode control.listener_mode DEFAULT 'standard'::control.listener_mode NOT NULL,
     enabled boolean DEFAULT true NOT NULL,
+    proxy_ip_list_id bigint,
     CONSTRAINT "a listener's address is * or one IP address of this host" CHECK (((address = '*'::text) OR control.is_ip_address(address))),
     CONSTRAINT "only smtp listeners have the modes submission and lmtp" CHECK (((mode = 'standard'::control.listener_mode) OR (service = 'smtp'::text)))
 );
@@ -346,6 +362,8 @@ COMMENT ON COLUMN control.listener.tls IS 'implicit: TLS from the first byte; st
 COMMENT ON COLUMN control.listener.mode IS 'smtp only. standard: mail from other servers; submission: mail from users, who must log in; lmtp: LMTP (RFC 2033)';
 
 COMMENT ON COLUMN control.listener.enabled IS 'Whether this listener is open while its service runs';
+
+COMMENT ON COLUMN control.listener.proxy_ip_list_id IS 'Proxies in front of this listener: the addresses in this IP list must send a PROXY protocol header (version 1 or 2) first, and are believed. Empty = none; nobody else is believed';
 
 CREATE FUNCTION control.set_listeners(service text, spec text, tls control.tls_mode DEFAULT 'starttls'::control.tls_mode, mode control.listener_mode DEFAULT 'standard'::control.listener_mode) RETURNS SETOF control.listener
     LANGUAGE plpgsql
@@ -447,6 +465,7 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'trusted_sealers', (select coalesce(jsonb_agg(t.domain order by t.domain), '[]') from control.trusted_sealer t),
     'dkim', (select to_jsonb(s) from control.dkim s),
     'dmarc', (select to_jsonb(s) from control.dmarc s),
+    'oidc_issuers', (select coalesce(jsonb_agg(to_jsonb(i) order by i.id), '[]') from control.oidc_issuer i where i.active),
     'services', (select coalesce(jsonb_agg(to_jsonb(s) order by s.name), '[]') from control.service s),
     'listeners', (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from control.listener l where l.enabled),
     'certificates', (select coalesce(jsonb_agg(to_jsonb(c) order by c.source = 'self-signed', c.id), '[]')
@@ -675,6 +694,35 @@ begin
   perform logic.as_a_person();
   perform directory.activate_dkim_key(key);
 end $$;
+
+CREATE TABLE directory.address (
+    domain_id bigint NOT NULL,
+    local_part text NOT NULL,
+    account_id bigint,
+    alias_id bigint,
+    CONSTRAINT address_check CHECK ((num_nonnulls(account_id, alias_id) = 1))
+);
+
+COMMENT ON TABLE directory.address IS 'Every local address once, and what it is. Kept by the server: change account or alias instead';
+
+COMMENT ON COLUMN directory.address.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.address.local_part IS 'The part before @';
+
+COMMENT ON COLUMN directory.address.account_id IS 'The account with this address';
+
+COMMENT ON COLUMN directory.address.alias_id IS 'The alias with this address';
+
+CREATE FUNCTION logic.address_of(local text, domain text) RETURNS directory.address
+    LANGUAGE sql STABLE
+    AS $$
+  select x from directory.address x
+  where x.domain_id = logic.domain_of(address_of.domain)
+    and (x.local_part = address_of.local or x.local_part = (
+      select split_part(address_of.local, s.subaddress_separator, 1) from control.directory s
+      where s.subaddress_separator <> '' and position(s.subaddress_separator in address_of.local) > 1))
+  order by x.local_part = address_of.local desc limit 1
+$$;
 
 CREATE FUNCTION logic.after_message_delete() RETURNS trigger
     LANGUAGE plpgsql
@@ -968,6 +1016,13 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.domain_of(name text) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(n.domain_id, (select a.domain_id from directory.domain_alias a where a.id = n.alias_id))
+  from directory.domain_name n where n.name = domain_of.name
+$$;
+
 CREATE FUNCTION logic.expand_listener() RETURNS trigger
     LANGUAGE plpgsql
     AS $_$
@@ -982,8 +1037,8 @@ begin
       new.port := item.port;
       first := false;
     else
-      insert into control.listener (service, address, port, tls, mode, enabled)
-      values (new.service, item.address, item.port, new.tls, new.mode, new.enabled);
+      insert into control.listener (service, address, port, tls, mode, enabled, proxy_ip_list_id)
+      values (new.service, item.address, item.port, new.tls, new.mode, new.enabled, new.proxy_ip_list_id);
     end if;
   end loop;
   return new;
@@ -1020,6 +1075,23 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.hasten(name text, subdomains boolean) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare domains text[]; waiting bigint;
+begin
+  select array_agg(distinct r.domain) into domains from queue.recipient r
+  where r.state = 'waiting' and (r.domain = name or subdomains and right(r.domain, length(name) + 1) = '.' || name);
+  if domains is null then return 0; end if;
+  perform logic.look_at_destinations(domains, array_fill(now(), array[cardinality(domains)]));
+  update queue.destination set down_until = null where domain = any (domains);
+  update queue.recipient set next_attempt_at = now()
+  where state = 'waiting' and domain = any (domains) and attempts > 0 and next_attempt_at > now();
+  select count(*) into waiting from queue.recipient where state = 'waiting' and domain = any (domains);
+  perform pg_notify('queue', '');
+  return waiting;
+end $$;
+
 CREATE FUNCTION logic.hide(row_value jsonb, secrets text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1033,6 +1105,20 @@ CREATE FUNCTION logic.look_at_destinations(domains text[], times timestamp with 
   insert into queue.destination as x (domain, look_at)
   select d, min(t) from unnest(domains, times) as n (d, t) group by d order by d
   on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at)
+$$;
+
+CREATE FUNCTION logic.may_send_as(account bigint, local text, domain text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(a.mail_from_policy, (select mail_from_policy from control.smtp)) = 'any'
+    or coalesce(x.account_id = a.id, false)
+    -- Aliases are followed to the end, as mail is.
+    or x.alias_id is not null
+      and exists (select 1 from logic.resolve(may_send_as.local, may_send_as.domain, true) r where r.kind = 'account' and r.account_id = a.id)
+    or exists (select 1 from directory.sender_permission p where p.account_id = a.id
+      and p.pattern in (may_send_as.local || '@' || may_send_as.domain, '*@' || may_send_as.domain))
+  from directory.account a left join lateral logic.address_of(may_send_as.local, may_send_as.domain) x on true
+  where a.id = may_send_as.account
 $$;
 
 CREATE FUNCTION logic.mend_queue() RETURNS void
@@ -1127,6 +1213,14 @@ CREATE FUNCTION logic.normalise_local_part() RETURNS trigger
     AS $$
 begin
   new.local_part := lower(normalize(new.local_part, nfc));
+  return new;
+end $$;
+
+CREATE FUNCTION logic.normalise_permission() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.pattern := lower(normalize(btrim(new.pattern), nfc));
   return new;
 end $$;
 
@@ -1408,6 +1502,16 @@ CREATE FUNCTION logic.screen_snapshot() RETURNS jsonb
     'traffic', (select to_jsonb(t) from control.traffic t),
     'traffic_rules', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id), '[]') from control.traffic_rule r),
     'smtp_limit', (select to_jsonb(l) from control.smtp_limit l))
+$$;
+
+CREATE FUNCTION logic.sender(local text, domain text) RETURNS TABLE(exists_here boolean, needs_login boolean)
+    LANGUAGE sql STABLE
+    AS $$
+  select exists (select 1 from logic.resolve(sender.local, sender.domain, true) r where r.kind in ('account', 'remote')),
+    coalesce(
+      (select a.sender_needs_login from directory.account a where a.id = (logic.address_of(sender.local, sender.domain)).account_id),
+      d.sender_needs_login, (select local_senders_need_login from control.smtp))
+  from directory.domain d where d.id = logic.domain_of(sender.domain)
 $$;
 
 CREATE FUNCTION logic.touch() RETURNS trigger
@@ -1907,6 +2011,48 @@ COMMENT ON COLUMN control.logic.digest IS 'BLAKE3 of their text: another text is
 
 COMMENT ON COLUMN control.logic.built_at IS 'When they were built';
 
+CREATE TABLE control.oidc_issuer (
+    id bigint NOT NULL,
+    issuer text NOT NULL,
+    audience text NOT NULL,
+    jwks_url text,
+    username_claim text DEFAULT 'email'::text NOT NULL,
+    algorithms text[] DEFAULT '{RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA}'::text[] NOT NULL,
+    roots text,
+    active boolean DEFAULT true NOT NULL,
+    CONSTRAINT "algorithms are RS256 to ES384 or EdDSA, see the default" CHECK (((cardinality(algorithms) > 0) AND (algorithms <@ ARRAY['RS256'::text, 'RS384'::text, 'RS512'::text, 'PS256'::text, 'PS384'::text, 'PS512'::text, 'ES256'::text, 'ES384'::text, 'EdDSA'::text]))),
+    CONSTRAINT "an audience is not empty" CHECK ((audience <> ''::text)),
+    CONSTRAINT "an issuer is an https:// address" CHECK ((issuer ~ '^https://[^[:space:]]+$'::text)),
+    CONSTRAINT "jwks_url is an https:// address" CHECK ((jwks_url ~ '^https://[^[:space:]]+$'::text)),
+    CONSTRAINT "roots are certificates in PEM" CHECK ((roots ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
+    CONSTRAINT "username_claim is not empty" CHECK ((username_claim <> ''::text))
+);
+
+COMMENT ON TABLE control.oidc_issuer IS 'OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+
+COMMENT ON COLUMN control.oidc_issuer.issuer IS 'The issuer as tokens name it (iss)';
+
+COMMENT ON COLUMN control.oidc_issuer.audience IS 'What tokens for this server have in aud';
+
+COMMENT ON COLUMN control.oidc_issuer.jwks_url IS 'Where the issuer''s keys are; empty = found by issuer/.well-known/openid-configuration';
+
+COMMENT ON COLUMN control.oidc_issuer.username_claim IS 'The claim that holds the address of the account. Choose one that users cannot set themselves';
+
+COMMENT ON COLUMN control.oidc_issuer.algorithms IS 'Signatures that are accepted';
+
+COMMENT ON COLUMN control.oidc_issuer.roots IS 'Certificates (PEM) trusted for the issuer''s web server besides those of the system';
+
+COMMENT ON COLUMN control.oidc_issuer.active IS 'Whether its tokens are accepted';
+
+ALTER TABLE control.oidc_issuer ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.oidc_issuer_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE control.pop3 (
     only_row boolean DEFAULT true NOT NULL,
     require_tls_for_login boolean DEFAULT true NOT NULL,
@@ -2080,7 +2226,11 @@ CREATE TABLE control.relay_tls (
     dane boolean DEFAULT true NOT NULL,
     mta_sts boolean DEFAULT true NOT NULL,
     mta_sts_port control.port DEFAULT 443 NOT NULL,
-    CONSTRAINT relay_tls_only_row_check CHECK (only_row)
+    report_from text,
+    report_organization text,
+    CONSTRAINT relay_tls_only_row_check CHECK (only_row),
+    CONSTRAINT "report_from is an address like tls-reports@example.test" CHECK ((report_from ~ '^[^@[:space:]<>]+@[^@[:space:]<>]+$'::text)),
+    CONSTRAINT "report_organization is from 1 to 200 characters" CHECK (((length(report_organization) >= 1) AND (length(report_organization) <= 200)))
 );
 
 COMMENT ON TABLE control.relay_tls IS 'Which statements of other domains about their mail servers'' TLS are obeyed';
@@ -2090,6 +2240,10 @@ COMMENT ON COLUMN control.relay_tls.dane IS 'Whether TLSA records are obeyed (DA
 COMMENT ON COLUMN control.relay_tls.mta_sts IS 'Whether MTA-STS policies (RFC 8461) are fetched and obeyed, where there is no DANE';
 
 COMMENT ON COLUMN control.relay_tls.mta_sts_port IS 'Port on which policies are fetched: 443, unless a proxy stands elsewhere';
+
+COMMENT ON COLUMN control.relay_tls.report_from IS 'Sender of the reports about their TLS that domains ask for (_smtp._tls) and get once a day; empty = none are sent';
+
+COMMENT ON COLUMN control.relay_tls.report_organization IS 'Who sends these reports; empty = the server''s name';
 
 CREATE TABLE control.retry (
     attempt integer NOT NULL,
@@ -2222,11 +2376,26 @@ CREATE TABLE control.smtp (
     allow_null_sender boolean DEFAULT true NOT NULL,
     command_timeout_seconds control.seconds DEFAULT 300 NOT NULL,
     data_timeout_seconds control.seconds DEFAULT 180 NOT NULL,
+    relay_ip_list_id bigint,
+    xclient_ip_list_id bigint,
+    mail_from_policy control.mail_from_policy DEFAULT 'any'::control.mail_from_policy NOT NULL,
+    local_senders_need_login boolean DEFAULT false NOT NULL,
+    refuse_unknown_local_senders boolean DEFAULT true NOT NULL,
+    unresolvable_sender control.unresolvable_policy DEFAULT 'accept'::control.unresolvable_policy NOT NULL,
+    max_hold_seconds integer DEFAULT 2592000 NOT NULL,
+    min_deliver_by_seconds integer DEFAULT 0 NOT NULL,
+    max_priority smallint DEFAULT 4 NOT NULL,
+    vrfy boolean DEFAULT false NOT NULL,
+    expn boolean DEFAULT false NOT NULL,
+    etrn boolean DEFAULT false NOT NULL,
     CONSTRAINT "a message header is from 16 kB to 1 MB" CHECK (((max_header_bytes >= 16384) AND (max_header_bytes <= 1048576))),
     CONSTRAINT "a message may have from 100 to 50000 recipients" CHECK (((max_recipients >= 100) AND (max_recipients <= 50000))),
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
     CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
+    CONSTRAINT "max_hold_seconds is 0 (not offered) to 31536000 (one year)" CHECK (((max_hold_seconds >= 0) AND (max_hold_seconds <= 31536000))),
     CONSTRAINT "max_messages_per_session is at least 1" CHECK ((max_messages_per_session >= 1)),
     CONSTRAINT "max_received_headers is from 10 to 1000" CHECK (((max_received_headers >= 10) AND (max_received_headers <= 1000))),
+    CONSTRAINT "min_deliver_by_seconds is from 0 to 86400" CHECK (((min_deliver_by_seconds >= 0) AND (min_deliver_by_seconds <= 86400))),
     CONSTRAINT smtp_only_row_check CHECK (only_row)
 );
 
@@ -2253,6 +2422,30 @@ COMMENT ON COLUMN control.smtp.allow_null_sender IS 'Whether MAIL FROM:<> is acc
 COMMENT ON COLUMN control.smtp.command_timeout_seconds IS 'How long a silent client is waited for between commands';
 
 COMMENT ON COLUMN control.smtp.data_timeout_seconds IS 'How long a silent client is waited for within a message';
+
+COMMENT ON COLUMN control.smtp.relay_ip_list_id IS 'The addresses in this IP list may send mail to other servers without a login; empty = nobody may';
+
+COMMENT ON COLUMN control.smtp.xclient_ip_list_id IS 'The addresses in this IP list may say by XCLIENT for which client they speak; empty = nobody may';
+
+COMMENT ON COLUMN control.smtp.mail_from_policy IS 'Senders that users may give. any: whatever they like; own: their own address, aliases that lead to them, and what directory.sender_permission allows. An account may have its own policy';
+
+COMMENT ON COLUMN control.smtp.local_senders_need_login IS 'Whether addresses of accounts and aliases here may be given as sender only by those who have logged in, or may relay. A domain or account may differ';
+
+COMMENT ON COLUMN control.smtp.refuse_unknown_local_senders IS 'Whether senders in your domains that do not exist are refused';
+
+COMMENT ON COLUMN control.smtp.unresolvable_sender IS 'Senders whose domain takes no mail, for it has neither MX nor address: accept, defer (450), or refuse (550). Names that cannot be looked up now are deferred, unless all are accepted';
+
+COMMENT ON COLUMN control.smtp.max_hold_seconds IS 'How long users may have a message held back (FUTURERELEASE, RFC 4865); 0 = not offered';
+
+COMMENT ON COLUMN control.smtp.min_deliver_by_seconds IS 'Shortest time to deliver a message that must otherwise be returned (DELIVERBY, RFC 2852)';
+
+COMMENT ON COLUMN control.smtp.max_priority IS 'Highest priority that users may give a message (MT-PRIORITY, RFC 6710), from -9 to 9; higher ones are lowered to it. An account may have its own';
+
+COMMENT ON COLUMN control.smtp.vrfy IS 'Whether VRFY tells users and relaying peers which addresses exist; others are always answered 252';
+
+COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying peers who is behind an alias';
+
+COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
 
 CREATE TABLE control.smtp_limit (
     only_row boolean DEFAULT true NOT NULL,
@@ -2435,8 +2628,12 @@ CREATE TABLE directory.account (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     max_messages_per_hour control."limit",
     max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    mail_from_policy control.mail_from_policy,
+    max_priority smallint,
     forward_to text[] DEFAULT '{}'::text[] NOT NULL,
     forward_keep boolean DEFAULT true NOT NULL,
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
     CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
     CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
     CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
@@ -2468,6 +2665,12 @@ COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this
 
 COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
 
+COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
+
 COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
 
 COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
@@ -2480,24 +2683,6 @@ ALTER TABLE directory.account ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTI
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE directory.address (
-    domain_id bigint NOT NULL,
-    local_part text NOT NULL,
-    account_id bigint,
-    alias_id bigint,
-    CONSTRAINT address_check CHECK ((num_nonnulls(account_id, alias_id) = 1))
-);
-
-COMMENT ON TABLE directory.address IS 'Every local address once, and what it is. Kept by the server: change account or alias instead';
-
-COMMENT ON COLUMN directory.address.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN directory.address.local_part IS 'The part before @';
-
-COMMENT ON COLUMN directory.address.account_id IS 'The account with this address';
-
-COMMENT ON COLUMN directory.address.alias_id IS 'The alias with this address';
 
 CREATE TABLE directory.alias (
     id bigint NOT NULL,
@@ -2554,6 +2739,7 @@ CREATE TABLE directory.domain (
     source_ipv6 text,
     max_messages_per_hour control."limit",
     max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
     forwarding_forbidden boolean DEFAULT false NOT NULL,
     CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
     CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
@@ -2588,6 +2774,8 @@ COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host fro
 COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
 
 COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
 
 COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
 
@@ -2691,6 +2879,28 @@ COMMENT ON TABLE directory.remote_recipient IS 'Who exists in a remote domain. W
 COMMENT ON COLUMN directory.remote_recipient.domain_id IS 'The remote domain';
 
 COMMENT ON COLUMN directory.remote_recipient.local_part IS 'The part before @, kept in lower case';
+
+CREATE TABLE directory.sender_permission (
+    id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    pattern text NOT NULL,
+    CONSTRAINT "a sender is like someone@example.test or *@example.test" CHECK (((pattern ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]*]+$'::text) AND (octet_length(pattern) <= 320)))
+);
+
+COMMENT ON TABLE directory.sender_permission IS 'Further senders that accounts with the policy own may give in MAIL FROM';
+
+COMMENT ON COLUMN directory.sender_permission.account_id IS 'The account';
+
+COMMENT ON COLUMN directory.sender_permission.pattern IS 'An address, or *@domain for all of a domain; the domain in its ASCII form';
+
+ALTER TABLE directory.sender_permission ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME directory.sender_permission_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE UNLOGGED TABLE live.counter (
     kind text NOT NULL,
@@ -3043,6 +3253,42 @@ COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
 
 COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
 
+CREATE TABLE log.tls_count (
+    day date NOT NULL,
+    domain text NOT NULL,
+    policy_type text NOT NULL,
+    policy text NOT NULL,
+    policy_digest text GENERATED ALWAYS AS (md5(policy)) STORED NOT NULL,
+    host text NOT NULL,
+    address text NOT NULL,
+    result text NOT NULL,
+    reason text NOT NULL,
+    sessions bigint NOT NULL,
+    CONSTRAINT "a policy is of type tlsa, sts or no-policy-found" CHECK ((policy_type = ANY (ARRAY['tlsa'::text, 'sts'::text, 'no-policy-found'::text])))
+);
+
+COMMENT ON TABLE log.tls_count IS 'Connections to mail servers of domains that ask for TLS reports, counted until the report of their day is sent';
+
+COMMENT ON COLUMN log.tls_count.day IS 'The day, UTC';
+
+COMMENT ON COLUMN log.tls_count.domain IS 'Domain that mail was for';
+
+COMMENT ON COLUMN log.tls_count.policy_type IS 'What was obeyed: tlsa (DANE), sts (MTA-STS), or no-policy-found';
+
+COMMENT ON COLUMN log.tls_count.policy IS 'TLSA records, or the policy, line by line';
+
+COMMENT ON COLUMN log.tls_count.policy_digest IS 'MD5 of policy';
+
+COMMENT ON COLUMN log.tls_count.host IS 'Mail server';
+
+COMMENT ON COLUMN log.tls_count.address IS 'Its address; empty = there was no connection';
+
+COMMENT ON COLUMN log.tls_count.result IS 'success, or a result type of RFC 8460, 4.3';
+
+COMMENT ON COLUMN log.tls_count.reason IS 'What was wrong, in words; empty on success';
+
+COMMENT ON COLUMN log.tls_count.sessions IS 'How many connections';
+
 CREATE TABLE log.traffic (
     window_start timestamp with time zone NOT NULL,
     direction control.traffic_direction NOT NULL,
@@ -3097,7 +3343,9 @@ CREATE VIEW logic.account AS
     u.bytes AS used_bytes,
     i.id AS inbox_id,
     a.forward_to,
-    a.forward_keep
+    a.forward_keep,
+    COALESCE(a.max_priority, ( SELECT smtp.max_priority
+           FROM control.smtp)) AS max_priority
    FROM (((directory.account a
      JOIN directory.domain d ON ((d.id = a.domain_id)))
      LEFT JOIN store.usage u ON ((u.account_id = a.id)))
@@ -3878,6 +4126,12 @@ ALTER TABLE ONLY control.listener
 ALTER TABLE ONLY control.logic
     ADD CONSTRAINT logic_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.oidc_issuer
+    ADD CONSTRAINT oidc_issuer_issuer_key UNIQUE (issuer);
+
+ALTER TABLE ONLY control.oidc_issuer
+    ADD CONSTRAINT oidc_issuer_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY control.pop3
     ADD CONSTRAINT pop3_pkey PRIMARY KEY (only_row);
 
@@ -3977,6 +4231,9 @@ ALTER TABLE ONLY directory.remote_domain
 ALTER TABLE ONLY directory.remote_recipient
     ADD CONSTRAINT remote_recipient_pkey PRIMARY KEY (domain_id, local_part);
 
+ALTER TABLE ONLY directory.sender_permission
+    ADD CONSTRAINT sender_permission_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY directory.address
     ADD CONSTRAINT "this address exists already, as an account or an alias" PRIMARY KEY (domain_id, local_part);
 
@@ -3985,6 +4242,9 @@ ALTER TABLE ONLY directory.domain_name
 
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT "this domain has a key with this selector already" UNIQUE (domain_id, selector);
+
+ALTER TABLE ONLY directory.sender_permission
+    ADD CONSTRAINT "this permission exists already" UNIQUE (account_id, pattern);
 
 ALTER TABLE ONLY live.counter
     ADD CONSTRAINT counter_pkey PRIMARY KEY (kind, key, window_start);
@@ -4021,6 +4281,9 @@ ALTER TABLE ONLY log.dmarc_report
 
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
+
+ALTER TABLE ONLY log.tls_count
+    ADD CONSTRAINT tls_count_key PRIMARY KEY (day, domain, policy_type, policy_digest, host, address, result, reason);
 
 ALTER TABLE ONLY log.traffic
     ADD CONSTRAINT traffic_pkey PRIMARY KEY (window_start, direction, key);
@@ -4157,6 +4420,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_rule REFERENCING OLD TABL
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.pop3 REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.rbl REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -4221,6 +4486,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.ip_rule REFERENCING NEW TABL
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.oidc_issuer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.pop3 REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.rbl REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -4284,6 +4551,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.ip_list REFERENCING OLD TABL
 CREATE TRIGGER audit_update AFTER UPDATE ON control.ip_rule REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.pop3 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
@@ -4365,6 +4634,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ip_
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.listener FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.oidc_issuer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.pop3 FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.rbl FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -4415,6 +4686,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_domain REFERENCING 
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -4429,6 +4702,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_domain REFERENCING 
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.sender_permission REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -4442,6 +4717,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain_alias REFERENCING O
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER check_forward_to BEFORE INSERT OR UPDATE OF forward_to ON directory.account FOR EACH ROW WHEN ((new.forward_to <> '{}'::text[])) EXECUTE FUNCTION logic.check_forward_to();
 
@@ -4473,6 +4750,8 @@ CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON directory.remote_domain FOR 
 
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON directory.remote_recipient FOR EACH ROW EXECUTE FUNCTION logic.normalise_local_part();
 
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF pattern ON directory.sender_permission FOR EACH ROW EXECUTE FUNCTION logic.normalise_permission();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.account FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -4486,6 +4765,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.d
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_recipient FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.sender_permission FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER ring AFTER DELETE ON live.session FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_sessions();
 
@@ -4513,6 +4794,9 @@ ALTER TABLE ONLY control.ip_rule
     ADD CONSTRAINT ip_rule_list_id_fkey FOREIGN KEY (list_id) REFERENCES control.ip_list(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY control.listener
+    ADD CONSTRAINT listener_proxy_ip_list_id_fkey FOREIGN KEY (proxy_ip_list_id) REFERENCES control.ip_list(id);
+
+ALTER TABLE ONLY control.listener
     ADD CONSTRAINT listener_service_fkey FOREIGN KEY (service) REFERENCES control.service(name) ON UPDATE CASCADE;
 
 ALTER TABLE ONLY control.rbl_settings
@@ -4520,6 +4804,12 @@ ALTER TABLE ONLY control.rbl_settings
 
 ALTER TABLE ONLY control.service
     ADD CONSTRAINT service_ip_list_id_fkey FOREIGN KEY (ip_list_id) REFERENCES control.ip_list(id);
+
+ALTER TABLE ONLY control.smtp
+    ADD CONSTRAINT smtp_relay_ip_list_id_fkey FOREIGN KEY (relay_ip_list_id) REFERENCES control.ip_list(id);
+
+ALTER TABLE ONLY control.smtp
+    ADD CONSTRAINT smtp_xclient_ip_list_id_fkey FOREIGN KEY (xclient_ip_list_id) REFERENCES control.ip_list(id);
 
 ALTER TABLE ONLY control.template
     ADD CONSTRAINT template_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
@@ -4559,6 +4849,9 @@ ALTER TABLE ONLY directory.remote_domain
 
 ALTER TABLE ONLY directory.remote_recipient
     ADD CONSTRAINT remote_recipient_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.sender_permission
+    ADD CONSTRAINT sender_permission_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_report_id_fkey FOREIGN KEY (report_id) REFERENCES log.dmarc_report(id) ON DELETE CASCADE;

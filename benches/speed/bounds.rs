@@ -11,7 +11,7 @@ use super::daemon::{self, Daemon};
 use super::mail::Source;
 use super::report::{Figure, Runs, progress};
 use super::trouble::{Told as _, Trouble, within};
-use super::{Bench, child, smtp};
+use super::{Bench, sink, smtp};
 
 const SINK: u16 = 25_826;
 /// As many as the daemon has for deliveries.
@@ -43,27 +43,14 @@ pub async fn run(bench: &mut Bench) -> Result<(), Trouble> {
 }
 
 async fn sender(bench: &mut Bench, source: &Source, rounds: usize) -> Result<(), Trouble> {
-    let Some(program) = child::find("smtp-sink") else {
-        bench
-            .report
-            .note("SKIPPED: the sender's own bound: smtp-sink, of the package postfix, is not installed");
-        return Ok(());
+    let mut sink = match sink::start(SINK).await {
+        Err(Trouble::Skipped(why)) => {
+            bench.report.note(&format!("SKIPPED: the sender's own bound: {why}"));
+            return Ok(());
+        }
+        other => other?,
     };
     let each = if bench.quick { 100 } else { 3_000 };
-    std::net::TcpListener::bind(("127.0.0.1", SINK)).told(&format!("have port {SINK} for smtp-sink"))?;
-    let mut sink = child::killed_on_drop(&program);
-    if child::is_root() {
-        // It insists.
-        sink.args(["-u", "nobody"]);
-    }
-    let mut sink = sink.arg(format!("127.0.0.1:{SINK}")).arg("200").spawn().told("start smtp-sink")?;
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while tokio::net::TcpStream::connect(("127.0.0.1", SINK)).await.is_err() {
-        if Instant::now() > deadline {
-            return Err(Trouble::broken("smtp-sink does not listen"));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
     let mut runs = Runs::default();
     for _ in 0..rounds {
         let took = source.send(SINK, smtp::SESSIONS, each, smtp::LIMIT).await?;

@@ -19,6 +19,8 @@ use super::trouble::{Told as _, Trouble, within};
 const OFFSET: u16 = 25_000;
 /// Where it takes mail.
 pub const SMTP: u16 = OFFSET + 25;
+/// Where it takes mail of its users.
+pub const SUBMISSION: u16 = OFFSET + 587;
 /// Where it speaks IMAP.
 pub const IMAP: u16 = OFFSET + 143;
 /// Where it speaks IMAP over TLS.
@@ -54,7 +56,7 @@ impl Drop for Starting {
 impl Daemon {
     /// Starts it on a data directory, which is made if it is not there.
     pub async fn start(data_dir: &Path) -> Result<Self, Trouble> {
-        for port in [SMTP, IMAP, IMAPS] {
+        for port in [SMTP, SUBMISSION, IMAP, IMAPS] {
             TcpListener::bind(("127.0.0.1", port)).told(&format!(
                 "have port {port}, which the benchmark needs (ports {OFFSET} to {} should be free)",
                 OFFSET + 999

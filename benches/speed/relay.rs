@@ -6,13 +6,13 @@
 use std::time::{Duration, Instant};
 
 use super::Bench;
-use super::child;
 use super::daemon::{self, Daemon};
 use super::mail::Source;
 use super::pair::{self, Pair};
 use super::report::{Figure, Runs, progress};
+use super::sink;
 use super::smtp::{LIMIT, SESSIONS};
-use super::trouble::{Told as _, Trouble, within};
+use super::trouble::{Trouble, within};
 
 /// Where smtp-sink listens.
 const SINK: u16 = 25_827;
@@ -24,7 +24,7 @@ pub async fn run(bench: &mut Bench) -> Result<(), Trouble> {
     let source = Source::find()?;
     let (rounds, each) = if bench.quick { (1, 20) } else { (3, 500) };
     let no_pair = pair::missing();
-    let _sink = sink().await?;
+    let _sink = sink::start(SINK).await?;
     let (mut ours, mut theirs) = (Runs::default(), Runs::default());
     for round in 1..=rounds {
         progress(&format!("round {round} of {rounds}: Mailwright"));
@@ -51,28 +51,6 @@ pub async fn run(bench: &mut Bench) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Postfix's smtp-sink; ends when dropped.
-async fn sink() -> Result<tokio::process::Child, Trouble> {
-    let Some(program) = child::find("smtp-sink") else {
-        return Err(Trouble::Skipped("smtp-sink, of the package postfix, is not installed".to_owned()));
-    };
-    std::net::TcpListener::bind(("127.0.0.1", SINK)).told(&format!("have port {SINK} for smtp-sink"))?;
-    let mut sink = child::killed_on_drop(&program);
-    if child::is_root() {
-        // It insists.
-        sink.args(["-u", "nobody"]);
-    }
-    let sink = sink.arg(format!("127.0.0.1:{SINK}")).arg("200").spawn().told("start smtp-sink")?;
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while tokio::net::TcpStream::connect(("127.0.0.1", SINK)).await.is_err() {
-        if Instant::now() > deadline {
-            return Err(Trouble::broken("smtp-sink does not listen"));
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(sink)
-}
-
 /// One run of ours: messages a second.
 async fn relayed(bench: &Bench, source: &Source, each: usize) -> Result<f64, Trouble> {
     let data_dir = bench.work.join("relay");
@@ -93,11 +71,19 @@ async fn relayed(bench: &Bench, source: &Source, each: usize) -> Result<f64, Tro
     let (before, _) = sent(&daemon).await?;
     let began = Instant::now();
     source.send(daemon::SMTP, SESSIONS, each, LIMIT).await?;
+    until_sent(&daemon, before, count).await?;
+    let took = began.elapsed();
+    daemon.stop().await?;
+    Ok(count as f64 / took.as_secs_f64())
+}
+
+/// Waits until nothing waits, and `count` messages more than `before` have been sent on.
+pub async fn until_sent(daemon: &Daemon, before: i64, count: i64) -> Result<(), Trouble> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let (after, waiting) = sent(&daemon).await?;
+        let (after, waiting) = sent(daemon).await?;
         match waiting {
-            0 if after - before == count => break,
+            0 if after - before == count => return Ok(()),
             _ if Instant::now() > deadline => {
                 return Err(Trouble::broken(format!(
                     "{} of {count} messages were sent on, {waiting} wait",
@@ -107,12 +93,10 @@ async fn relayed(bench: &Bench, source: &Source, each: usize) -> Result<f64, Tro
             _ => tokio::time::sleep(LOOK).await,
         }
     }
-    let took = began.elapsed();
-    daemon.stop().await?;
-    Ok(count as f64 / took.as_secs_f64())
 }
 
-async fn sent(daemon: &Daemon) -> Result<(i64, i64), Trouble> {
+/// How many messages have been sent on, and how many recipients wait.
+pub async fn sent(daemon: &Daemon) -> Result<(i64, i64), Trouble> {
     let row = within(LIMIT, "counting what was sent", daemon.sql.query_one(SENT, &[])).await?;
     Ok((row.get(0), row.get(1)))
 }

@@ -8,7 +8,7 @@ with rows as (
 ), ended as (
   delete from live.session where id = any($2::bigint[])
 ), changed as (
-  update live.session s set tls = r.tls, account_id = r.account_id, login = r.login, state = r.state, active_at = r.active_at
+  update live.session s set peer = r.peer, peer_port = r.peer_port, tls = r.tls, account_id = r.account_id, login = r.login, state = r.state, active_at = r.active_at
   from rows r where s.id = r.id and not r.is_new
 )
 insert into live.session (id, node, service, listener_id, peer, peer_port, tls, account_id, login, state, since, active_at)

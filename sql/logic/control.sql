@@ -25,6 +25,7 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'trusted_sealers', (select coalesce(jsonb_agg(t.domain order by t.domain), '[]') from control.trusted_sealer t),
     'dkim', (select to_jsonb(s) from control.dkim s),
     'dmarc', (select to_jsonb(s) from control.dmarc s),
+    'oidc_issuers', (select coalesce(jsonb_agg(to_jsonb(i) order by i.id), '[]') from control.oidc_issuer i where i.active),
     'services', (select coalesce(jsonb_agg(to_jsonb(s) order by s.name), '[]') from control.service s),
     'listeners', (select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]') from control.listener l where l.enabled),
     'certificates', (select coalesce(jsonb_agg(to_jsonb(c) order by c.source = 'self-signed', c.id), '[]')
@@ -106,8 +107,8 @@ begin
       new.port := item.port;
       first := false;
     else
-      insert into control.listener (service, address, port, tls, mode, enabled)
-      values (new.service, item.address, item.port, new.tls, new.mode, new.enabled);
+      insert into control.listener (service, address, port, tls, mode, enabled, proxy_ip_list_id)
+      values (new.service, item.address, item.port, new.tls, new.mode, new.enabled, new.proxy_ip_list_id);
     end if;
   end loop;
   return new;

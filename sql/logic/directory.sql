@@ -115,7 +115,8 @@ select a.id as account_id, a.domain_id, a.local_part || '@' || d.name as address
   a.password_hash, a.scram, a.forbidden_services,
   nullif(coalesce(a.quota_bytes, d.quota_bytes, (select quota_bytes from control.directory)), 0)::bigint as quota_bytes,
   coalesce(a.max_message_bytes, d.max_message_bytes, (select max_message_bytes from control.smtp))::bigint as max_message_bytes,
-  u.bytes as used_bytes, i.id as inbox_id, a.forward_to, a.forward_keep
+  u.bytes as used_bytes, i.id as inbox_id, a.forward_to, a.forward_keep,
+  coalesce(a.max_priority, (select max_priority from control.smtp))::smallint as max_priority
 from directory.account a
 join directory.domain d on d.id = a.domain_id
 left join store.usage u on u.account_id = a.id

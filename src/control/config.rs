@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::dns;
 use crate::ip;
+use crate::sasl::Tokens;
 
 pub mod screen;
 
@@ -42,6 +43,7 @@ pub struct Config {
     pub trusted_sealers: Vec<String>,
     pub dkim: Dkim,
     pub dmarc: Dmarc,
+    pub oidc_issuers: Vec<OidcIssuer>,
     pub services: Vec<ServiceRow>,
     pub listeners: Vec<Listener>,
     pub certificates: Vec<Certificate>,
@@ -77,6 +79,46 @@ pub struct Smtp {
     pub allow_null_sender: bool,
     pub command_timeout_seconds: u32,
     pub data_timeout_seconds: u32,
+    pub relay_ip_list_id: Option<i64>,
+    pub xclient_ip_list_id: Option<i64>,
+    pub mail_from_policy: MailFromPolicy,
+    pub refuse_unknown_local_senders: bool,
+    pub unresolvable_sender: UnresolvablePolicy,
+    pub max_hold_seconds: u32,
+    pub min_deliver_by_seconds: u32,
+    pub max_priority: i8,
+    pub vrfy: bool,
+    pub expn: bool,
+    pub etrn: bool,
+}
+
+/// Which senders a user may give in MAIL FROM.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum MailFromPolicy {
+    Any,
+    Own,
+}
+
+/// What is done with senders whose domain takes no mail.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum UnresolvablePolicy {
+    Accept,
+    Defer,
+    Refuse,
+}
+
+/// An OpenID Connect provider whose tokens log users in.
+#[derive(Debug, Deserialize, Clone, PartialEq, Eq)]
+pub struct OidcIssuer {
+    pub id: i64,
+    pub issuer: String,
+    pub audience: String,
+    pub jwks_url: Option<String>,
+    pub username_claim: String,
+    pub algorithms: Vec<String>,
+    pub roots: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -217,6 +259,8 @@ pub struct RelayTls {
     pub dane: bool,
     pub mta_sts: bool,
     pub mta_sts_port: u16,
+    pub report_from: Option<String>,
+    pub report_organization: Option<String>,
 }
 
 /// How a route is encrypted.
@@ -340,6 +384,7 @@ pub struct Listener {
     pub port: u16,
     pub tls: TlsMode,
     pub mode: ListenerMode,
+    pub proxy_ip_list_id: Option<i64>,
 }
 
 #[derive(Deserialize, Clone, PartialEq, Eq)]
@@ -403,6 +448,11 @@ impl Config {
     /// Whether an address is on an IP list, whatever the list's mode; on no list where there is none.
     pub fn is_listed(&self, list: Option<i64>, peer: std::net::IpAddr) -> bool {
         list.and_then(|id| self.lists.get(&id)).is_some_and(|list| list.contains(peer))
+    }
+
+    /// Whether anybody's access tokens are accepted.
+    pub fn tokens(&self) -> Tokens {
+        if self.oidc_issuers.is_empty() { Tokens::Refused } else { Tokens::Accepted }
     }
 
     /// The server's name in greetings and trace headers.

@@ -42,7 +42,6 @@ struct Shared {
     id: i64,
     service: &'static str,
     listener: i64,
-    peer: SocketAddr,
     since: Timestamp,
     ended: Termination,
     face: Mutex<Face>,
@@ -50,6 +49,7 @@ struct Shared {
 
 /// What changes while a session lives.
 struct Face {
+    peer: SocketAddr,
     tls: Option<String>,
     account: Option<i64>,
     login: Option<String>,
@@ -78,7 +78,22 @@ impl SessionHandle {
 
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
-        self.shared.peer
+        lock(&self.shared.face).peer
+    }
+
+    /// Says that the client is another one: the one for which a trusted proxy speaks.
+    pub fn speaks_for(&self, peer: SocketAddr) {
+        let mut face = lock(&self.shared.face);
+        face.peer = peer;
+        face.dirty = true;
+    }
+
+    /// Says that nobody is logged in any more.
+    pub fn logout(&self) {
+        let mut face = lock(&self.shared.face);
+        face.account = None;
+        face.login = None;
+        face.dirty = true;
     }
 
     /// Fires when somebody has deleted the row.
@@ -145,10 +160,10 @@ impl Registry {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             service,
             listener,
-            peer,
             since: now,
             ended: Termination::new(),
             face: Mutex::new(Face {
+                peer,
                 tls: None,
                 account: None,
                 login: None,
@@ -250,7 +265,7 @@ impl Registry {
         }
         let missing: std::collections::HashSet<i64> = missing.into_iter().collect();
         for session in written.iter().filter(|s| missing.contains(&s.id)) {
-            tracing::info!(session = session.id, peer = %session.peer, "session ended: its row was deleted");
+            tracing::info!(session = session.id, peer = %lock(&session.face).peer, "session ended: its row was deleted");
             session.ended.terminate();
         }
         Ok(())
@@ -296,8 +311,8 @@ impl Rows {
         self.new.push(!face.written);
         self.services.push(session.service);
         self.listeners.push(session.listener);
-        self.peers.push(session.peer.ip());
-        self.ports.push(i32::from(session.peer.port()));
+        self.peers.push(face.peer.ip());
+        self.ports.push(i32::from(face.peer.port()));
         self.tls.push(face.tls.clone());
         self.accounts.push(face.account);
         self.logins.push(face.login.clone());

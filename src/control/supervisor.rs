@@ -7,7 +7,7 @@
 //! coming in may finish within the grace time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use super::{Config, Control, SessionHandle};
 use crate::db::Error;
 use crate::net::accept::{Address, Listener, bind};
 use crate::net::limit::{Caps, Guard};
+use crate::net::proxy;
 use crate::net::stop::{Stop, Stopper};
 use crate::net::stream::Stream;
 use crate::net::talk::{Terms, Tls};
@@ -35,6 +36,8 @@ const WRITE_STATUS: &str = sql!("control/write_service_status");
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a client may leave what was sent to it unread.
 const WRITE: Duration = Duration::from_secs(120);
+/// How long a proxy may take to say for whom it speaks.
+const PROXY_HEADER: Duration = Duration::from_secs(10);
 /// How long it may take to tell a client that it is not let in.
 const REFUSAL: Duration = Duration::from_secs(5);
 
@@ -255,13 +258,13 @@ impl Supervisor {
             let (stopper, stop) = Stopper::new();
             Running { stopper, stop }
         });
-        let door = Door {
+        let door = Arc::new(Door {
             face,
             row: Arc::new(row.clone()),
             control: control.clone(),
             tls: self.tls.clone(),
             stop: running.stop.clone(),
-        };
+        });
         Ok(Listener::start(bound, move |stream| door.arrived(stream)))
     }
 
@@ -423,23 +426,47 @@ struct Door {
     stop: Stop,
 }
 
-impl Door {
-    fn arrived(&self, stream: Stream) {
-        let peer = stream.peer();
-        let config = self.control.config();
-        let Some(service) = config.service(self.face.service()) else { return };
-        if !config.permits(service, peer.ip()) {
-            tracing::info!(service = service.name, %peer, "not let in by connection control");
-            return self.refuse(stream, Refused::Denied);
+impl Control {
+    /// Whether connection control and limits let a peer in to a service; it is counted then.
+    ///
+    /// # Errors
+    /// Why not; it is logged.
+    pub fn admit(&self, service: &'static str, peer: SocketAddr) -> Result<Guard, Refused> {
+        let config = self.config();
+        let row = config.service(service).ok_or(Refused::Denied)?;
+        if !config.permits(row, peer.ip()) {
+            tracing::info!(service, %peer, "not let in by connection control");
+            return Err(Refused::Denied);
         }
         let cap = |limit: u32| (limit > 0).then_some(limit);
-        let caps = Caps { total: cap(service.max_connections), peer: cap(service.max_connections_per_peer) };
-        let guard = match self.control.limits.admit(self.face.service(), peer.ip(), caps) {
-            Ok(guard) => guard,
-            Err(refusal) => {
-                tracing::info!(service = service.name, %peer, %refusal, "not let in");
-                return self.refuse(stream, Refused::TooMany);
+        let caps = Caps { total: cap(row.max_connections), peer: cap(row.max_connections_per_peer) };
+        self.limits.admit(service, peer.ip(), caps).map_err(|refusal| {
+            tracing::info!(service, %peer, %refusal, "not let in");
+            Refused::TooMany
+        })
+    }
+}
+
+impl Door {
+    fn arrived(self: &Arc<Self>, mut stream: Stream) {
+        if !self.control.config().is_listed(self.row.proxy_ip_list_id, stream.peer().ip()) {
+            return self.enter(stream);
+        }
+        let door = self.clone();
+        tokio::spawn(async move {
+            let proxy = stream.peer();
+            match proxy::receive(&mut stream, PROXY_HEADER).await {
+                Ok(()) => door.enter(stream),
+                Err(error) => tracing::info!(%proxy, %error, "a proxy was not understood and is cut off"),
             }
+        });
+    }
+
+    fn enter(&self, stream: Stream) {
+        let peer = stream.peer();
+        let guard = match self.control.admit(self.face.service(), peer) {
+            Ok(guard) => guard,
+            Err(why) => return self.refuse(stream, why),
         };
         let handle = self.control.registry.enter(self.face.service(), self.row.id, peer);
         let terms = Terms {

@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     sql!("logic/control"),
     sql!("logic/directory"),
     sql!("logic/forwarding"),
+    sql!("logic/receive"),
     sql!("logic/store"),
     sql!("logic/queue"),
     sql!("logic/report"),

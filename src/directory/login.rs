@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::checker::Candidate;
+use super::issuer::TokenError;
 use super::password::Verdict;
 use super::resolve::Directory;
 use super::throttle::{key_for_account, key_for_peer};
@@ -31,6 +32,8 @@ pub struct Login {
     pub address: String,
     /// Largest message it may send, bytes.
     pub max_message: u64,
+    /// Highest priority it may give a message.
+    pub max_priority: i8,
 }
 
 /// Why nobody has.
@@ -116,6 +119,17 @@ impl Directory {
         self.succeeded(visitor, candidature).await
     }
 
+    /// Lets somebody in for whom another vouches: a trusted proxy, an issuer of tokens. Locks, and what the account may
+    /// not use, hold as for a password.
+    pub async fn vouched_for(&self, visitor: Visitor, name: &str) -> Result<Login, LoginError> {
+        let candidature = self.candidature(visitor, name).await?;
+        let Some(account) = candidature.account else { return Err(LoginError::Wrong) };
+        if account.forbidden.iter().any(|service| service == visitor.service) {
+            return Err(LoginError::Forbidden(visitor.service));
+        }
+        Ok(account.login)
+    }
+
     async fn candidature(&self, visitor: Visitor, name: &str) -> Result<Candidature, LoginError> {
         let (local, domain) = split_name(name);
         let full = if domain.is_empty() { local.clone() } else { format!("{local}@{domain}") };
@@ -133,6 +147,10 @@ impl Directory {
                 account: AccountId(id),
                 address: row.get(1),
                 max_message: row.get::<_, Option<i64>>(6).map_or(u64::MAX, |bytes| bytes as u64),
+                max_priority: row
+                    .get::<_, Option<i16>>(10)
+                    .and_then(|priority| priority.try_into().ok())
+                    .unwrap_or(0),
             },
             password_hash: row.get(3),
             scram: row.get(4),
@@ -278,6 +296,24 @@ impl Authentication {
                     Step::Failed(reason) => Err(self.refuse(reason).await),
                     _ => Err(LoginError::Temporary("authentication went astray".to_owned())),
                 }
+            }
+            Step::NeedTokenUser { authzid, token } => {
+                let user = match self.directory.token_user(token.expose()).await {
+                    Ok(user) => user,
+                    Err(TokenError::Unavailable(why)) => return Err(LoginError::Temporary(why)),
+                    Err(TokenError::Bad(reason)) => {
+                        let Visitor { peer, service } = self.visitor;
+                        tracing::info!(%peer, service, %reason, "a token was refused");
+                        // RFC 7628 §3.2.2: the client hears why, answers, and only then it has failed.
+                        let configuration = self.directory.issuer_configuration();
+                        return match self.exchange.refuse_token(&configuration) {
+                            Step::Challenge(challenge) => Ok(Progress::Challenge(challenge)),
+                            _ => Err(LoginError::Wrong),
+                        };
+                    }
+                };
+                let login = self.directory.vouched_for(self.visitor, &user).await?;
+                self.act_as(login, authzid).await
             }
             Step::Done { authzid, .. } => {
                 let candidature = self.candidature.take().ok_or(LoginError::Wrong)?;

@@ -7,13 +7,16 @@
 
 pub mod checker;
 pub mod gate;
+mod issuer;
 pub mod login;
 pub mod password;
 mod recent;
 pub mod remembered;
 pub mod resolve;
 mod scheme;
+mod sender;
 pub mod throttle;
 
 pub use login::{Authentication, Login, LoginError, Progress, Visitor};
 pub use resolve::{Directory, Recipient, Remote, Route};
+pub use sender::Sender;

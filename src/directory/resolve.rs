@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 
 use super::checker::Checker;
 use super::gate::Gate;
+use super::issuer::Issuers;
 use super::remembered::Remembered;
+use super::sender::Senders;
 use crate::control::Control;
 use crate::db::Error;
+use crate::dns::Dns;
 use crate::mail::{AccountId, Address, MailboxId};
 use crate::sql;
 
@@ -147,6 +150,8 @@ impl Recipient {
 pub struct Directory {
     pub(super) control: Arc<Control>,
     pub(super) checker: Checker,
+    pub(super) senders: Senders,
+    pub(super) issuers: Issuers,
     remembered: Mutex<HashMap<(String, bool), Arc<Route>>>,
     remote_hosts: Mutex<HashMap<Arc<str>, Option<RemoteHost>>>,
     epoch: AtomicU64,
@@ -157,13 +162,15 @@ pub type RemoteHost = (Arc<str>, Option<u16>);
 
 impl Directory {
     /// The directory on this database; forgets what it remembers whenever something changes.
-    pub fn start(control: Arc<Control>) -> Result<Arc<Self>, Error> {
+    pub fn start(control: Arc<Control>, dns: Dns) -> Result<Arc<Self>, Error> {
         let remembered =
             Remembered::new().ok_or_else(|| Error::Fault("the system gives no random numbers".to_owned()))?;
         let checker = Checker::new(Gate::new(), remembered);
         let directory = Arc::new(Self {
             control: control.clone(),
             checker,
+            senders: Senders::default(),
+            issuers: Issuers::new(dns),
             remembered: Mutex::default(),
             remote_hosts: Mutex::default(),
             epoch: AtomicU64::new(0),
@@ -183,6 +190,7 @@ impl Directory {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.remote_hosts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.senders.forget();
     }
 
     /// The host to which mail for this domain (in ASCII) is passed on, if it is a remote domain that names one.

@@ -24,7 +24,7 @@ use crate::net::limit::Guard;
 use crate::net::out::Out;
 use crate::net::stream::TlsInfo;
 use crate::net::talk::{Farewell, Next, Session as TalkSession};
-use crate::sasl::Binding;
+use crate::sasl::{Binding, Tokens};
 
 /// Where the connection is (RFC 3501 §3).
 pub(super) enum State {
@@ -151,7 +151,10 @@ impl Session {
     pub(super) fn capabilities(&self) -> String {
         announce(match (&self.state, &self.tls) {
             (State::Authenticated(_) | State::Selected(..), _) => Link::LoggedIn,
-            (_, Some(_)) => Link::Tls { channel_binding: !self.binding().is_none() },
+            (_, Some(_)) => Link::Tls {
+                channel_binding: !self.binding().is_none(),
+                tokens: self.config().tokens() == Tokens::Accepted,
+            },
             (_, None) => Link::Clear { starttls: self.starttls, passwords: self.private() },
         })
     }

@@ -1,7 +1,8 @@
 //! Sockets, and the one session loop under every line protocol.
 //!
 //! `accept` binds and accepts, `limit` counts who is connected, `stream` is a connection in plain or over TLS, `talk` runs
-//! a [`talk::Session`] on it and writes through [`out::Out`], `stop` carries the wish to end. `https` is the one thing
+//! a [`talk::Session`] on it and writes through [`out::Out`], `stop` carries the wish to end, `proxy` hears from a
+//! trusted proxy who its client is. `https` is the one thing
 //! here that asks rather than answers: one request to a web server.
 //!
 //! House rules: nothing here knows mail, SQL or settings: values are passed in. A session never sees a socket. What a
@@ -14,6 +15,7 @@ pub mod holder;
 pub mod https;
 pub mod limit;
 pub mod out;
+pub mod proxy;
 pub mod stop;
 pub mod stream;
 pub mod talk;

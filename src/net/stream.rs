@@ -107,6 +107,11 @@ impl Stream {
         self.local
     }
 
+    /// The connection is in truth this one: a trusted proxy says so.
+    pub fn stands_for(&mut self, peer: SocketAddr, local: SocketAddr) {
+        (self.peer, self.local) = (canonical(peer), canonical(local));
+    }
+
     /// What the handshake settled; `None` in plain text.
     pub fn tls_info(&self) -> Option<&TlsInfo> {
         match &self.kind {

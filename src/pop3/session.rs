@@ -19,7 +19,7 @@ use crate::net::limit::Guard;
 use crate::net::out::Out;
 use crate::net::stream::TlsInfo;
 use crate::net::talk::{self, Farewell, Next};
-use crate::sasl::{Binding, Cleartext, Protection};
+use crate::sasl::{Binding, Cleartext, Protection, Tokens};
 
 /// The service's name in `control.service`.
 pub const SERVICE: &str = "pop3";
@@ -108,6 +108,11 @@ impl Session {
             true => Cleartext::Refused,
             false => Cleartext::Allowed,
         }
+    }
+
+    /// Whether access tokens are accepted.
+    pub fn tokens(&self) -> Tokens {
+        self.house.control.config().tokens()
     }
 
     /// Whether USER and PASS may be used: on the same terms as AUTH PLAIN.

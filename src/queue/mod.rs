@@ -18,7 +18,7 @@ mod upkeep;
 
 pub use claim::claim;
 pub use inlet::{Inlet, Place, Work};
-pub use upkeep::{mend, prune, release, renew, return_leases, still_wanted};
+pub use upkeep::{hasten, mend, prune, release, renew, return_leases, still_wanted};
 
 use std::net::IpAddr;
 use std::sync::Arc;

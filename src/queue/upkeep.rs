@@ -9,6 +9,7 @@ const STILL_WANTED: &str = sql!("queue/still_wanted");
 const RELEASE: &str = sql!("queue/release");
 const RETURN_LEASES: &str = sql!("queue/return_leases");
 const MEND: &str = sql!("queue/mend");
+const HASTEN: &str = sql!("queue/hasten");
 const PRUNE_ATTEMPTS: &str = sql!("queue/prune_attempts");
 
 /// Renews this node's leases; returns the recipients that are still its own.
@@ -48,4 +49,11 @@ pub async fn mend(db: &Db) -> Result<(), Error> {
 pub async fn prune(db: &Db, days: i32) -> Result<(), Error> {
     while db.execute(PRUNE_ATTEMPTS, &[&days]).await? == 10_000 {}
     Ok(())
+}
+
+/// Has what waits for a domain (lower case, ASCII) tried now, and what waits for those below it. Says how many recipients
+/// wait there.
+pub async fn hasten(db: &Db, domain: &str, with_subdomains: bool) -> Result<i64, Error> {
+    let row = db.query_opt(HASTEN, &[&domain, &with_subdomains]).await?;
+    Ok(row.and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or(0))
 }

@@ -14,16 +14,17 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ProtocolVersion};
+use rustls::{CertificateError, ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::tls_report::{Fault, Finding};
 use crate::smtp::answer::ReplyParser;
 use crate::smtp::reply::{Outcome, Reply};
-use crate::tls::client::reason;
+use crate::tls::client::{self, Observed};
 
 /// Input read at once, bytes.
 const READ: usize = 16 * 1024;
@@ -46,8 +47,8 @@ pub(super) enum Trouble {
     #[error("{0}")]
     Broken(String),
     /// TLS could not be had. The connection is of no more use.
-    #[error("{0}")]
-    Tls(String),
+    #[error("{}", .0.why)]
+    Tls(Fault),
     /// The server does not want to talk to us, or to log us in.
     #[error("{0}")]
     Refused(String),
@@ -64,6 +65,10 @@ pub(super) struct TlsWish {
     pub(super) must: bool,
     /// What a successful handshake has verified, for people: `DANE`, `MTA-STS`, `unverified`.
     pub(super) verified: &'static str,
+    /// What there was to say against the certificate, where nothing is demanded of it.
+    pub(super) observed: Option<Observed>,
+    /// Whether DNSSEC or a policy vouches for the server's name.
+    pub(super) secure: bool,
 }
 
 /// How a connection is to be made.
@@ -144,6 +149,10 @@ pub(super) struct Connection {
     pub(super) tls: Option<String>,
     /// Whether TLS proved whom we are talking to.
     pub(super) authenticated: bool,
+    /// What there is to say against its TLS, which is in use all the same.
+    pub(super) doubt: Option<Fault>,
+    /// Servers that might do for a message that requires TLS could not be reached, and this one does not.
+    pub(super) passed_over: bool,
     /// Messages sent over it.
     pub(super) sent: u32,
     /// Something of an earlier transaction may still be open.
@@ -171,6 +180,8 @@ impl Connection {
             offer: Offer::default(),
             tls: None,
             authenticated: false,
+            doubt: None,
+            passed_over: false,
             sent: 0,
             unfinished: false,
         };
@@ -215,9 +226,10 @@ impl Connection {
     async fn start_tls(&mut self, wish: &TlsWish, helo: &str) -> Result<(), Trouble> {
         if !self.offer.start_tls {
             return match wish.must {
-                true => {
-                    Err(Trouble::Tls("TLS is required, and the server does not offer STARTTLS".to_owned()))
-                }
+                true => Err(without(
+                    Finding::NotOffered,
+                    "TLS is required, and the server does not offer STARTTLS".to_owned(),
+                )),
                 false => Ok(()),
             };
         }
@@ -225,7 +237,9 @@ impl Connection {
         let reply = self.round(self.waits.reply).await?;
         if reply.outcome() != Outcome::Done {
             return match wish.must {
-                true => Err(Trouble::Tls(format!("STARTTLS was answered with {}", text(&reply)))),
+                true => {
+                    Err(without(Finding::NotOffered, format!("STARTTLS was answered with {}", text(&reply))))
+                }
                 false => Ok(()),
             };
         }
@@ -238,15 +252,17 @@ impl Connection {
 
     async fn secure(&mut self, wish: &TlsWish) -> Result<(), Trouble> {
         let Io::Plain(tcp) = std::mem::replace(&mut self.io, Io::Closed) else {
-            return Err(Trouble::Tls("the connection is not in plain text".to_owned()));
+            return Err(without(Finding::Invalid, "the connection is not in plain text".to_owned()));
         };
         let handshake = Box::pin(TlsConnector::from(wish.config.clone()).connect(wish.name.clone(), tcp));
         let tls = match timeout(self.waits.connect, handshake).await {
             Ok(Ok(tls)) => tls,
             Ok(Err(error)) => {
-                return Err(Trouble::Tls(format!("the TLS handshake failed: {}", reason(&error))));
+                let finding = client::cause(&error).map_or(Finding::Invalid, finding);
+                let why = format!("the TLS handshake failed: {}", client::reason(&error));
+                return Err(without(finding, why));
             }
-            Err(_) => return Err(Trouble::Tls("the TLS handshake took too long".to_owned())),
+            Err(_) => return Err(without(Finding::Invalid, "the TLS handshake took too long".to_owned())),
         };
         let session = tls.get_ref().1;
         let version = match session.protocol_version() {
@@ -257,8 +273,14 @@ impl Connection {
             .negotiated_cipher_suite()
             .and_then(|suite| suite.suite().as_str())
             .map_or_else(String::new, |name| name.replace("TLS13_", "TLS_"));
-        self.tls = Some(format!("{version} {cipher} {}", wish.verified));
-        self.authenticated = wish.verified != "unverified";
+        let wrong = wish.observed.as_ref().and_then(Observed::take);
+        let verified = match wish.verified {
+            "unverified" if wish.observed.is_some() && wish.secure && wrong.is_none() => "verified",
+            verified => verified,
+        };
+        self.tls = Some(format!("{version} {cipher} {verified}"));
+        self.authenticated = verified != "unverified";
+        self.doubt = wrong.map(|wrong| Fault { finding: finding(&wrong), why: client::explain(&wrong) });
         self.io = Io::Tls(Box::new(tls));
         Ok(())
     }
@@ -288,6 +310,11 @@ impl Connection {
             235 => Ok(()),
             _ => Err(Trouble::Refused(format!("the login was answered with {}", text(&reply)))),
         }
+    }
+
+    /// Whether a message that requires TLS may go over it (RFC 8689 §4.2.1).
+    pub(super) fn may_carry_require_tls(&self) -> bool {
+        self.authenticated && self.offer.require_tls
     }
 
     /// Adds to what will be sent.
@@ -377,6 +404,23 @@ impl Connection {
             tracing::trace!(%trouble, "after QUIT");
         }
         timeout(Duration::from_secs(1), self.io.shutdown()).await.ok();
+    }
+}
+
+fn without(finding: Finding, why: String) -> Trouble {
+    Trouble::Tls(Fault { finding, why })
+}
+
+/// What reports call it.
+fn finding(error: &rustls::Error) -> Finding {
+    let rustls::Error::InvalidCertificate(wrong) = error else { return Finding::Invalid };
+    match wrong {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Finding::Expired,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Finding::WrongName
+        }
+        CertificateError::UnknownIssuer => Finding::NotTrusted,
+        _ => Finding::Invalid,
     }
 }
 

@@ -101,6 +101,13 @@ impl Lines {
         }
     }
 
+    /// Takes back all that was not begun with, and returns its recipients.
+    pub(super) fn take_back(&self) -> Vec<i64> {
+        let lines = lock(&self.lines);
+        let works = lines.values().flat_map(|line| line.drain());
+        works.flat_map(|work| work.recipients).map(|recipient| recipient.id).collect()
+    }
+
     /// Lets the workers finish what they are at, and returns the recipients that were not begun with.
     pub(super) async fn stop(&self, grace: Duration) -> Vec<i64> {
         self.running.stopping.store(true, std::sync::atomic::Ordering::SeqCst);
@@ -159,7 +166,8 @@ impl Line {
 
     fn spawn(self: &Arc<Self>, relay: &Arc<Relay>) {
         *lock(&self.running.workers) += 1;
-        tokio::spawn(worker::run(relay.clone(), Leave { line: self.clone(), connected: false }));
+        let leave = Leave { line: self.clone(), relay: relay.clone(), connected: false, left: false };
+        tokio::spawn(worker::run(relay.clone(), leave));
     }
 
     /// The next work.
@@ -230,9 +238,14 @@ impl State {
 }
 
 /// A worker's place in its line; given up when dropped, however the worker ends.
+///
+/// Work that came in while the worker was about to end is not forgotten: the last of a line that leaves work behind starts
+/// another one.
 pub(super) struct Leave {
     pub(super) line: Arc<Line>,
+    relay: Arc<Relay>,
     connected: bool,
+    left: bool,
 }
 
 impl Leave {
@@ -251,14 +264,29 @@ impl Leave {
 
     /// Gives the place up, unless work came in meanwhile: then it is this worker's.
     pub(super) fn unless_needed(&mut self) -> Option<Work> {
-        lock(&self.line.state).waiting.pop_front()
+        let mut state = lock(&self.line.state);
+        let work = state.waiting.pop_front();
+        if work.is_none() && !self.left {
+            // Under the lock: who puts work in afterwards sees that this worker has gone.
+            state.workers -= 1;
+            self.left = true;
+        }
+        work
     }
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
         self.set_connected(false);
-        lock(&self.line.state).workers -= 1;
+        let mut state = lock(&self.line.state);
+        if !self.left {
+            state.workers -= 1;
+        }
+        if state.workers == 0 && !state.waiting.is_empty() && !self.line.is_stopping() {
+            state.workers += 1;
+            self.line.spawn(&self.relay);
+        }
+        drop(state);
         *lock(&self.line.running.workers) -= 1;
         self.line.running.gone.notify_waiters();
     }

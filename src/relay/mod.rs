@@ -32,6 +32,7 @@ mod route;
 mod settle;
 mod tls;
 mod tls_policy;
+mod tls_report;
 mod transaction;
 mod worker;
 
@@ -52,7 +53,7 @@ use crate::net::stop::Stop;
 use crate::queue::{self, Inlet, LEASE, Work};
 use crate::sql;
 use crate::store::Store;
-use crate::verify::Verify;
+use crate::verify::{Verify, report as verify_report};
 
 use line::Lines;
 use outcome::Finished;
@@ -79,6 +80,8 @@ pub struct Parts {
     pub dns: Dns,
     /// Signs what is written or changed on the way out.
     pub verify: Arc<Verify>,
+    /// Puts reports into the queue.
+    pub send: verify_report::Send,
 }
 
 /// The relay of this node.
@@ -95,6 +98,7 @@ pub struct Relay {
     stop: Stop,
     policies: mta_sts::Policies,
     room: convert::Room,
+    reports: tls_report::Reports,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -125,6 +129,7 @@ impl Relay {
             stop: stop.clone(),
             policies: mta_sts::Policies::new(),
             room: convert::Room::default(),
+            reports: tls_report::Reports::default(),
             parts,
         });
         let weak = Arc::downgrade(&relay);
@@ -133,14 +138,16 @@ impl Relay {
                 relay.obey();
             }
         });
+        let telling = tokio::spawn(tls_report::run(Arc::downgrade(&relay), stop.clone()));
         let settling = tokio::spawn(settle::run(Arc::downgrade(&relay), outcomes));
-        tokio::spawn(relay.run(handed_over, stop, settling))
+        tokio::spawn(relay.run(handed_over, stop, telling, settling))
     }
 
     async fn run(
         self: Arc<Self>,
         mut handed_over: mpsc::UnboundedReceiver<Work>,
         mut stop: Stop,
+        telling: JoinHandle<()>,
         settling: JoinHandle<()>,
     ) {
         let claims = tokio::spawn(claims::run(self.clone(), stop.clone()));
@@ -162,6 +169,12 @@ impl Relay {
                 tracing::debug!(%error, "leases are not given back, and end by themselves");
             }
         }
+        telling.abort();
+        match tokio::time::timeout(GRACE, self.write_tls_counts()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "results for TLS reports are lost"),
+            Err(_) => tracing::debug!("results for TLS reports are lost"),
+        }
         // The last sender of outcomes goes with the relay; then what is left is committed.
         drop(self);
         if tokio::time::timeout(GRACE, settling).await.is_err() {
@@ -170,13 +183,15 @@ impl Relay {
     }
 
     /// Obeys the settings as they are now.
-    fn obey(&self) {
+    fn obey(self: &Arc<Self>) {
         let config = self.parts.control.config();
         self.identities.store(None);
         self.policies.forget();
         self.inlet.set_open(config.relay.enabled && self.stop.asked().is_none());
         if config.relay.enabled {
             self.inlet.ring();
+        } else {
+            self.give_back();
         }
         let wanted = config.relay.max_connections;
         let had = std::mem::replace(&mut *lock(&self.capacity), wanted);
@@ -199,6 +214,22 @@ impl Relay {
             Some((host, port)) => Hop::Host(host, port.unwrap_or(config.relay.port)),
             None => Hop::Mx(domain.clone()),
         })
+    }
+
+    /// Gives back what was not begun with: nothing is to be sent any more.
+    fn give_back(self: &Arc<Self>) {
+        let left = self.lines.take_back();
+        if left.is_empty() {
+            return;
+        }
+        self.forget(left.iter().copied());
+        let relay = self.clone();
+        tokio::spawn(async move {
+            let control = &relay.parts.control;
+            if let Err(error) = queue::return_leases(&control.db, &control.node.name, &left).await {
+                tracing::debug!(%error, "leases are not given back, and end by themselves");
+            }
+        });
     }
 
     /// Takes work that is leased to this node, and gets it on its way.

@@ -7,14 +7,17 @@
 //!
 //! What it costs: a new connection, one look into memory; at most once in five minutes and domain one TXT record and one row
 //! of `queue.sts_policy`; a fetch only where the record's id is new or half of the policy's life is over. A fetch that
-//! failed is not tried again for five minutes.
+//! failed is not tried again for five minutes. A policy that still holds is fetched anew beside the mail, which goes on under the
+//! one that is kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::lock;
+use super::tls_report::{Fault, Finding};
 use crate::control::Control;
+use crate::db::Error;
 use crate::dns::Dns;
 use crate::net::https::{self, Limits};
 use crate::sql;
@@ -27,6 +30,8 @@ const KEEP: &str = sql!("relay/keep_sts_policy");
 const RECENT: Duration = Duration::from_secs(300);
 /// Domains remembered.
 const REMEMBERED: usize = 10_000;
+/// Domains asked about at one time.
+const ASKING: usize = 64;
 /// RFC 8461 §3.3.
 const LIMITS: Limits = Limits { time: Duration::from_secs(60), bytes: 64 * 1024 };
 /// The longest life of a policy, seconds (§3.2).
@@ -64,9 +69,19 @@ impl Mode {
 pub(super) struct Policy {
     pub(super) mode: Mode,
     mx: Vec<String>,
+    /// Seconds.
+    max_age: u32,
 }
 
 impl Policy {
+    /// As it is published, a field a line.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec!["version: STSv1".to_owned(), format!("mode: {}", self.mode.name())];
+        lines.extend(self.mx.iter().map(|name| format!("mx: {name}")));
+        lines.push(format!("max_age: {}", self.max_age));
+        lines
+    }
+
     /// Whether a mail server may have this name (§4.1).
     pub(super) fn permits(&self, host: &str) -> bool {
         self.mx.iter().any(|pattern| match pattern.strip_prefix("*.") {
@@ -78,12 +93,18 @@ impl Policy {
     }
 }
 
-/// When a domain was looked at last, and what it said.
-type Recent = (Instant, Option<Arc<Policy>>);
+/// What is known of a domain, and since when.
+struct Recent {
+    at: Instant,
+    policy: Option<Arc<Policy>>,
+    /// Why there is no policy, though the domain says that it has one.
+    fault: Option<Fault>,
+}
 
 /// The policies this node knows of.
 pub(super) struct Policies {
     recent: Mutex<HashMap<String, Recent>>,
+    asking: [tokio::sync::Mutex<()>; ASKING],
 }
 
 /// A policy in the table.
@@ -96,7 +117,7 @@ struct Kept {
 impl Policies {
     /// Knows none.
     pub(super) fn new() -> Self {
-        Self { recent: Mutex::default() }
+        Self { recent: Mutex::default(), asking: std::array::from_fn(|_| tokio::sync::Mutex::default()) }
     }
 
     /// Forgets what is in memory: settings have changed.
@@ -105,34 +126,77 @@ impl Policies {
     }
 
     /// The policy that a domain's mail is subject to, if there is one.
-    pub(super) async fn find(&self, control: &Control, dns: &Dns, domain: &str) -> Option<Arc<Policy>> {
-        if let Some((at, policy)) = lock(&self.recent).get(domain)
-            && at.elapsed() < RECENT
-        {
-            return policy.clone();
+    pub(super) async fn find(&self, control: &Arc<Control>, dns: &Dns, domain: &str) -> Option<Arc<Policy>> {
+        if let Some(known) = self.known(domain) {
+            return known;
         }
-        let policy =
-            look(control, dns, domain).await.filter(|policy| policy.mode != Mode::None).map(Arc::new);
+        // Many connections to a domain may begin at once: one of them asks.
+        let place = usize::from(domain.bytes().fold(0u8, u8::wrapping_add)) % ASKING;
+        let _asking = self.asking.get(place)?.lock().await;
+        if let Some(known) = self.known(domain) {
+            return known;
+        }
+        let (policy, fault) = match look(control, dns, domain).await {
+            Ok((policy, fault)) => (policy.filter(|policy| policy.mode != Mode::None).map(Arc::new), fault),
+            // Whoever keeps the database from us must not take the protection away.
+            Err(error) => {
+                tracing::debug!(%error, domain, "kept MTA-STS policies can't be read");
+                (lock(&self.recent).get(domain).and_then(|recent| recent.policy.clone()), None)
+            }
+        };
         let mut recent = lock(&self.recent);
         if recent.len() >= REMEMBERED {
-            recent.retain(|_, (at, _)| at.elapsed() < RECENT);
+            recent.retain(|_, recent| recent.at.elapsed() < RECENT);
         }
         if recent.len() < REMEMBERED {
-            recent.insert(domain.to_owned(), (Instant::now(), policy.clone()));
+            recent.insert(domain.to_owned(), Recent { at: Instant::now(), policy: policy.clone(), fault });
         }
         policy
     }
+
+    fn known(&self, domain: &str) -> Option<Option<Arc<Policy>>> {
+        let recent = lock(&self.recent);
+        recent.get(domain).filter(|recent| recent.at.elapsed() < RECENT).map(|recent| recent.policy.clone())
+    }
+
+    /// Why a domain has no policy, though it says that it has one.
+    pub(super) fn fault(&self, domain: &str) -> Option<Fault> {
+        lock(&self.recent).get(domain).and_then(|recent| recent.fault.clone())
+    }
 }
 
-async fn look(control: &Control, dns: &Dns, domain: &str) -> Option<Policy> {
+async fn look(
+    control: &Arc<Control>,
+    dns: &Dns,
+    domain: &str,
+) -> Result<(Option<Policy>, Option<Fault>), Error> {
     let name = format!("_mta-sts.{domain}");
     let (kept, record) = tokio::join!(kept(control, domain), dns.txt(&name));
+    let kept = kept?;
     let id = record.ok().and_then(|answer| record_id(&answer.records));
     let (id, kept) = match (id, kept) {
-        (None, kept) => return kept.map(|kept| kept.policy),
-        (Some(id), Some(kept)) if kept.id == id && !kept.half_over => return Some(kept.policy),
+        (None, kept) => return Ok((kept.map(|kept| kept.policy), None)),
+        (Some(id), Some(kept)) if kept.id == id => {
+            if kept.half_over {
+                let (control, dns, domain) = (control.clone(), dns.clone(), domain.to_owned());
+                // Bounded by the time of a fetch, and one for a domain in five minutes.
+                tokio::spawn(async move { renew(&control, &dns, &domain, &id).await.ok() });
+            }
+            return Ok((Some(kept.policy), None));
+        }
         (Some(id), kept) => (id, kept),
     };
+    match renew(control, dns, domain, &id).await {
+        Ok(policy) => Ok((Some(policy), None)),
+        Err(fault) => match kept {
+            Some(kept) => Ok((Some(kept.policy), None)),
+            None => Ok((None, Some(fault))),
+        },
+    }
+}
+
+/// Fetches a domain's policy and keeps it.
+async fn renew(control: &Control, dns: &Dns, domain: &str, id: &str) -> Result<Policy, Fault> {
     let config = control.config();
     let port = match config.relay_tls.mta_sts_port {
         443 => String::new(),
@@ -141,50 +205,48 @@ async fn look(control: &Control, dns: &Dns, domain: &str) -> Option<Policy> {
     let url = format!("https://mta-sts.{domain}{port}/.well-known/mta-sts.txt");
     let roots = client::roots(config.relay.extra_roots.as_deref());
     match fetch(&url, dns, roots).await {
-        Ok((policy, max_age)) => {
-            keep(control, domain, &id, &policy, max_age).await;
-            Some(policy)
+        Ok(policy) => {
+            keep(control, domain, id, &policy).await;
+            Ok(policy)
         }
-        Err(reason) => {
-            tracing::info!(domain, reason, kept = kept.is_some(), "the MTA-STS policy can't be fetched");
-            kept.map(|kept| kept.policy)
+        Err(fault) => {
+            tracing::info!(domain, reason = fault.why, "the MTA-STS policy can't be fetched");
+            Err(fault)
         }
     }
 }
 
-async fn keep(control: &Control, domain: &str, id: &str, policy: &Policy, max_age: u32) {
-    let (mode, max_age) = (policy.mode.name(), i32::try_from(max_age).unwrap_or(i32::MAX));
+async fn keep(control: &Control, domain: &str, id: &str, policy: &Policy) {
+    let (mode, max_age) = (policy.mode.name(), i32::try_from(policy.max_age).unwrap_or(i32::MAX));
     let kept = control.db.execute(KEEP, &[&domain, &id, &mode, &policy.mx, &max_age]).await;
     if let Err(error) = kept {
         tracing::debug!(%error, domain, "an MTA-STS policy could not be kept");
     }
 }
 
-async fn kept(control: &Control, domain: &str) -> Option<Kept> {
-    let row = match control.db.query_opt(FIND, &[&domain]).await {
-        Ok(row) => row?,
-        Err(error) => {
-            tracing::debug!(%error, domain, "kept MTA-STS policies can't be read");
-            return None;
-        }
-    };
+async fn kept(control: &Control, domain: &str) -> Result<Option<Kept>, Error> {
+    let Some(row) = control.db.query_opt(FIND, &[&domain]).await? else { return Ok(None) };
     let (age, left): (f64, f64) = (row.get(3), row.get(4));
-    Some(Kept {
-        id: row.get(0),
-        policy: Policy { mode: Mode::read(row.get(1))?, mx: row.get(2) },
-        half_over: age > left,
-    })
+    let Some(mode) = Mode::read(row.get(1)) else { return Ok(None) };
+    let policy = Policy { mode, mx: row.get(2), max_age: row.get::<_, i32>(5).unsigned_abs() };
+    Ok(Some(Kept { id: row.get(0), policy, half_over: age > left }))
 }
 
-async fn fetch(url: &str, dns: &Dns, roots: Arc<rustls::RootCertStore>) -> Result<(Policy, u32), String> {
-    let response = https::get(url, dns, roots, LIMITS).await.map_err(|error| error.to_string())?;
+async fn fetch(url: &str, dns: &Dns, roots: Arc<rustls::RootCertStore>) -> Result<Policy, Fault> {
+    let fault = |finding, why| Fault { finding, why };
+    let response = https::get(url, dns, roots, LIMITS).await.map_err(|error| match error {
+        https::Failure::Tls { .. } => fault(Finding::WebServer, error.to_string()),
+        _ => fault(Finding::NotFetched, error.to_string()),
+    })?;
     if response.status != 200 {
-        return Err(format!("the web server answered {}", response.status));
+        return Err(fault(Finding::NotFetched, format!("the web server answered {}", response.status)));
     }
     if response.media_type != "text/plain" {
-        return Err(format!("it is of type \"{}\" and not text/plain", response.media_type));
+        let why = format!("it is of type \"{}\" and not text/plain", response.media_type);
+        return Err(fault(Finding::PolicyInvalid, why));
     }
-    parse(&response.body).ok_or_else(|| "it is no policy of version STSv1".to_owned())
+    let invalid = || fault(Finding::PolicyInvalid, "it is no policy of version STSv1".to_owned());
+    parse(&response.body).ok_or_else(invalid)
 }
 
 /// The id of the one record of a domain (§3.1); with several, or none, there is no policy.
@@ -198,8 +260,8 @@ fn record_id(records: &[String]) -> Option<String> {
     good.then(|| id.to_owned())
 }
 
-/// Reads a policy (§3.2) and its max_age. The first of each field counts, names excepted.
-fn parse(body: &[u8]) -> Option<(Policy, u32)> {
+/// Reads a policy (§3.2). The first of each field counts, names excepted.
+fn parse(body: &[u8]) -> Option<Policy> {
     let text = std::str::from_utf8(body).ok()?;
     let fields: Vec<(&str, &str)> = text
         .lines()
@@ -220,7 +282,7 @@ fn parse(body: &[u8]) -> Option<(Policy, u32)> {
     if mx.is_empty() && mode != Mode::None {
         return None;
     }
-    Some((Policy { mode, mx }, max_age))
+    Some(Policy { mode, mx, max_age })
 }
 
 #[cfg(test)]
@@ -247,8 +309,9 @@ mod tests {
     #[test]
     fn policies_are_read_and_permit_names() {
         let text = "version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.Example.net\r\nmax_age: 604800\r\n";
-        let (policy, max_age) = parse(text.as_bytes()).unwrap();
-        assert_eq!((policy.mode, max_age), (Mode::Enforce, 604_800));
+        let policy = parse(text.as_bytes()).unwrap();
+        assert_eq!((policy.mode, policy.max_age), (Mode::Enforce, 604_800));
+        assert_eq!(parse(policy.lines().join("\n").as_bytes()), Some(policy.clone()));
         for (host, permitted) in [
             ("mail.example.com", true),
             ("MAIL.example.com", true),
@@ -260,7 +323,7 @@ mod tests {
         ] {
             assert_eq!(policy.permits(host), permitted, "{host}");
         }
-        let (gone, _) = parse(b"version: STSv1\nmode: none\nmax_age: 99999999999\n").unwrap();
+        let gone = parse(b"version: STSv1\nmode: none\nmax_age: 99999999999\n").unwrap();
         assert_eq!(gone.mode, Mode::None);
         for bad in [
             "",

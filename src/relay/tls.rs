@@ -37,5 +37,5 @@ fn wish(
     verified: &'static str,
 ) -> Option<TlsWish> {
     let name = ServerName::try_from(host.to_owned()).ok()?;
-    Some(TlsWish { config, name, must, verified })
+    Some(TlsWish { config, name, must, verified, observed: None, secure: false })
 }

@@ -96,7 +96,11 @@ impl Form {
                 "550 5.6.7 the message needs SMTPUTF8 (RFC 6531), and {host} does not offer it"
             ));
         }
-        if message.require_tls && !(offer.require_tls && connection.authenticated) {
+        if message.require_tls && !connection.authenticated {
+            let tls = connection.tls.as_ref().map_or("does not offer it", |_| "can't prove who it is");
+            return Err(format!("550 5.7.10 the sender requires TLS (RFC 8689), and {host} {tls}"));
+        }
+        if message.require_tls && !offer.require_tls {
             return Err(format!(
                 "550 5.7.30 the sender requires TLS (RFC 8689), and {host} does not offer REQUIRETLS"
             ));

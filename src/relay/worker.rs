@@ -11,15 +11,17 @@ use super::client::{Connection, Plan, Trouble, Waits};
 use super::convert::{self, Unfit};
 use super::hosts::{self, NoHosts};
 use super::line::{Leave, Line};
+use super::mta_sts::Policy;
 use super::outcome::{Attempt, Finished, Voice, down_for, judge};
 use super::route::{self, Hop};
 use super::tls::{opportunistic, route_tls};
-use super::tls_policy::{self, Target};
+use super::tls_policy::{self, Observe, Target};
+use super::tls_report::{About, Fault, Finding};
 use super::transaction::{self, Failed, Said};
 use super::{Relay, local};
 use crate::control::Config;
 use crate::control::config::{RouteRow, RouteTls};
-use crate::queue::{Down, Work};
+use crate::queue::{Down, Message, Work};
 
 /// Works off a line until nothing is left to do.
 pub(super) async fn run(relay: Arc<Relay>, leave: Leave) {
@@ -125,7 +127,11 @@ impl Worker {
         }
         let started = Instant::now();
         let mut reused = self.connection.is_some();
-        if self.connection.as_mut().is_some_and(Connection::is_stale) {
+        // What was opened for other mail may be too little for this one.
+        let unfit = |connection: &mut Connection| {
+            connection.is_stale() || work.message.require_tls && !connection.may_carry_require_tls()
+        };
+        if self.connection.as_mut().is_some_and(unfit) {
             self.hang_up();
             reused = false;
         }
@@ -137,6 +143,12 @@ impl Worker {
                 return false;
             }
             let Some(connection) = &mut self.connection else { return false };
+            if work.message.require_tls && connection.passed_over && !connection.may_carry_require_tls() {
+                let why = "451 4.7.30 the sender requires TLS (RFC 8689), and servers that might offer it can't be reached";
+                let attempt = Attempt { took: started.elapsed(), ..Attempt::default() };
+                self.relay.say_all(work, &Said::Later(why.to_owned()), &attempt, Voice::Own);
+                return true;
+            }
             let store = &self.relay.parts.store;
             let Some(body) = Body::new(store, &work.message) else { return true };
             let mut attempt = Attempt {
@@ -248,7 +260,7 @@ impl Worker {
             end: seconds(settings.end_timeout_seconds),
         };
         let connected = match &self.line.hop {
-            Hop::Mx(domain) => self.by_mx(config, domain, waits).await,
+            Hop::Mx(domain) => self.by_mx(config, domain, &work.message, waits).await,
             Hop::Route(id) => match config.routes.iter().find(|route| route.id == *id) {
                 Some(route) => self.by_route(config, route, waits).await,
                 None => Err(Unreachable::Down("451 4.3.5 the route has been removed".to_owned())),
@@ -274,10 +286,19 @@ impl Worker {
         }
     }
 
-    async fn by_mx(&self, config: &Config, domain: &str, waits: Waits) -> Result<Connection, Unreachable> {
+    /// Opens a connection to the first of a domain's servers that can be reached; for a message that requires TLS, that may
+    /// have it, if there is one.
+    async fn by_mx(
+        &self,
+        config: &Config,
+        domain: &str,
+        message: &Message,
+        waits: Waits,
+    ) -> Result<Connection, Unreachable> {
         let own = config.hostname();
         let servers = hosts::servers(&self.relay.parts.dns, domain, own).await?;
         let mut reasons = Reasons::default();
+        let mut unfit = None;
         let policy = match config.relay_tls.mta_sts {
             true => {
                 let parts = &self.relay.parts;
@@ -299,13 +320,24 @@ impl Worker {
                 host,
                 port: config.relay.port,
                 secure: config.relay_tls.dane && servers.secure && secure,
+                named: servers.secure,
                 policy: policy.as_deref(),
                 route: route::route(config, domain).map(|row| row.tls),
+                observe: match (message.require_tls, config.relay_tls.report_from.is_some()) {
+                    (true, _) => Observe::Always,
+                    (false, true) => Observe::Tested,
+                    (false, false) => Observe::Never,
+                },
             };
             let wish = tls_policy::wish(&self.relay.parts.dns, &target, config.relay.extra_roots.as_deref());
-            let tls = match wish.await {
+            let wish = wish.await;
+            let about = self.about(&target, policy.as_ref()).await;
+            let tls = match wish {
                 Ok(tls) => tls,
                 Err(why) => {
+                    if let Some(about) = &about {
+                        about.refused(&why);
+                    }
                     reasons.note(why);
                     continue;
                 }
@@ -320,13 +352,34 @@ impl Worker {
                     login: None,
                     waits,
                 };
-                match open(host, peer, plan).await {
+                match open(host, peer, plan, about.as_ref()).await {
+                    Ok(connection) if message.require_tls && !connection.may_carry_require_tls() => {
+                        unfit.get_or_insert(connection);
+                        // Its other addresses are the same server.
+                        break;
+                    }
                     Ok(connection) => return Ok(connection),
-                    Err(trouble) => reasons.note(format!("451 4.4.1 {host}: {trouble}")),
+                    Err(trouble) => reasons.note(unopened(host, &trouble)),
                 }
             }
         }
-        Err(reasons.into())
+        match unfit {
+            Some(mut connection) => {
+                connection.passed_over = reasons.later.is_some();
+                Ok(connection)
+            }
+            None => Err(reasons.into()),
+        }
+    }
+
+    /// How connections to a server are counted, if somebody is told of it. A route of ours is nobody else's business.
+    async fn about<'a>(&'a self, target: &'a Target<'_>, policy: Option<&Arc<Policy>>) -> Option<About<'a>> {
+        if self.relay.parts.control.config().relay_tls.report_from.is_none() || target.route.is_some() {
+            return None;
+        }
+        let unfetched = self.relay.policies.fault(target.domain);
+        let (terms, doubt) = tls_policy::terms(&self.relay.parts.dns, target, policy, unfetched).await;
+        Some(About { reports: &self.relay.reports, domain: target.domain, host: target.host, terms, doubt })
     }
 
     async fn by_route(
@@ -355,9 +408,9 @@ impl Worker {
                 login: row.username.as_deref().zip(row.password.as_deref()),
                 waits,
             };
-            match open(host, peer, plan).await {
+            match open(host, peer, plan, None).await {
                 Ok(connection) => return Ok(connection),
-                Err(trouble) => reasons.note(format!("451 4.4.1 {host}: {trouble}")),
+                Err(trouble) => reasons.note(unopened(host, &trouble)),
             }
         }
         Err(reasons.into())
@@ -386,9 +439,9 @@ impl Worker {
                 login: None,
                 waits,
             };
-            match open(host, peer, plan).await {
+            match open(host, peer, plan, None).await {
                 Ok(connection) => return Ok(connection),
-                Err(trouble) => reasons.note(format!("451 4.4.1 {host}: {trouble}")),
+                Err(trouble) => reasons.note(unopened(host, &trouble)),
             }
         }
         Err(reasons.into())
@@ -396,9 +449,29 @@ impl Worker {
 }
 
 /// Connects; a server whose TLS does not work, where TLS is only a wish, is tried in plain text.
-async fn open(host: &str, peer: SocketAddr, plan: Plan<'_>) -> Result<Connection, Trouble> {
-    match Box::pin(Connection::open(host, peer, &plan)).await {
-        Err(Trouble::Tls(why)) if plan.tls.as_ref().is_some_and(|wish| !wish.must) => {
+async fn open(
+    host: &str,
+    peer: SocketAddr,
+    plan: Plan<'_>,
+    about: Option<&About<'_>>,
+) -> Result<Connection, Trouble> {
+    let outcome = Box::pin(Connection::open(host, peer, &plan)).await;
+    if let Some(about) = about {
+        match &outcome {
+            Ok(Connection { doubt: Some(fault), .. }) | Err(Trouble::Tls(fault)) => {
+                about.bad(peer.ip(), fault);
+            }
+            Ok(Connection { tls: Some(_), .. }) => about.good(peer.ip()),
+            Ok(_) => {
+                let why = "the server does not offer STARTTLS".to_owned();
+                about.bad(peer.ip(), &Fault { finding: Finding::NotOffered, why });
+            }
+            // That says nothing about TLS.
+            Err(_) => {}
+        }
+    }
+    match outcome {
+        Err(Trouble::Tls(Fault { why, .. })) if plan.tls.as_ref().is_some_and(|wish| !wish.must) => {
             tracing::info!(host, %peer, why, "TLS does not work there; sending without");
             Box::pin(Connection::open(host, peer, &Plan { tls: None, ..plan })).await
         }
@@ -412,6 +485,15 @@ fn unreadable(error: &crate::db::Error) -> Said {
         true => Said::Later(format!("451 4.3.0 {error}")),
         false => Said::Never(format!("550 5.3.0 {error}")),
     }
+}
+
+/// The reply that stands for a server that could not be used.
+fn unopened(host: &str, trouble: &Trouble) -> String {
+    let status = match trouble {
+        Trouble::Tls(_) => "4.7.5",
+        Trouble::Broken(_) | Trouble::Refused(_) => "4.4.1",
+    };
+    format!("451 {status} {host}: {trouble}")
 }
 
 fn seconds(seconds: u32) -> Duration {

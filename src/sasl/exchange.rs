@@ -11,6 +11,7 @@ use super::{
     reason::Reason,
     scram::{Challenged, ClientFirst, Proved},
     secret::Secret,
+    token::{self, Bearer},
 };
 
 /// What the caller does next.
@@ -32,6 +33,13 @@ pub enum Step {
     NeedScramKeys {
         /// Whose keys, prepared.
         username: String,
+    },
+    /// Find out whose this access token is; a wrong one is answered with [`Exchange::refuse_token`].
+    NeedTokenUser {
+        /// Whom to act as, if that was said.
+        authzid: Option<String>,
+        /// The token.
+        token: Secret,
     },
     /// The client has proved its password. There is nothing left to send but the protocol's own success.
     Done {
@@ -65,6 +73,9 @@ enum State {
     /// The empty response to server-final-message: none of SMTP, IMAP and POP3 can send data along with
     /// success, so it goes out as one more challenge (RFC 4954 §4, RFC 9051 §6.2.2, RFC 5034 §4).
     Acknowledgement(Proved),
+    Token,
+    /// The client answers to the refusal of its token; whatever it says.
+    TokenRefused,
     Nothing,
 }
 
@@ -99,7 +110,8 @@ impl Exchange {
                     Ok(Step::Done { username, authzid })
                 }
                 State::Acknowledgement(_) => Err(Reason::Malformed("the last response is empty")),
-                State::Keys(_) | State::Nothing => Err(Reason::OutOfTurn),
+                State::TokenRefused => Err(Reason::WrongToken),
+                State::Keys(_) | State::Token | State::Nothing => Err(Reason::OutOfTurn),
             };
         outcome.unwrap_or_else(Step::Failed)
     }
@@ -119,6 +131,15 @@ impl Exchange {
         Step::Challenge(message)
     }
 
+    /// Goes on after [`Step::NeedTokenUser`] with a token that is not accepted; `configuration` is where clients find how
+    /// to get another one.
+    pub fn refuse_token(&mut self, configuration: &str) -> Step {
+        let State::Token = std::mem::replace(&mut self.state, State::TokenRefused) else {
+            return Step::Failed(Reason::OutOfTurn);
+        };
+        Step::Challenge(token::refusal(self.mechanism == Mechanism::XOAuth2, configuration))
+    }
+
     fn client_first(&mut self, client: &[u8]) -> Result<Step, Reason> {
         match self.mechanism {
             Mechanism::Plain => {
@@ -128,6 +149,15 @@ impl Exchange {
             Mechanism::Login => {
                 self.state = State::LoginPassword { username: plain::name(client)? };
                 Ok(Step::Challenge(b"Password:".to_vec()))
+            }
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => {
+                let parse = match self.mechanism {
+                    Mechanism::XOAuth2 => token::xoauth2,
+                    _ => token::oauth_bearer,
+                };
+                let Bearer { authzid, token } = parse(client)?;
+                self.state = State::Token;
+                Ok(Step::NeedTokenUser { authzid, token })
             }
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
                 let first = ClientFirst::parse(client, self.mechanism, &self.binding)?;

@@ -11,6 +11,10 @@ pub enum Mechanism {
     ScramSha256,
     /// RFC 7677 with a channel binding: tied to this TLS connection, too.
     ScramSha256Plus,
+    /// RFC 7628: an access token.
+    OAuthBearer,
+    /// The same in an older form, which many clients speak.
+    XOAuth2,
 }
 
 /// What protects the connection.
@@ -33,10 +37,26 @@ pub enum Cleartext {
     Allowed,
 }
 
+/// Whether anybody's access tokens are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// No issuer is configured.
+    Refused,
+    /// There is one.
+    Accepted,
+}
+
 impl Mechanism {
     /// All, strongest first: the order in which they are announced, which clients that don't weigh them
     /// follow.
-    pub const ALL: [Self; 4] = [Self::ScramSha256Plus, Self::ScramSha256, Self::Plain, Self::Login];
+    pub const ALL: [Self; 6] = [
+        Self::ScramSha256Plus,
+        Self::ScramSha256,
+        Self::OAuthBearer,
+        Self::XOAuth2,
+        Self::Plain,
+        Self::Login,
+    ];
 
     /// The registered name.
     pub const fn name(self) -> &'static str {
@@ -45,6 +65,8 @@ impl Mechanism {
             Self::Login => "LOGIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::XOAuth2 => "XOAUTH2",
         }
     }
 
@@ -60,17 +82,23 @@ impl Mechanism {
 
     /// Whether this one is announced on such a connection. What is not announced is refused (RFC 4954 §6:
     /// 504, or 538 where only TLS is missing).
-    pub fn is_offered(self, protection: Protection, cleartext: Cleartext) -> bool {
+    pub fn is_offered(self, protection: Protection, cleartext: Cleartext, tokens: Tokens) -> bool {
         match self {
             Self::Plain | Self::Login => protection != Protection::None || cleartext == Cleartext::Allowed,
             Self::ScramSha256 => true,
             Self::ScramSha256Plus => protection == Protection::TlsBound,
+            // Whoever reads a token can use it: never without TLS, whatever the setting for passwords (RFC 7628 §4).
+            Self::OAuthBearer | Self::XOAuth2 => tokens == Tokens::Accepted && protection != Protection::None,
         }
     }
 
     /// The mechanisms to announce on such a connection, strongest first.
-    pub fn offered(protection: Protection, cleartext: Cleartext) -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(move |mechanism| mechanism.is_offered(protection, cleartext))
+    pub fn offered(
+        protection: Protection,
+        cleartext: Cleartext,
+        tokens: Tokens,
+    ) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |mechanism| mechanism.is_offered(protection, cleartext, tokens))
     }
 }
 
@@ -96,7 +124,7 @@ mod tests {
     #[test]
     fn offers_no_password_in_the_clear() {
         let names = |protection, cleartext| -> Vec<_> {
-            Mechanism::offered(protection, cleartext).map(Mechanism::name).collect()
+            Mechanism::offered(protection, cleartext, Tokens::Refused).map(Mechanism::name).collect()
         };
         assert_eq!(names(Protection::None, Cleartext::Refused), ["SCRAM-SHA-256"]);
         assert_eq!(names(Protection::None, Cleartext::Allowed), ["SCRAM-SHA-256", "PLAIN", "LOGIN"]);
@@ -105,5 +133,18 @@ mod tests {
             names(Protection::TlsBound, Cleartext::Refused),
             ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"]
         );
+    }
+
+    #[test]
+    fn offers_tokens_under_tls_where_there_is_an_issuer() {
+        for mechanism in [Mechanism::OAuthBearer, Mechanism::XOAuth2] {
+            for cleartext in [Cleartext::Allowed, Cleartext::Refused] {
+                let offered = |protection, tokens| mechanism.is_offered(protection, cleartext, tokens);
+                assert!(!offered(Protection::None, Tokens::Accepted));
+                assert!(!offered(Protection::Tls, Tokens::Refused));
+                assert!(offered(Protection::Tls, Tokens::Accepted));
+                assert!(offered(Protection::TlsBound, Tokens::Accepted));
+            }
+        }
     }
 }

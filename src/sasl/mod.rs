@@ -1,5 +1,5 @@
 //! SASL, the server's side (RFC 4422): PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), SCRAM-SHA-256
-//! and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677).
+//! and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), OAUTHBEARER (RFC 7628) and XOAUTH2.
 //!
 //! SMTP (RFC 4954), IMAP (RFC 9051 §6.2.2) and POP3 (RFC 5034) carry the same exchange in different lines. A
 //! face asks [`Mechanism::offered`] what to announce, refuses whatever was not announced, decodes lines with
@@ -7,7 +7,8 @@
 //! next.
 //!
 //! What must hold here:
-//! - Nothing is looked up: the directory is asked by the caller, for a password check or for [`ScramKeys`].
+//! - Nothing is looked up: the directory is asked by the caller, for a password check, for [`ScramKeys`], or
+//!   for whose a token is.
 //! - An unknown account gets [`ScramKeys::fake`], so that it cannot be told from a known one with a wrong
 //!   password.
 //! - A password is a [`Secret`] from the moment it is decoded: never printed, wiped when dropped. It is kept
@@ -17,6 +18,7 @@
 
 mod binding;
 mod exchange;
+pub mod jwt;
 mod keys;
 mod mechanism;
 mod plain;
@@ -24,12 +26,13 @@ mod prepare;
 mod reason;
 mod scram;
 mod secret;
+mod token;
 mod wire;
 
 pub use binding::Binding;
 pub use exchange::{Exchange, Step};
 pub use keys::{DEFAULT_ITERATIONS, MIN_ITERATIONS, NotScramKeys, ScramKeys};
-pub use mechanism::{Cleartext, Mechanism, Protection};
+pub use mechanism::{Cleartext, Mechanism, Protection, Tokens};
 pub use prepare::{prepare_name, prepare_password};
 pub use reason::{Fault, Reason};
 pub use secret::{MAX_PASSWORD, Secret};

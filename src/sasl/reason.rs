@@ -38,6 +38,9 @@ pub enum Reason {
     /// The password is wrong, or there is no such account.
     #[error("the proof does not match")]
     WrongProof,
+    /// The token is not accepted.
+    #[error("the token is not accepted")]
+    WrongToken,
     /// The system gave no random numbers.
     #[error("no random numbers to be had")]
     NoRandomness,
@@ -71,7 +74,8 @@ impl Reason {
             | Self::Downgraded
             | Self::WrongNonce
             | Self::UnusableName
-            | Self::WrongProof => Fault::Credentials,
+            | Self::WrongProof
+            | Self::WrongToken => Fault::Credentials,
             Self::NoRandomness | Self::OutOfTurn => Fault::Server,
         }
     }

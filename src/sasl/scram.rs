@@ -169,7 +169,7 @@ fn decode(value: &str) -> Result<Vec<u8>, Reason> {
 
 /// A saslname (RFC 5802 §5.1): comma and equals sign are written `=2C` and `=3D`, and no other `=` may be
 /// there.
-fn name(escaped: &str) -> Result<String, Reason> {
+pub(super) fn name(escaped: &str) -> Result<String, Reason> {
     let mut parts = escaped.split('=');
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {

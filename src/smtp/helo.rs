@@ -15,7 +15,7 @@ pub struct Helo<'a> {
 
 impl<'a> Helo<'a> {
     /// Judges a name; `raw` has no spaces around it.
-    pub(super) fn new(raw: &'a str) -> Helo<'a> {
+    pub fn new(raw: &'a str) -> Helo<'a> {
         let well_formed = match raw.strip_prefix('[').and_then(|r| r.strip_suffix(']')) {
             Some(literal) => is_address_literal(literal),
             None => is_domain(raw),

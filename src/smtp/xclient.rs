@@ -3,13 +3,15 @@
 //! Only the grammar is here. Whether the peer may say such things is for the face to decide, before it believes any of it.
 
 use super::bad::Bad;
-use super::{param, xtext};
+use super::xtext;
 
 /// What XCLIENT can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attribute {
     /// The client's host name, from the DNS.
     Name,
+    /// What the DNS says of its address, confirmed or not.
+    ReverseName,
     /// The client's address, an IPv6 address perhaps with `IPV6:` before it.
     Addr,
     /// The client's port.
@@ -37,8 +39,10 @@ pub enum Value {
     Known(String),
 }
 
-const ATTRIBUTES: [(&str, Attribute); 8] = [
+/// The attributes by their names, in the order in which they are announced.
+pub const ATTRIBUTES: [(&str, Attribute); 9] = [
     ("NAME", Attribute::Name),
+    ("REVERSE_NAME", Attribute::ReverseName),
     ("ADDR", Attribute::Addr),
     ("PORT", Attribute::Port),
     ("PROTO", Attribute::Proto),
@@ -55,14 +59,18 @@ const ATTRIBUTES: [(&str, Attribute); 8] = [
 pub(super) fn parse(text: &str, syntax: &'static str) -> Result<Vec<(Attribute, Value)>, Bad> {
     const WANTED: &str = "[UNAVAILABLE], [TEMPUNAVAIL] or xtext";
     let mut found: Vec<(Attribute, Value)> = Vec::new();
-    for one in param::split(text) {
-        let one = one?;
-        let known = ATTRIBUTES.iter().find(|(name, _)| name.eq_ignore_ascii_case(one.keyword));
-        let &(name, attribute) = known.ok_or_else(|| one.unknown())?;
+    // Not as the parameters of MAIL are read: these keywords may have an underscore.
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let (keyword, text) = word.split_once('=').unwrap_or((word, ""));
+        let known = ATTRIBUTES.iter().find(|(name, _)| name.eq_ignore_ascii_case(keyword));
+        let unknown = || Bad::ParamUnknown(keyword.chars().take(64).collect::<String>().to_ascii_uppercase());
+        let &(name, attribute) = known.ok_or_else(unknown)?;
         if found.iter().any(|(a, _)| *a == attribute) {
             return Err(Bad::ParamTwice(name));
         }
-        let text = one.value(name, WANTED)?;
+        if text.is_empty() {
+            return Err(Bad::ParamValue(name, WANTED));
+        }
         let value = if text.eq_ignore_ascii_case("[UNAVAILABLE]") {
             Value::Unavailable
         } else if text.eq_ignore_ascii_case("[TEMPUNAVAIL]") {
@@ -91,9 +99,11 @@ mod tests {
 
     #[test]
     fn understood() {
-        let got = parse("NAME=[unavailable] addr=IPV6:::1 LOGIN=a+40b HELO=[TEMPUNAVAIL]", "S");
+        let got =
+            parse("NAME=[unavailable] reverse_name=x addr=IPV6:::1 LOGIN=a+40b HELO=[TEMPUNAVAIL]", "S");
         let expected = vec![
             (Attribute::Name, Value::Unavailable),
+            (Attribute::ReverseName, Value::Known("x".into())),
             (Attribute::Addr, Value::Known("IPV6:::1".into())),
             (Attribute::Login, Value::Known("a@b".into())),
             (Attribute::Helo, Value::TemporarilyUnavailable),

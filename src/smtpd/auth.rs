@@ -19,7 +19,7 @@ impl Session {
             Some(_) if self.binding().is_none() => Protection::Tls,
             Some(_) => Protection::TlsBound,
         };
-        Mechanism::offered(protection, cleartext).filter(move |_| here)
+        Mechanism::offered(protection, cleartext, config.tokens()).filter(move |_| here)
     }
 
     fn binding(&self) -> Binding {
@@ -101,17 +101,25 @@ impl Session {
     }
 
     fn logged_in(&mut self, login: Login) -> Answer {
+        if let Err(refused) = self.enter(login) {
+            return refused;
+        }
+        self.show("ready");
+        Reply::authenticated().into()
+    }
+
+    /// The session becomes this account's, unless it has too many.
+    pub(super) fn enter(&mut self, login: Login) -> Result<(), Answer> {
         let config = self.config();
         let max = config.service("smtp").map(|row| row.max_connections_per_account).filter(|max| *max > 0);
         if let Err(refusal) = self.guard.login(login.account.0, max) {
             tracing::info!(%refusal, "not let in");
-            return Answer::last(Reply::new(421, (4, 7, 0), "Too many sessions of this account"));
+            return Err(Answer::last(Reply::new(421, (4, 7, 0), "Too many sessions of this account")));
         }
         self.handle.login(login.account.0, &login.address);
         self.login = Some(login);
         self.fit_lines();
-        self.show("ready");
-        Reply::authenticated().into()
+        Ok(())
     }
 }
 

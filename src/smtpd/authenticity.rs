@@ -75,7 +75,8 @@ impl Passing {
 impl Session {
     /// What is to be done about the authenticity of the message that follows.
     pub(super) fn watch(&self, envelope: &Envelope) -> Watch {
-        if self.login.is_some() {
+        // Who may relay is one of ours, logged in or not.
+        if self.may_relay() {
             return Watch::Sign;
         }
         let config = self.config();
@@ -95,7 +96,7 @@ impl Session {
         seen: &Seen,
     ) -> Result<Authenticity, Reply> {
         let verify = &self.house.verify;
-        if self.login.is_some() {
+        if self.may_relay() {
             // Without the database the message could not be taken either.
             let fields = verify.sign(added, seen).await.map_err(|error| temporary(&error))?;
             return Ok(Authenticity { fields, ..Authenticity::default() });

@@ -22,8 +22,8 @@ impl Session {
         if self.transactions >= config.smtp.max_messages_per_session {
             return Answer::last(Reply::new(421, (4, 7, 0), "Too many messages in one session, come again"));
         }
-        let envelope = match self.sender(mail, &config) {
-            Ok(envelope) => Box::new(envelope),
+        let (envelope, reply) = match Box::pin(self.sender(mail, &config)).await {
+            Ok((envelope, reply)) => (Box::new(envelope), reply),
             Err(reply) => return reply.into(),
         };
         if let Err(reply) = self.screen_message_begun().await {
@@ -34,18 +34,17 @@ impl Session {
             State::Greeted(hello) => State::Open(hello, envelope),
             other => other,
         };
-        Reply::sender_ok().into()
+        reply.into()
     }
 
-    fn sender(&self, mail: command::Mail<'_>, config: &Config) -> Result<Envelope, Reply> {
-        if self.listener.mode == ListenerMode::Submission && self.login.is_none() {
+    /// The envelope that MAIL begins, and what is said to it.
+    async fn sender(&self, mut mail: command::Mail<'_>, config: &Config) -> Result<(Envelope, Reply), Reply> {
+        if self.listener.mode == ListenerMode::Submission && !self.may_relay() {
             return Err(Reply::authentication_required());
         }
         let extended = !matches!(&self.state, State::Greeted(hello) if hello.protocol == Protocol::Smtp);
-        let auth = self.mechanisms(config).next().is_some();
-        if let Some(extension) =
-            mail.params.extensions().find(|extension| !(extended && is_offered(*extension, auth)))
-        {
+        let offered = |extension: &Extension| extended && self.is_offered(*extension, config);
+        if let Some(extension) = mail.params.extensions().find(|extension| !offered(extension)) {
             return Err(Bad::NotOffered(extension).reply());
         }
         if mail.has_utf8 && mail.params.utf8.is_none() {
@@ -61,7 +60,16 @@ impl Session {
         if mail.params.size.is_some_and(|size| size > self.max_message(config)) {
             return Err(Reply::message_too_large());
         }
-        Ok(Envelope::new(sender, mail.params))
+        let lowered = self.fit(&mut mail.params, config)?;
+        if let Some(sender) = &sender {
+            self.check_sender(sender, config).await?;
+        }
+        let reply = match lowered {
+            // RFC 6710 §4.1: the client hears which priority counts.
+            Some(priority) => Reply::new(250, (2, 3, 6), format!("{priority} is the priority that counts")),
+            None => Reply::sender_ok(),
+        };
+        Ok((Envelope::new(sender, mail.params), reply))
     }
 
     /// Largest message that this client may send to anybody.
@@ -149,7 +157,7 @@ impl Session {
                     !accounts.is_empty() || remotes.iter().any(|remote| parse_target(remote).is_some());
                 if reachable { Ok(route) } else { Err(Reply::local_error("This address leads nowhere")) }
             }
-            Route::NotLocal if authenticated => Ok(route),
+            Route::NotLocal if self.may_relay() => Ok(route),
             Route::NotLocal => Err(Reply::relaying_denied()),
             Route::Restricted => Err(Reply::refused("Only users of this server may write to this address")),
             Route::Unknown if address.local().eq_ignore_ascii_case("postmaster") => Err(Reply::new(
@@ -207,21 +215,6 @@ impl Session {
             }
         }
         Err(Reply::mailbox_full_now())
-    }
-}
-
-/// Whether a parameter of MAIL belongs to what EHLO offers.
-fn is_offered(extension: Extension, auth: bool) -> bool {
-    match extension {
-        Extension::Size
-        | Extension::EightBitMime
-        | Extension::BinaryMime
-        | Extension::SmtpUtf8
-        | Extension::Dsn => true,
-        Extension::Auth => auth,
-        Extension::RequireTls | Extension::FutureRelease | Extension::DeliverBy | Extension::MtPriority => {
-            false
-        }
     }
 }
 

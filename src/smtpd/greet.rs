@@ -4,6 +4,8 @@ use super::session::{Answer, Hello, Session, State};
 use crate::control::config::{Config, TlsMode};
 use crate::intake::trace::Protocol;
 use crate::net::talk::Next;
+use crate::smtp::param::Extension;
+use crate::smtp::xclient::ATTRIBUTES;
 use crate::smtp::{Helo, Reply};
 
 impl Session {
@@ -32,6 +34,30 @@ impl Session {
             .and("DSN")
             // RFC 9422 §3.
             .and(format!("LIMITS RCPTMAX={} MAILMAX={}", smtp.max_recipients, smtp.max_messages_per_session));
+        let deliver_by = match smtp.min_deliver_by_seconds {
+            0 => "DELIVERBY".to_owned(),
+            // RFC 2852 §4.
+            least => format!("DELIVERBY {least}"),
+        };
+        reply = reply.and(deliver_by);
+        if self.is_offered(Extension::FutureRelease, config) {
+            let most = smtp.max_hold_seconds;
+            let latest = latest_release(most);
+            reply = reply.and(format!("FUTURERELEASE {most} {latest}"));
+        }
+        if self.is_offered(Extension::MtPriority, config) {
+            reply = reply.and("MT-PRIORITY");
+        }
+        if self.is_offered(Extension::RequireTls, config) {
+            reply = reply.and("REQUIRETLS");
+        }
+        if config.smtp.etrn {
+            reply = reply.and("ETRN");
+        }
+        if self.hears_xclient(config) {
+            let names: Vec<&str> = ATTRIBUTES.iter().map(|(name, _)| *name).collect();
+            reply = reply.and(format!("XCLIENT {}", names.join(" ")));
+        }
         if self.has_starttls() && self.tls.is_none() {
             reply = reply.and("STARTTLS");
         }
@@ -52,4 +78,11 @@ impl Session {
         }
         Answer(Some(Reply::ready_for_tls()), Next::StartTls)
     }
+}
+
+/// The latest time that a message can be held until, in whole seconds (RFC 4865 §4.1).
+fn latest_release(seconds: u32) -> String {
+    let span = jiff::SignedDuration::from_secs(i64::from(seconds));
+    let latest = jiff::Timestamp::now().checked_add(span).unwrap_or(jiff::Timestamp::MAX);
+    latest.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -17,7 +17,10 @@ mod crlf;
 mod data;
 mod envelope;
 mod greet;
+mod proxied;
+mod query;
 mod screening;
+mod sender;
 mod session;
 
 use std::sync::Arc;

@@ -27,6 +27,13 @@ pub(super) struct Screening {
     pub(super) stop: Option<Stop>,
 }
 
+impl Screening {
+    /// The client is another one.
+    pub(super) fn forget(&mut self) {
+        self.findings = None;
+    }
+}
+
 /// What findings hold for.
 #[derive(PartialEq, Eq)]
 struct Basis {
@@ -37,9 +44,9 @@ struct Basis {
 }
 
 impl Session {
-    /// Whether this is mail from somewhere else: nobody has logged in, and it is no LMTP.
+    /// Whether this is mail from somewhere else: nobody has logged in or may relay without, and it is no LMTP.
     fn is_stranger(&self) -> bool {
-        self.login.is_none() && self.listener.mode == ListenerMode::Standard
+        !self.may_relay() && self.listener.mode == ListenerMode::Standard
     }
 
     /// Whether the client may come in.

@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) house: Arc<House>,
     pub(super) listener: Arc<Listener>,
     pub(super) handle: SessionHandle,
+    /// Who has connected; who the client is, XCLIENT may have changed since.
+    pub(super) connected: IpAddr,
     pub(super) guard: Guard,
     pub(super) framer: Framer,
     pub(super) tls: Option<TlsInfo>,
@@ -116,6 +118,7 @@ impl Session {
         let mut session = Self {
             house,
             listener,
+            connected: handle.peer().ip(),
             handle,
             guard,
             framer: Framer::new(EXTENDED_LINE),
@@ -212,8 +215,10 @@ impl Session {
             Command::Noop => Reply::ok().into(),
             Command::Quit => Answer::last(Reply::closing()),
             Command::Help(_) => self.help().into(),
-            Command::Vrfy(_) => Reply::not_verified().into(),
-            Command::Expn(_) | Command::Etrn(_) | Command::Xclient(_) => Reply::not_implemented().into(),
+            Command::Vrfy(query) => Box::pin(self.vrfy(query.text)).await.into(),
+            Command::Expn(query) => Box::pin(self.expn(query.text)).await.into(),
+            Command::Etrn(name) => Box::pin(self.etrn(name)).await.into(),
+            Command::Xclient(told) => Box::pin(self.xclient(told)).await,
             Command::Unknown(_) => Reply::unknown_command().into(),
         }
     }
@@ -226,8 +231,9 @@ impl Session {
             Verb::Lhlo if !self.is_lmtp() => Err(Reply::unknown_command()),
             Verb::Auth if self.listener.mode != ListenerMode::Submission => Err(Reply::not_implemented()),
             Verb::StartTls if !self.has_starttls() => Err(Reply::not_implemented()),
-            Verb::Expn | Verb::Etrn => Err(Reply::not_implemented()),
-            Verb::Xclient => Err(Reply::unknown_command()),
+            Verb::Expn if !self.config().smtp.expn => Err(Reply::not_implemented()),
+            Verb::Etrn if !self.config().smtp.etrn => Err(Reply::not_implemented()),
+            Verb::Xclient if !self.hears_xclient(&self.config()) => Err(Reply::unknown_command()),
             _ => Ok(()),
         }
     }
@@ -355,6 +361,7 @@ impl talk::Session for Session {
         self.framer.reset();
         if self.login.take().is_some() {
             self.guard.logout();
+            self.handle.logout();
         }
         self.fit_lines();
     }

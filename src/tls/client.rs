@@ -3,7 +3,7 @@
 //! Three kinds of trust: none (encryption that keeps out listeners, RFC 7435), the public authorities with those that a setting
 //! adds, and what the DNS says of the very server (DANE, RFC 7672). In each of them the server has to prove that it holds its key.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ring::digest::{SHA256, SHA512, digest};
 use rustls::client::WebPkiServerVerifier;
@@ -100,6 +100,76 @@ pub fn verified(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, rustls::
     Ok(config(verifier))
 }
 
+/// Any server, and what these authorities would have had against its certificate.
+///
+/// # Errors
+/// As [`verified`].
+pub fn observed(roots: Arc<RootCertStore>) -> Result<(Arc<ClientConfig>, Observed), rustls::Error> {
+    let strict = WebPkiServerVerifier::builder_with_provider(roots, super::provider())
+        .build()
+        .map_err(|error| rustls::Error::General(format!("no authorities to trust: {error}")))?;
+    let observed = Observed::default();
+    let lenient = Unverified(super::provider());
+    Ok((config(Arc::new(Observing { strict, lenient, observed: observed.clone() })), observed))
+}
+
+/// What was wrong with the certificate of the last handshake.
+#[derive(Debug, Clone, Default)]
+pub struct Observed(Arc<Mutex<Option<rustls::Error>>>);
+
+impl Observed {
+    /// What was wrong; nothing, when all was well.
+    #[must_use]
+    pub fn take(&self) -> Option<rustls::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Verifies, and goes on whatever comes of it.
+#[derive(Debug)]
+struct Observing {
+    strict: Arc<WebPkiServerVerifier>,
+    lenient: Unverified,
+    observed: Observed,
+}
+
+impl ServerCertVerifier for Observing {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let wrong = self.strict.verify_server_cert(end_entity, intermediates, name, ocsp, now).err();
+        *self.observed.0.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.lenient.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.lenient.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.lenient.supported_verify_schemes()
+    }
+}
+
 /// A server that is what the DNS says of it; `names` are those that a certificate of an authority of its own may be for.
 #[must_use]
 pub fn dane(pins: Vec<Pin>, names: Vec<ServerName<'static>>) -> Arc<ClientConfig> {
@@ -188,8 +258,19 @@ struct NoPin;
 /// Why a handshake failed, for people; rustls speaks to programmers.
 #[must_use]
 pub fn reason(error: &std::io::Error) -> String {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let Some(rustls::Error::InvalidCertificate(wrong)) = tls else { return error.to_string() };
+    cause(error).map_or_else(|| error.to_string(), explain)
+}
+
+/// What rustls has to say about a handshake that failed, where it was not the network.
+#[must_use]
+pub fn cause(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+}
+
+/// The same for people.
+#[must_use]
+pub fn explain(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(wrong) = error else { return error.to_string() };
     match wrong {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the certificate has expired".to_owned()
@@ -260,6 +341,25 @@ mod tests {
         // An authority that is named whole need not be sent.
         assert!(good(pin(2, 0, 0, &root), &leaf, &[], "mx.test"));
         assert!(!good(pin(1, 0, 0, &leaf), &leaf, &[], "mx.test"));
+    }
+
+    #[test]
+    fn what_is_only_observed_is_told_and_taken() {
+        let (root, leaf) = chain();
+        let (other_root, _) = chain();
+        let name = ServerName::try_from("mx.test").unwrap();
+        for (trusted, good) in [(root, true), (other_root, false)] {
+            let mut store = RootCertStore::empty();
+            store.add(trusted).unwrap();
+            let strict = WebPkiServerVerifier::builder_with_provider(Arc::new(store), crate::tls::provider());
+            let observed = Observed::default();
+            let lenient = Unverified(crate::tls::provider());
+            let observing =
+                Observing { strict: strict.build().unwrap(), lenient, observed: observed.clone() };
+            assert!(observing.verify_server_cert(&leaf, &[], &name, &[], UnixTime::now()).is_ok());
+            assert_eq!(observed.take().is_none(), good);
+            assert_eq!(observed.take(), None);
+        }
     }
 
     #[test]

@@ -258,3 +258,103 @@ async fn a_route_can_demand_a_certificate_of_whatever_servers_the_dns_names() {
     retry_until(&db, QUEUE_IS_EMPTY).await;
     db.until("select exists (select 1 from queue.attempt where tls like '% verified')").await;
 }
+
+/// Puts mail with REQUIRETLS into the queue.
+async fn require_tls(db: &Database, daemon: &crate::support::Daemon<'_>, to: &str) {
+    db.apply("update control.relay set enabled = false").await;
+    mail(daemon, to).await;
+    db.sql("update queue.message set require_tls = true").await;
+    db.apply("update control.relay set enabled = true").await;
+}
+
+async fn reply(db: &Database, text: &str) {
+    db.until(&format!("select exists (select 1 from queue.attempt where reply like '{text}')")).await;
+    db.sql("truncate queue.attempt").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_requires_tls_gets_it_or_the_message_back() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let good = offered(ca.certificate(&["mx.far.test"])).offer("REQUIRETLS");
+    let (daemon, sink, net) = scene(&db, good.clone()).await;
+    let trust = format!("update control.relay set idle_seconds = 20, extra_roots = '{}'", ca.pem());
+    db.apply(&trust).await;
+    // Nobody vouches for the server's name; a connection that other mail may use is there already.
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(1).await;
+    require_tls(&db, &daemon, "bob@far.test").await;
+    reply(&db, "550 5.7.10 %far.test can''t prove who it is").await;
+    // DNSSEC does, and the certificate is good: TLSA records need not be.
+    net.dns.secure("far.test");
+    db.apply(
+        "update control.dns set timeout_milliseconds = timeout_milliseconds + 1;
+         update control.relay set max_messages_per_connection = 1",
+    )
+    .await;
+    require_tls(&db, &daemon, "bob@far.test").await;
+    let messages = sink.wait_for(2).await;
+    assert!(messages[1].mail_from.ends_with(" REQUIRETLS"), "{}", messages[1].mail_from);
+    db.until("select exists (select 1 from queue.attempt where tls like '% verified')").await;
+    // A server that does not offer it, or no TLS, is no server for this message.
+    sink.change(|script| script.without("REQUIRETLS"));
+    require_tls(&db, &daemon, "bob@far.test").await;
+    reply(&db, "550 5.7.30 %does not offer REQUIRETLS").await;
+    sink.change(|script| script.offer("REQUIRETLS").tls(Tls::None));
+    require_tls(&db, &daemon, "bob@far.test").await;
+    reply(&db, "550 5.7.10 %far.test does not offer it").await;
+    // Another one may be.
+    let other =
+        net.server("mx2.far.test", offered(ca.certificate(&["mx2.far.test"])).offer("REQUIRETLS")).await;
+    net.dns.set("far.test. 60 IN MX 10 mx.far.test.\nfar.test. 60 IN MX 20 mx2.far.test.");
+    db.apply("update control.dns set timeout_milliseconds = timeout_milliseconds + 1").await;
+    require_tls(&db, &daemon, "bob@far.test").await;
+    other.wait_for(1).await;
+    // And if that one is away, it is waited for.
+    net.nobody("mx2.far.test");
+    db.apply("update control.dns set timeout_milliseconds = timeout_milliseconds + 1").await;
+    require_tls(&db, &daemon, "bob@far.test").await;
+    reply(&db, "451 4.7.30 %").await;
+    assert_eq!((sink.count(), other.count()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_renewed_and_outlives_its_web_server() {
+    let db = Database::new().await;
+    let ca = Ca::new();
+    let (daemon, sink, net) = scene(&db, offered(ca.certificate(&["mx.far.test"]))).await;
+    let policy = "version: STSv1\nmode: enforce\nmx: mx.far.test\nmax_age: 86400\n";
+    let web = Web::policy(&ca.certificate(&["mta-sts.far.test"]), policy).await;
+    net.dns.set("_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=1\"\nmta-sts.far.test. 60 IN A 127.0.0.1");
+    // A change of settings has the node look again.
+    let again = "update control.dns set timeout_milliseconds = timeout_milliseconds + 1";
+    db.apply(&format!(
+        "update control.relay_tls set mta_sts_port = {};
+         update control.relay set extra_roots = '{}', max_messages_per_connection = 1",
+        web.address.port(),
+        ca.pem()
+    ))
+    .await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(1).await;
+    // Half of its life is over.
+    db.sql("update queue.sts_policy set fetched_at = now() - interval '13 hours'").await;
+    db.apply(again).await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(2).await;
+    db.until("select fetched_at > now() - interval '1 hour' from queue.sts_policy").await;
+    // There is a new one, says the DNS.
+    net.dns.set("_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=2\"");
+    db.apply(again).await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(3).await;
+    db.until("select policy_id = '2' from queue.sts_policy").await;
+    assert_eq!(web.fetched(), 3);
+    // And another one, but it can't be had.
+    drop(web);
+    net.dns.set("_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=3\"");
+    db.apply(again).await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(4).await;
+    db.until("select count(*) = 4 from queue.attempt where tls like '% MTA-STS'").await;
+}

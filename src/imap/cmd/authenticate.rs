@@ -95,11 +95,14 @@ impl Authenticate {
             (Some(_), false) => Protection::TlsBound,
         };
         let cleartext = if session.private() { Cleartext::Allowed } else { Cleartext::Refused };
-        if !mechanism.is_offered(protection, cleartext) {
-            return Err(Fail::no(
-                Code::PrivacyRequired,
-                "this mechanism needs TLS: use STARTTLS or port 993 first",
-            ));
+        if !mechanism.is_offered(protection, cleartext, session.config().tokens()) {
+            return Err(match session.tls {
+                None => Fail::no(
+                    Code::PrivacyRequired,
+                    "this mechanism needs TLS: use STARTTLS or port 993 first",
+                ),
+                Some(_) => Fail::no(Code::Cannot, "this mechanism is not offered here"),
+            });
         }
         let directory = session.house.directory.clone();
         let mut authentication =

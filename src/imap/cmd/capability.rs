@@ -15,6 +15,8 @@ pub enum Announced {
     PasswordRefused,
     /// Before login, under TLS whose channel can be bound to (RFC 5802 §6).
     ChannelBinding,
+    /// Before login, under TLS, where somebody's access tokens are accepted.
+    TokensAccepted,
     /// After login.
     AfterLogin,
 }
@@ -50,6 +52,8 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("AUTH=LOGIN",              "draft-murchison-sasl-login", Announced::PasswordAllowed),
     capability("AUTH=SCRAM-SHA-256",      "RFC 7677",       Announced::BeforeLogin),
     capability("AUTH=SCRAM-SHA-256-PLUS", "RFC 7677",       Announced::ChannelBinding),
+    capability("AUTH=OAUTHBEARER",        "RFC 7628",       Announced::TokensAccepted),
+    capability("AUTH=XOAUTH2",            "Google",         Announced::TokensAccepted),
     capability("NAMESPACE",               "RFC 2342",       Announced::AfterLogin),
     capability("CHILDREN",                "RFC 3348",       Announced::AfterLogin),
     capability("UIDPLUS",                 "RFC 4315",       Announced::AfterLogin),
@@ -81,6 +85,8 @@ pub enum Link {
     Tls {
         /// Whether the session offers a channel binding.
         channel_binding: bool,
+        /// Whether access tokens are accepted.
+        tokens: bool,
     },
 }
 
@@ -94,7 +100,8 @@ impl Announced {
             Announced::BeforeTls => matches!(link, Link::Clear { starttls: true, .. }),
             Announced::PasswordAllowed => passwords,
             Announced::PasswordRefused => !logged_in && !passwords,
-            Announced::ChannelBinding => link == Link::Tls { channel_binding: true },
+            Announced::ChannelBinding => matches!(link, Link::Tls { channel_binding: true, .. }),
+            Announced::TokensAccepted => matches!(link, Link::Tls { tokens: true, .. }),
             Announced::AfterLogin => logged_in,
         }
     }
@@ -121,7 +128,7 @@ mod tests {
             "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256"
         );
         assert_eq!(
-            announce(Link::Tls { channel_binding: true }),
+            announce(Link::Tls { channel_binding: true, tokens: false }),
             "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS"
         );
     }

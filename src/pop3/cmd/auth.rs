@@ -15,9 +15,10 @@ pub(super) async fn run(
     out: &mut Out<'_>,
 ) -> Result<Next, Refusal> {
     let (protection, cleartext) = (session.protection(), session.cleartext());
+    let tokens = session.tokens();
     let Some(name) = mechanism else {
         wire::ok(out, "mechanisms");
-        for mechanism in Mechanism::offered(protection, cleartext) {
+        for mechanism in Mechanism::offered(protection, cleartext, tokens) {
             out.put(mechanism.name().as_bytes());
             out.put(b"\r\n");
         }
@@ -28,8 +29,10 @@ pub(super) async fn run(
     if mechanism.sends_password() {
         session.may_send_password()?;
     }
-    if !mechanism.is_offered(protection, cleartext) {
-        return Err(Refusal::plain("this mechanism needs a channel binding, which this connection lacks"));
+    if !mechanism.is_offered(protection, cleartext, tokens) {
+        return Err(Refusal::plain(
+            "this mechanism is not offered on this connection: CAPA lists those that are",
+        ));
     }
     let binding = session.tls.clone().unwrap_or_default();
     let directory = session.house.directory.clone();

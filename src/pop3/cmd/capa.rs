@@ -26,7 +26,8 @@ pub(super) fn run(session: &Session, out: &mut Out<'_>) {
     if session.tls.is_some() || cleartext == Cleartext::Allowed {
         line(out, "USER");
     }
-    let names: Vec<_> = Mechanism::offered(protection, cleartext).map(Mechanism::name).collect();
+    let names: Vec<_> =
+        Mechanism::offered(protection, cleartext, session.tokens()).map(Mechanism::name).collect();
     line(out, &format!("SASL {}", names.join(" ")));
     // RFC 6856 §2.3: names and passwords may be UTF-8.
     for fixed in ["UTF8 USER", "LANG", "IMPLEMENTATION Mailwright"] {

@@ -53,8 +53,12 @@ fn config(pop3: serde_json::Value) -> Config {
             "max_message_bytes": 1, "max_recipients": 1, "max_header_bytes": 1, "max_errors": 1,
             "max_messages_per_session": 1, "max_received_headers": 1, "bare_newline": "refuse",
             "require_tls_for_auth": true, "allow_null_sender": true, "command_timeout_seconds": 1,
-            "data_timeout_seconds": 1,
+            "data_timeout_seconds": 1, "relay_ip_list_id": null, "xclient_ip_list_id": null,
+            "mail_from_policy": "any", "refuse_unknown_local_senders": true, "unresolvable_sender": "accept",
+            "max_hold_seconds": 0, "min_deliver_by_seconds": 0, "max_priority": 0, "vrfy": false, "expn": false,
+            "etrn": false,
         },
+        "oidc_issuers": [],
         "imap": {
             "require_tls_for_login": true, "idle_timeout_seconds": 1, "login_timeout_seconds": 1,
             "max_errors": 1, "max_mailboxes": 1,
@@ -89,13 +93,13 @@ impl Dialogue {
         let registry = Registry::detached();
         let control = Control::start(db, node, registry, Bells::default(), config(pop3));
         let store = Store::start(control.clone());
-        let directory = Directory::start(control.clone()).unwrap();
+        let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
+        let directory = Directory::start(control.clone(), dns.clone()).unwrap();
         let committer = Committer::start(&store, Inlet::new().0);
         let peer: SocketAddr = "192.0.2.1:1110".parse().unwrap();
         let handle = control.registry.enter(SERVICE, 1, peer);
         let limits = control.limits.clone();
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
-        let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
         let verify = crate::verify::Verify::start(control.clone(), dns.clone());
         let screen = Screen::start(control.clone(), dns.clone());
         let house = Arc::new(House { control, store, directory, dns, verify, committer, screen });
@@ -276,7 +280,12 @@ async fn without_the_database_the_session_stays() {
 #[tokio::test]
 async fn a_login_that_comes_to_nothing_counts_for_nobody() {
     let mut pop3 = Dialogue::secured();
-    let login = Login { account: AccountId(5), address: "a@example.test".to_owned(), max_message: 1 };
+    let login = Login {
+        account: AccountId(5),
+        address: "a@example.test".to_owned(),
+        max_message: 1,
+        max_priority: 0,
+    };
     let refusal = pop3.session.enter(login.clone()).await.unwrap_err();
     assert_eq!(refusal.code, Some(Code::SysTemp));
     let mut other = pop3.limits.admit(SERVICE, "192.0.2.9".parse().unwrap(), Caps::default()).unwrap();
