@@ -569,3 +569,24 @@ async fn texts_of_reports_are_rows() {
     let preview: String = db.value("select subject from control.preview_template('failed')").await;
     assert_eq!(preview, "Not delivered: Lunch on Friday");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_leave_are_signed() {
+    let db = Database::new().await;
+    let script = Script::default().once(At::RcptOf("carol@far.test".into()), Act::reply("550 5.1.1 nobody"));
+    let (daemon, sink, _net) = scene(&db, script).await;
+    let (id, name, value) = crate::verify::key(&db, "ed25519-sha256").await;
+    db.apply(&format!(
+        "select directory.activate_dkim_key({id});
+         update directory.account set forward_to = '{{bob@far.test}}' where local_part = 'alice'"
+    ))
+    .await;
+    let mut smtp = alice(&daemon).await;
+    send(&mut smtp, "<alice@example.test>", &["<carol@far.test>"], "x").await;
+    let report = sink.wait_for(1).await.remove(0);
+    assert_eq!((report.sender(), report.addresses()), ("", vec!["bob@far.test"]));
+    let records = serde_json::json!({ format!("{name}."): value });
+    let request =
+        serde_json::json!({ "do": "verify", "message": STANDARD.encode(&report.bytes), "dns": records });
+    assert_eq!(crate::verify::dkimpy(request).await, serde_json::json!([true]), "{}", report.text());
+}
