@@ -8,7 +8,7 @@
 //! - Nobody waits for a slow destination but its own mail: each has a line with connections of its own, and a bound on them.
 //! - Never a bounce for a bounce, and never one for what could be refused at RCPT or DATA.
 //!
-//! The way of a message: [`Relay::take`] is given [`Work`] by the committer (`queue::Inlet`) or by a claim (`claims`). It goes into
+//! The way of a message: `Relay::take` is given [`Work`] by the committer (`queue::Inlet`) or by a claim (`claims`). It goes into
 //! the `line` of its next hop (`route`); a worker (`worker`) opens a connection (`hosts`, `client`), sends one message after the
 //! other (`transaction`; `convert` makes it fit servers that take 7 bits only) and says what became of each (`outcome`). `settle` gathers that and has it committed; `notify` makes
 //! reports (`report`) of what senders must know. Recipients whose domain is ours are delivered by `local`.

@@ -1,7 +1,7 @@
 //! DMARC aggregate reports that others send about our domains: read beside their delivery, and kept in `log.dmarc_report`.
 //!
-//! Anybody may send such mail: a message is looked at up to [`LARGEST`] bytes, what is packed in it is unpacked up to
-//! [`UNPACKED`], the first file of an archive alone, and [`AT_ONCE`] messages are held at a time. A report about a domain that
+//! Anybody may send such mail: a message is looked at up to `LARGEST` bytes, what is packed in it is unpacked up to
+//! `UNPACKED`, the first file of an archive alone, and `AT_ONCE` messages are held at a time. A report about a domain that
 //! is none of ours is not kept. That a report can't be read is no reason to refuse the mail.
 
 use std::io::Read;
