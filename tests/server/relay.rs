@@ -590,3 +590,49 @@ async fn reports_that_leave_are_signed() {
         serde_json::json!({ "do": "verify", "message": STANDARD.encode(&report.bytes), "dns": records });
     assert_eq!(crate::verify::dkimpy(request).await, serde_json::json!([true]), "{}", report.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_family_is_tried_where_the_first_does_not_answer() {
+    let db = Database::new().await;
+    let (daemon, sink, net) = scene(&db, Script::default()).await;
+    // Nobody listens there.
+    net.dns.set("mx.far.test. 60 IN AAAA ::1");
+    let mut smtp = alice(&daemon).await;
+    send(&mut smtp, "<alice@example.test>", &["<both@far.test>"], "x").await;
+    sink.wait_for(1).await;
+    db.apply("update control.relay set ip_preference = 'ipv6 only', idle_seconds = 1").await;
+    net.dns.set("six.test. 60 IN MX 10 mx.far.test.");
+    send(&mut smtp, "<alice@example.test>", &["<six@six.test>"], "x").await;
+    db.until(
+        "select last_reply like '%no connection to [::1]:%' from queue.recipient where domain = 'six.test'",
+    )
+    .await;
+    assert_eq!(sink.count(), 1);
+    db.apply("update control.relay set ip_preference = 'ipv4 only'").await;
+    db.sql("select queue.retry()").await;
+    assert_eq!(sink.wait_for(2).await[1].addresses(), ["six@six.test"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_to_deliver_by_goes_along_and_ends_the_attempts() {
+    let db = Database::new().await;
+    let (daemon, sink, _net) = scene(&db, Script::default().offer("DELIVERBY").offer("MT-PRIORITY")).await;
+    let mut smtp = alice(&daemon).await;
+    send(&mut smtp, "<alice@example.test> BY=3600;RT MT-PRIORITY=4", &["<bob@far.test>"], "x").await;
+    let message = &sink.wait_for(1).await[0];
+    assert!(
+        message.mail_from.contains(" MT-PRIORITY=4") && message.mail_from.contains(";RT"),
+        "{}",
+        message.mail_from
+    );
+    // T: the sender is told that it was relayed.
+    db.until("select count(*) = 1 from queue.attempt where outcome = 'delivered'").await;
+    sink.change(|script| script.always(At::Mail, Act::reply("451 4.3.0 Later")));
+    send(&mut smtp, "<alice@example.test> BY=3600;R", &["<bob@far.test>"], "x").await;
+    db.until("select attempts >= 1 from queue.recipient").await;
+    db.sql("update queue.message set deliver_by = now() - interval '1 second'; select queue.retry()").await;
+    db.until("select count(*) = 1 from report.message where subject = 'Not delivered: Hello'").await;
+    let report = newest(&daemon, "alice").await;
+    assert!(report.contains("Status: 5.4.7") && report.contains("the time that the sender gave"), "{report}");
+    db.until(QUEUE_IS_EMPTY).await;
+}
