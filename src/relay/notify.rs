@@ -159,7 +159,7 @@ async fn write(
         received_at: message.received_at,
         at: Timestamp::now(),
         id: &parts.report_id(),
-        about_message: message_id.as_deref(),
+        about_message: message_id.as_deref().map(|id| id.trim_start_matches('<').trim_end_matches('>')),
         utf8: message.smtputf8,
         recipients: &about,
         returned: returned(parts, config, told.kind, message, header).await?,

@@ -82,7 +82,8 @@ pub async fn send(smtp: &mut Dialogue, mail: &str, recipients: &[&str], body: &s
     }
     smtp.send("DATA").await;
     smtp.expect("354").await;
-    smtp.send(&format!("From: alice@example.test\r\nSubject: Hello\r\n\r\n{body}\r\n.")).await;
+    let header = "From: alice@example.test\r\nSubject: Hello\r\nMessage-ID: <hello@client.test>\r\n";
+    smtp.send(&format!("{header}\r\n{body}\r\n.")).await;
     smtp.expect("250").await;
 }
 
@@ -188,6 +189,7 @@ async fn what_can_never_arrive_is_reported_at_once() {
         assert!(report.starts_with("Return-Path: <>\r\nDelivered-To: alice@example.test\r\n"), "{report}");
         for line in [
             "Subject: Not delivered: Hello\r\n",
+            "In-Reply-To: <hello@client.test>\r\n",
             "Original-Envelope-Id: Q1\r\n",
             "Reporting-MTA: dns; mail.example.test\r\n",
             "Original-Recipient: rfc822; First+Last@x.test\r\n",
