@@ -162,6 +162,18 @@ comment on column queue.recipient.last_attempt_at is 'When delivery was tried la
 comment on column queue.recipient.last_reply is 'What was said about it then';
 comment on column queue.recipient.delay_reported is 'Whether the sender has been told that it is delayed';
 
+-- What is stored here is said to other servers as it stands: nothing that could end a line, and no address that is none.
+alter table queue.message
+  add constraint "a sender is empty or an address like someone@example.test" check (
+    sender = '' or sender ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$' and octet_length(sender) <= 320),
+  add constraint "an envelope id has at most 100 characters, no control ones" check (envelope_id !~ '[[:cntrl:]]' and length(envelope_id) <= 100);
+alter table queue.recipient
+  add constraint "a recipient is an address like someone@example.test" check (
+    address ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$' and octet_length(address) <= 320),
+  add constraint "the domain is the part of the address after the @" check (lower(domain) = lower(substring(address from '[^@]*$'))),
+  add constraint "an original recipient is like rfc822;someone@example.test" check (
+    original_recipient ~ '^[^[:space:][:cntrl:];]+;[^[:space:][:cntrl:]]+$' and octet_length(original_recipient) <= 4000);
+
 drop index queue.recipient_due;
 create index recipient_due on queue.recipient (domain, next_attempt_at) where state = 'waiting';
 

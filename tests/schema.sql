@@ -3452,7 +3452,9 @@ CREATE TABLE queue.message (
     deliver_by_return boolean DEFAULT false NOT NULL,
     deliver_by_trace boolean DEFAULT false NOT NULL,
     CONSTRAINT "a body type is 7BIT, 8BITMIME or BINARYMIME" CHECK ((body_type = ANY (ARRAY['7BIT'::text, '8BITMIME'::text, 'BINARYMIME'::text]))),
-    CONSTRAINT "a priority is from -9 to 9" CHECK (((priority >= '-9'::integer) AND (priority <= 9)))
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((priority >= '-9'::integer) AND (priority <= 9))),
+    CONSTRAINT "a sender is empty or an address like someone@example.test" CHECK (((sender = ''::text) OR ((sender ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$'::text) AND (octet_length(sender) <= 320)))),
+    CONSTRAINT "an envelope id has at most 100 characters, no control ones" CHECK (((envelope_id !~ '[[:cntrl:]]'::text) AND (length(envelope_id) <= 100)))
 );
 
 COMMENT ON TABLE queue.message IS 'Messages for other servers; deleting one cancels its delivery';
@@ -3510,7 +3512,10 @@ CREATE TABLE queue.recipient (
     leased_until timestamp with time zone,
     last_attempt_at timestamp with time zone,
     last_reply text,
-    delay_reported boolean DEFAULT false NOT NULL
+    delay_reported boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a recipient is an address like someone@example.test" CHECK (((address ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$'::text) AND (octet_length(address) <= 320))),
+    CONSTRAINT "an original recipient is like rfc822;someone@example.test" CHECK (((original_recipient ~ '^[^[:space:][:cntrl:];]+;[^[:space:][:cntrl:]]+$'::text) AND (octet_length(original_recipient) <= 4000))),
+    CONSTRAINT "the domain is the part of the address after the @" CHECK ((lower(domain) = lower("substring"(address, '[^@]*$'::text))))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
 

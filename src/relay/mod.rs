@@ -302,14 +302,18 @@ impl Relay {
             .collect())
     }
 
-    /// Whether work may begin: its leases last long enough, and nobody has cancelled or held it.
+    /// Whether work may begin: its leases last long enough, and nobody has cancelled or held it. What may not is forgotten.
     fn may_begin(&self, work: &mut Work) -> bool {
         let renewed = *lock(&self.renewed);
-        if work.leased.max(renewed).elapsed() > LEASE - MARGIN {
-            return false;
-        }
-        let held = lock(&self.held);
-        work.recipients.retain(|recipient| held.get(&recipient.id).copied().unwrap_or(false));
+        let in_time = work.leased.max(renewed).elapsed() <= LEASE - MARGIN;
+        let mut held = lock(&self.held);
+        work.recipients.retain(|recipient| {
+            let wanted = in_time && held.get(&recipient.id).copied().unwrap_or(false);
+            if !wanted {
+                held.remove(&recipient.id);
+            }
+            wanted
+        });
         !work.recipients.is_empty()
     }
 

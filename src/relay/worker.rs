@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Body;
-use super::client::{Connection, Plan, Trouble, Waits};
+use super::client::{Connection, Plan, TlsWish, Trouble, Waits};
 use super::convert::{self, Unfit};
 use super::hosts::{self, NoHosts};
 use super::line::{Leave, Line};
@@ -26,7 +26,15 @@ use crate::queue::{Down, Message, Work};
 /// Works off a line until nothing is left to do.
 pub(super) async fn run(relay: Arc<Relay>, leave: Leave) {
     let line = leave.line.clone();
-    Worker { relay: relay.clone(), line: line.clone(), leave, permit: None, connection: None }.run().await;
+    let worker = Worker {
+        relay: relay.clone(),
+        line: line.clone(),
+        leave,
+        permit: None,
+        connection: None,
+        opened_under: 0,
+    };
+    worker.run().await;
     relay.lines.tidy(&line);
 }
 
@@ -36,6 +44,8 @@ struct Worker {
     leave: Leave,
     permit: Option<OwnedSemaphorePermit>,
     connection: Option<Connection>,
+    /// The settings that the connection was opened by.
+    opened_under: i64,
 }
 
 /// Why no connection could be had.
@@ -81,11 +91,7 @@ impl Worker {
                     }
                 }
             };
-            let all: Vec<i64> = work.recipients.iter().map(|recipient| recipient.id).collect();
-            let may_begin = self.relay.may_begin(&mut work);
-            let left: Vec<i64> = work.recipients.iter().map(|recipient| recipient.id).collect();
-            self.relay.forget(all.into_iter().filter(|id| !may_begin || !left.contains(id)));
-            if may_begin {
+            if self.relay.may_begin(&mut work) {
                 return Some(work);
             }
         }
@@ -94,8 +100,7 @@ impl Worker {
     /// What has become ours, or has lost its content, needs no connection; the rest goes on.
     async fn elsewhere(&mut self, work: Work) -> Option<Work> {
         if work.message.content_size.is_none() {
-            let gone = "550 5.3.0 the message's content is not in the store any more".to_owned();
-            self.relay.say_all(work, &Said::Never(gone), &Attempt::default(), Voice::Own);
+            self.relay.say_all(work, &gone(), &Attempt::default(), Voice::Own);
             return None;
         }
         match local::is_here(&self.relay, &work).await {
@@ -105,31 +110,44 @@ impl Worker {
                 None
             }
             Err(error) => {
-                let later = format!("451 4.3.0 {error}");
-                self.relay.say_all(work, &Said::Later(later), &Attempt::default(), Voice::Own);
+                local::postpone(&self.relay, work, &error);
                 None
+            }
+        }
+    }
+
+    /// Waits until a route's pace lets the next message go; the setting may change meanwhile.
+    async fn keep_pace(&self) {
+        let Hop::Route(id) = self.line.hop else { return };
+        loop {
+            let config = self.relay.parts.control.config();
+            let Some(route) = config.routes.iter().find(|route| route.id == id) else { return };
+            match self.line.pause(route.max_messages_per_minute) {
+                Some(pause) if !self.line.is_stopping() => {
+                    tokio::time::sleep(pause.min(Duration::from_secs(1))).await;
+                }
+                _ => return,
             }
         }
     }
 
     /// Delivers; false when the line's hop cannot be reached and the worker should end.
     async fn deliver(&mut self, mut work: Work) -> bool {
-        let config = self.relay.parts.control.config();
-        if let Hop::Route(id) = self.line.hop
-            && let Some(route) = config.routes.iter().find(|route| route.id == id)
-        {
-            while let Some(pause) = self.line.pause(route.max_messages_per_minute) {
-                if self.line.is_stopping() {
-                    return false;
-                }
-                tokio::time::sleep(pause.min(Duration::from_secs(1))).await;
-            }
+        self.keep_pace().await;
+        if self.line.is_stopping() {
+            // Its lease is given back at the next start, or ends.
+            return false;
         }
+        let config = self.relay.parts.control.config();
         let started = Instant::now();
         let mut reused = self.connection.is_some();
-        // What was opened for other mail may be too little for this one.
+        // What was opened by other settings is not what they ask for now, and what was opened for other mail may be too
+        // little for this one.
+        let outdated = self.opened_under != config.config_generation;
         let unfit = |connection: &mut Connection| {
-            connection.is_stale() || work.message.require_tls && !connection.may_carry_require_tls()
+            outdated
+                || connection.is_stale()
+                || work.message.require_tls && !connection.may_carry_require_tls()
         };
         if self.connection.as_mut().is_some_and(unfit) {
             self.hang_up();
@@ -150,7 +168,10 @@ impl Worker {
                 return true;
             }
             let store = &self.relay.parts.store;
-            let Some(body) = Body::new(store, &work.message) else { return true };
+            let Some(body) = Body::new(store, &work.message) else {
+                self.relay.say_all(work, &gone(), &Attempt::default(), Voice::Own);
+                return true;
+            };
             let mut attempt = Attempt {
                 host: Some(connection.host.clone()),
                 address: Some(connection.peer.ip()),
@@ -265,11 +286,16 @@ impl Worker {
                 Some(route) => self.by_route(config, route, waits).await,
                 None => Err(Unreachable::Down("451 4.3.5 the route has been removed".to_owned())),
             },
-            Hop::Host(host, port) => self.by_host(config, host, *port, waits).await,
+            Hop::Host(host, port) => {
+                let tls = opportunistic(host);
+                let named = Named { host, port: *port, tls, implicit: false, login: None };
+                self.by_name(config, named, waits).await
+            }
         };
         match connected {
             Ok(connection) => {
                 self.connection = Some(connection);
+                self.opened_under = config.config_generation;
                 self.leave.set_connected(true);
                 self.relay.inlet.up(&work.domain);
                 if work.failures > 0 {
@@ -382,6 +408,7 @@ impl Worker {
         Some(About { reports: &self.relay.reports, domain: target.domain, host: target.host, terms, doubt })
     }
 
+    /// Opens a connection to the host that a route of ours names.
     async fn by_route(
         &self,
         config: &Config,
@@ -389,54 +416,39 @@ impl Worker {
         waits: Waits,
     ) -> Result<Connection, Unreachable> {
         let host = row.host.as_deref().unwrap_or_default();
-        let found = hosts::addresses(&self.relay.parts.dns, host, config.relay.ip_preference).await;
-        let mut reasons = Reasons::default();
-        let (addresses, _) = match found {
-            Ok(found) => found,
-            // A smart host that cannot be found is a mistake in our settings and no fault of the recipient.
-            Err(NoHosts::Never(why) | NoHosts::Later(why)) => return Err(Unreachable::Down(why)),
-        };
         let tls = route_tls(host, row.tls, config.relay.extra_roots.as_deref())
             .map_err(|why| Unreachable::Down(format!("451 4.7.5 {why}")))?;
-        for address in addresses {
-            let peer = SocketAddr::new(address, route::port(row, config));
-            let plan = Plan {
-                source: self.line.identity.source(peer),
-                helo: self.line.identity.helo.as_deref().unwrap_or_else(|| config.hostname()),
-                tls: tls.clone(),
-                implicit: row.tls == RouteTls::Implicit,
-                login: row.username.as_deref().zip(row.password.as_deref()),
-                waits,
-            };
-            match open(host, peer, plan, None).await {
-                Ok(connection) => return Ok(connection),
-                Err(trouble) => reasons.note(unopened(host, &trouble)),
-            }
-        }
-        Err(reasons.into())
+        let named = Named {
+            host,
+            port: route::port(row, config),
+            tls,
+            implicit: row.tls == RouteTls::Implicit,
+            login: row.username.as_deref().zip(row.password.as_deref()),
+        };
+        self.by_name(config, named, waits).await
     }
 
-    async fn by_host(
+    /// Opens a connection to a host that one of our tables names.
+    async fn by_name(
         &self,
         config: &Config,
-        host: &str,
-        port: u16,
+        named: Named<'_>,
         waits: Waits,
     ) -> Result<Connection, Unreachable> {
-        let found = hosts::addresses(&self.relay.parts.dns, host, config.relay.ip_preference).await;
+        let Named { host, port, tls, implicit, login } = named;
+        let (addresses, _) = hosts::addresses(&self.relay.parts.dns, host, config.relay.ip_preference)
+            .await
+            // One that cannot be found is a mistake in our settings and no fault of the recipient.
+            .map_err(|(NoHosts::Never(why) | NoHosts::Later(why))| Unreachable::Down(why))?;
         let mut reasons = Reasons::default();
-        let (addresses, _) = match found {
-            Ok(found) => found,
-            Err(NoHosts::Never(why) | NoHosts::Later(why)) => return Err(Unreachable::Down(why)),
-        };
         for address in addresses {
             let peer = SocketAddr::new(address, port);
             let plan = Plan {
                 source: self.line.identity.source(peer),
                 helo: self.line.identity.helo.as_deref().unwrap_or_else(|| config.hostname()),
-                tls: opportunistic(host),
-                implicit: false,
-                login: None,
+                tls: tls.clone(),
+                implicit,
+                login,
                 waits,
             };
             match open(host, peer, plan, None).await {
@@ -446,6 +458,15 @@ impl Worker {
         }
         Err(reasons.into())
     }
+}
+
+/// A host that one of our tables names, and how to talk to it.
+struct Named<'a> {
+    host: &'a str,
+    port: u16,
+    tls: Option<TlsWish>,
+    implicit: bool,
+    login: Option<(&'a str, &'a str)>,
 }
 
 /// Connects; a server whose TLS does not work, where TLS is only a wish, is tried in plain text.
@@ -486,6 +507,11 @@ fn unopened(host: &str, trouble: &Trouble) -> String {
         Trouble::Broken(_) | Trouble::Refused(_) => "4.4.1",
     };
     format!("451 {status} {host}: {trouble}")
+}
+
+/// What becomes of a message whose bytes are nowhere.
+fn gone() -> Said {
+    Said::Never("550 5.3.0 the message's content is not in the store any more".to_owned())
 }
 
 /// What becomes of a message whose bytes could not be read.

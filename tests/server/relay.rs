@@ -333,6 +333,28 @@ async fn sql_holds_releases_retries_and_cancels() {
     )
     .await;
     assert_eq!(sink.wait_for(3).await[2].addresses(), ["byhand@far.test"]);
+    // What is stored is said to other servers: nothing that ends a line, and the domain is that of the address.
+    for (columns, values, why) in [
+        ("address, domain", "E'a@far.test>\\r\\nDATA', 'far.test'", "a recipient is an address"),
+        ("address, domain", "'nobody', 'far.test'", "a recipient is an address"),
+        ("address, domain", "'a@far.test', 'other.test'", "the domain is the part of the address"),
+        (
+            "address, domain, original_recipient",
+            "'a@far.test', 'far.test', 'rfc822;a b'",
+            "an original recipient is like",
+        ),
+    ] {
+        let row = format!(
+            "insert into queue.recipient (message_id, {columns}) select id, {values} from queue.message limit 1"
+        );
+        let message = "insert into queue.message (content_id, size, sender) select id, size, '' from store.content limit 1";
+        let refused = db.refusal(&format!("{message}; {row}")).await;
+        assert!(refused.contains(why), "{values}: {refused}");
+    }
+    let refused = db
+        .refusal("insert into queue.message (content_id, size, sender) values (1, 1, E'a@b.test> SIZE=1\\r\\nRSET')")
+        .await;
+    assert!(refused.contains("a sender is empty or an address"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -396,7 +418,11 @@ async fn extensions_are_used_where_they_are_offered() {
     assert!(report.contains("Status: 5.3.4") && report.contains("takes 500"), "{report}");
     send(&mut smtp, "<alice@example.test> SMTPUTF8", &["<j\u{fc}rgen@far.test>"], "x").await;
     db.until(&wait_reports(3)).await;
-    assert!(newest(&daemon, "alice").await.contains("needs SMTPUTF8"));
+    let report = newest(&daemon, "alice").await;
+    assert!(report.contains("needs SMTPUTF8"), "{report}");
+    // RFC 6533: the sender's program knows UTF-8.
+    assert!(report.contains("Content-Type: message/global-delivery-status"), "{report}");
+    assert!(report.contains("Final-Recipient: utf-8; j\u{fc}rgen@far.test\r\n"), "{report}");
     assert_eq!(sink.count(), 3);
 }
 
@@ -637,4 +663,47 @@ async fn a_time_to_deliver_by_goes_along_and_ends_the_attempts() {
     let report = newest(&daemon, "alice").await;
     assert!(report.contains("Status: 5.4.7") && report.contains("the time that the sender gave"), "{report}");
     db.until(QUEUE_IS_EMPTY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_route_counts_from_the_next_message_on() {
+    let db = Database::new().await;
+    let (daemon, old, net) = scene(&db, Script::default()).await;
+    let new = net.server("new.test", Script::default()).await;
+    net.name("old.test", &old);
+    db.apply(&format!(
+        "update control.relay set idle_seconds = 3600, max_connections_per_destination = 1;
+         insert into control.route (pattern, host, port) values ('*', 'old.test', {})",
+        net.port
+    ))
+    .await;
+    let mut smtp = alice(&daemon).await;
+    send(&mut smtp, "<alice@example.test>", &["<a@one.test>"], "x").await;
+    old.wait_for(1).await;
+    // The connection to the old host is still there, and is not used any more.
+    db.apply("update control.route set host = 'new.test'").await;
+    send(&mut smtp, "<alice@example.test>", &["<b@one.test>"], "x").await;
+    assert_eq!(new.wait_for(1).await[0].addresses(), ["b@one.test"]);
+    assert_eq!(old.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_has_a_pace() {
+    let db = Database::new().await;
+    let (daemon, sink, net) = scene(&db, Script::default()).await;
+    db.apply(&format!(
+        "insert into control.route (pattern, host, port, max_messages_per_minute) values ('*', 'mx.far.test', {}, 2)",
+        net.port
+    ))
+    .await;
+    let mut smtp = alice(&daemon).await;
+    for name in ["a", "b", "c"] {
+        send(&mut smtp, "<alice@example.test>", &[&format!("<{name}@far.test>")], "x").await;
+    }
+    sink.wait_for(2).await;
+    db.until("select count(*) = 2 from queue.attempt").await;
+    assert_eq!(db.value::<i64>("select count(*) from queue.recipient").await, 1);
+    // Without a limit it goes at once.
+    db.apply("update control.route set max_messages_per_minute = 0").await;
+    sink.wait_for(3).await;
 }
