@@ -4788,6 +4788,12 @@ CREATE TRIGGER by_hand_update AFTER UPDATE ON queue.recipient REFERENCING NEW TA
 
 CREATE TRIGGER ring AFTER DELETE OR TRUNCATE ON queue.message FOR EACH STATEMENT EXECUTE FUNCTION logic.ring_queue();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON queue.sts_policy FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON screen.greylist FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON screen.greylist_network FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER by_hand BEFORE INSERT OR UPDATE ON store.message FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.before_message();
 
 CREATE TRIGGER by_hand_delete AFTER DELETE ON store.message REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_message_delete();

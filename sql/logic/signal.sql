@@ -1,5 +1,5 @@
--- Who is told of a change: every change in schemas control and directory raises control.generation once per
--- transaction, at its end, and rings the nodes. The row lock on the generation is therefore held for the moment of
+-- Who is told of a change: every change in schemas control and directory, and by hand in what the nodes learn and
+-- remember of others, raises control.generation once per transaction, at its end, and rings the nodes. The row lock on the generation is therefore held for the moment of
 -- the commit only, however long the transaction was.
 
 create function logic.touch() returns trigger language plpgsql as $$
@@ -34,8 +34,9 @@ begin
   for t in
     select format('%I.%I', n.nspname, c.relname) as name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind = 'r' and n.nspname in ('control', 'directory')
-      and c.relname not in ('generation', 'touched', 'lease', 'logic')
+    where c.relkind = 'r' and (n.nspname in ('control', 'directory')
+        and c.relname not in ('generation', 'touched', 'lease', 'logic')
+      or c.oid in ('screen.greylist'::regclass, 'screen.greylist_network'::regclass, 'queue.sts_policy'::regclass))
   loop
     -- These only mirror others, and are written within the same statements.
     continue when t.name in ('directory.address', 'directory.domain_name');

@@ -6,11 +6,12 @@
 //! and that has none kept is one without a policy (§5).
 //!
 //! What it costs: a new connection, one look into memory; at most once in five minutes and domain one TXT record and one row
-//! of `queue.sts_policy`; a fetch only where the record's id is new or half of the policy's life is over. A fetch that
-//! failed is not tried again for five minutes. A policy that still holds is fetched anew beside the mail, which goes on under the
-//! one that is kept.
+//! of `queue.sts_policy`, and once more after that table was changed by hand; a fetch only where the record's id is new or half of
+//! the policy's life is over. A fetch that failed is not tried again for five minutes. A policy that still holds is fetched anew
+//! beside the mail, which goes on under the one that is kept.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,8 @@ struct Recent {
 /// The policies this node knows of.
 pub(super) struct Policies {
     recent: Mutex<HashMap<String, Recent>>,
+    /// How often it was told to forget.
+    forgotten: AtomicU64,
     asking: [tokio::sync::Mutex<()>; ASKING],
 }
 
@@ -117,12 +120,18 @@ struct Kept {
 impl Policies {
     /// Knows none.
     pub(super) fn new() -> Self {
-        Self { recent: Mutex::default(), asking: std::array::from_fn(|_| tokio::sync::Mutex::default()) }
+        Self {
+            recent: Mutex::default(),
+            forgotten: AtomicU64::new(0),
+            asking: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+        }
     }
 
-    /// Forgets what is in memory: settings have changed.
+    /// Forgets what is in memory: settings or the table have changed.
     pub(super) fn forget(&self) {
-        lock(&self.recent).clear();
+        let mut recent = lock(&self.recent);
+        self.forgotten.fetch_add(1, Ordering::Relaxed);
+        recent.clear();
     }
 
     /// The policy that a domain's mail is subject to, if there is one.
@@ -136,6 +145,7 @@ impl Policies {
         if let Some(known) = self.known(domain) {
             return known;
         }
+        let forgotten = self.forgotten.load(Ordering::Relaxed);
         let (policy, fault) = match look(control, dns, domain).await {
             Ok((policy, fault)) => (policy.filter(|policy| policy.mode != Mode::None).map(Arc::new), fault),
             // Whoever keeps the database from us must not take the protection away.
@@ -148,7 +158,8 @@ impl Policies {
         if recent.len() >= REMEMBERED {
             recent.retain(|_, recent| recent.at.elapsed() < RECENT);
         }
-        if recent.len() < REMEMBERED {
+        // What was read before a change is not remembered beyond it.
+        if recent.len() < REMEMBERED && self.forgotten.load(Ordering::Relaxed) == forgotten {
             recent.insert(domain.to_owned(), Recent { at: Instant::now(), policy: policy.clone(), fault });
         }
         policy

@@ -1,10 +1,11 @@
 //! Greylisting (RFC 6647): who writes for the first time from an unknown network is asked to come again later.
 //!
 //! Known are triplets: network of the host, sender, recipient. One that this node does not remember is asked for in the
-//! database, one round trip, so a retry may come to any node; it is remembered for five minutes. What is new is
-//! written once a second, all of it in one statement whose commit does not wait for the disk: within that second another
-//! node does not know of a first attempt, and a crash forgets it, so that its sender comes once more. A sender that is
-//! known costs no write, but for one now and then that says it still comes.
+//! database, one round trip, so a retry may come to any node; it is remembered for five minutes, or until somebody
+//! changes the tables by hand, which every node is told of. What is new is written once a second, all of it in one
+//! statement whose commit does not wait for the disk: within that second another node does not know of a first attempt,
+//! and a crash forgets it, so that its sender comes once more. A sender that is known costs no write, but for one now and
+//! then that says it still comes.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -71,6 +72,8 @@ struct Inner {
     triplets: HashMap<Triplet, Entry>,
     /// Senders that have passed since networks were last written, and when.
     networks: HashMap<String, (i32, i64)>,
+    /// How often it was told to forget.
+    forgotten: u64,
 }
 
 impl Greylist {
@@ -85,7 +88,10 @@ impl Greylist {
         now: i64,
     ) -> Result<Verdict, Error> {
         let triplet = (network(peer, settings), sender.to_owned(), recipient.to_owned());
-        let remembered = self.lock().triplets.get(&triplet).copied();
+        let (remembered, forgotten) = {
+            let inner = self.lock();
+            (inner.triplets.get(&triplet).copied(), inner.forgotten)
+        };
         let fresh = remembered.filter(|entry| entry.dirty || now - entry.read_at < BELIEVED);
         // What would be refused on what this node remembers may have passed elsewhere meanwhile.
         let fresh = fresh.filter(|entry| !entry.known.is_some_and(|known| is_over(known, settings, now)));
@@ -117,6 +123,10 @@ impl Greylist {
                 // More than can be written: what can't be remembered can't be asked to come again.
                 return Ok(Verdict::Pass);
             }
+        }
+        if inner.forgotten != forgotten {
+            // The tables have changed since: this is not believed again.
+            entry.read_at = 0;
         }
         inner.triplets.insert(triplet, entry);
         Ok(verdict)
@@ -152,9 +162,14 @@ impl Greylist {
         outcome
     }
 
-    /// Forgets what is written: settings have changed.
+    /// Believes nothing any more of what was read: settings or tables have changed. What is to be written stays until it is.
     pub fn forget(&self) {
-        self.lock().triplets.retain(|_, entry| entry.dirty);
+        let mut inner = self.lock();
+        inner.forgotten += 1;
+        inner.triplets.retain(|_, entry| {
+            entry.read_at = 0;
+            entry.dirty
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -350,11 +350,16 @@ async fn a_policy_is_renewed_and_outlives_its_web_server() {
     sink.wait_for(3).await;
     db.until("select policy_id = '2' from queue.sts_policy").await;
     assert_eq!(web.fetched(), 3);
+    // One whose row is deleted is fetched anew, without a change of settings.
+    db.apply("delete from queue.sts_policy").await;
+    mail(&daemon, "bob@far.test").await;
+    sink.wait_for(4).await;
+    assert_eq!(web.fetched(), 4);
     // And another one, but it can't be had.
     drop(web);
     net.dns.set("_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=3\"");
     db.apply(again).await;
     mail(&daemon, "bob@far.test").await;
-    sink.wait_for(4).await;
-    db.until("select count(*) = 4 from queue.attempt where tls like '% MTA-STS'").await;
+    sink.wait_for(5).await;
+    db.until("select count(*) = 5 from queue.attempt where tls like '% MTA-STS'").await;
 }

@@ -315,9 +315,19 @@ async fn a_greylisted_sender_comes_again_to_whatever_node() {
         "{written} transactions have written for 200 recipients, in {:?}",
         begin.elapsed()
     );
+    // Who is deleted is new again, and a network that somebody lets in need not wait, at once.
+    db.apply("delete from screen.greylist where recipient = 'alice@example.test'").await;
+    begins(&rcpt(&mut known, SENDER, ALICE).await, "451");
+    db.apply(
+        "insert into screen.greylist_network (network, passed, last_at) values ('127.0.0.0/24', 1000000, now())
+         on conflict (network) do update set passed = excluded.passed, last_at = now()",
+    )
+    .await;
+    begins(&rcpt(&mut known, "stranger@example.net", ALICE).await, "250");
     // Users are not greylisted, nor is anybody when it is off.
     begins(&rcpt(&mut user(&one, "bob").await, "bob@example.test", ALICE).await, "250");
     db.apply("update control.greylist set enabled = false").await;
+    db.apply("delete from screen.greylist_network").await;
     begins(&rcpt(&mut known, "other@example.net", ALICE).await, "250");
 }
 
