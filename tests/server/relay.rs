@@ -1,8 +1,6 @@
 //! Mail to the world: what goes out, to whom, how often, and what senders hear of it. Other servers are sinks on loopback
 //! addresses of their own, found by a name server in the test process.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -106,6 +104,20 @@ fn wait_reports(count: i64) -> String {
 
 pub const QUEUE_IS_EMPTY: &str =
     "select not exists (select 1 from queue.message) and not exists (select 1 from queue.recipient)";
+
+/// Has everything tried again after each attempt, until it is so. A destination that could not be reached is left alone
+/// for a minute, unless somebody asks for it.
+pub async fn retry_until(db: &Database, question: &str) {
+    for _ in 0..40 {
+        if db.value::<bool>(question).await {
+            return;
+        }
+        let before: i64 = db.value("select count(*) from queue.attempt").await;
+        db.sql("select queue.retry()").await;
+        db.until(&format!("select ({question}) or (select count(*) > {before} from queue.attempt)")).await;
+    }
+    panic!("after many attempts this was not so:\n{question}");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_goes_by_mx_and_leaves_the_queue() {
@@ -249,15 +261,8 @@ async fn what_fails_for_now_is_tried_again() {
     send(&mut alice(&daemon).await, "<alice@example.test>", &["<bob@far.test>"], "x").await;
     db.until("select attempts >= 1 and last_reply is not null and next_attempt_at > now() - interval '5 s' from queue.recipient").await;
     // A destination that could not be reached is left alone for a minute, unless somebody asks for it.
-    for _ in 0..20 {
-        db.sql("select queue.retry()").await;
-        if sink.count() > 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    sink.wait_for(1).await;
-    db.until(QUEUE_IS_EMPTY).await;
+    retry_until(&db, QUEUE_IS_EMPTY).await;
+    assert_eq!(sink.count(), 1);
     let said: Vec<String> = db
         .rows("select outcome || ' ' || reply from queue.attempt order by id")
         .await
@@ -287,14 +292,7 @@ async fn servers_that_misbehave_cost_only_themselves() {
         }
         send(&mut smtp, "<alice@example.test>", &["<bob@far.test>", "<bob@good.test>"], "x").await;
         good.wait_for(1).await;
-        for _ in 0..40 {
-            db.sql("select queue.retry()").await;
-            if db.value::<bool>(QUEUE_IS_EMPTY).await {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        db.until(QUEUE_IS_EMPTY).await;
+        retry_until(&db, QUEUE_IS_EMPTY).await;
         // Twice only where the answer to the end was lost.
         let messages = sink.messages();
         let answered = messages.iter().filter(|message| !message.answer_lost()).count();

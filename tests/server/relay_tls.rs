@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::sign::SingleCertAndKey;
@@ -13,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::relay::{QUEUE_IS_EMPTY, alice, scene, send};
+use crate::relay::{QUEUE_IS_EMPTY, alice, retry_until, scene, send};
 use crate::support::ca::Identity;
 use crate::support::sink::Tls;
 use crate::support::{Ca, Database, Script};
@@ -75,18 +74,6 @@ impl Drop for Web {
 
 fn offered(identity: Identity) -> Script {
     Script::default().tls(Tls::Offered(identity))
-}
-
-/// A destination whose servers could not be reached is left alone for a minute, unless somebody asks for it.
-async fn retry_until(db: &Database, question: &str) {
-    for _ in 0..40 {
-        db.sql("select queue.retry()").await;
-        if db.value::<bool>(question).await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-    db.until(question).await;
 }
 
 async fn mail(daemon: &crate::support::Daemon<'_>, to: &str) {

@@ -10,7 +10,7 @@ use mailwright::screen::{Refusal, Stranger};
 
 use crate::support::dialogue::{Dialogue, Language};
 use crate::support::dns::Failing;
-use crate::support::{Daemon, Database, Dns, PATIENCE};
+use crate::support::{Daemon, Database, Dns, ask_until};
 
 /// A daemon that asks the test's name server, where alice, bob and carol live.
 async fn start<'a>(db: &'a Database, dns: &Dns) -> Daemon<'a> {
@@ -87,15 +87,15 @@ async fn send(smtp: &mut Dialogue, from: &str, to: &[&str], bytes: usize) -> Str
 
 /// Asks again and again until the answer begins so.
 async fn until_rcpt(smtp: &mut Dialogue, from: &str, to: &str, expected: &str) {
-    let begin = Instant::now();
-    loop {
+    ask_until(async || {
         let answer = rcpt(smtp, from, to).await;
         if answer.starts_with(expected) {
-            return;
+            Ok(())
+        } else {
+            Err(format!("RCPT was to be answered {expected}, came: {answer}"))
         }
-        assert!(begin.elapsed() < PATIENCE, "RCPT was to be answered {expected}, came: {answer}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    })
+    .await;
 }
 
 /// The header that the last message to an account got from us.
@@ -352,8 +352,11 @@ async fn greylisting_knows_whom_to_leave_alone() {
     for from in ["a@example.net", "b@example.net"] {
         begins(&rcpt(&mut smtp, from, ALICE).await, "451");
     }
+    db.until("select count(*) = 2 from screen.greylist where sender in ('a@example.net', 'b@example.net')")
+        .await;
+    db.until("select max(first_at) < now() - interval '1 second' from screen.greylist").await;
     for from in ["a@example.net", "b@example.net"] {
-        until_rcpt(&mut smtp, from, ALICE, "250").await;
+        begins(&rcpt(&mut smtp, from, ALICE).await, "250");
     }
     db.until("select sum(passed) >= 2 from screen.greylist_network").await;
     begins(&rcpt(&mut smtp, "c@example.net", ALICE).await, "250");
@@ -547,14 +550,12 @@ async fn who_guesses_addresses_is_sent_away() {
     again.expect("421 4.7.0").await;
     again.expect_end().await;
     // And on the other node, as soon as it has asked.
-    let begin = Instant::now();
-    loop {
+    ask_until(async || {
         let mut there = Dialogue::plain_from([127, 0, 0, 5], two.port("smtp"), Language::Smtp).await;
-        if there.answer().await.starts_with("421") {
-            break;
-        }
-        assert!(begin.elapsed() < PATIENCE);
-    }
+        let answer = there.answer().await;
+        if answer.starts_with("421") { Ok(()) } else { Err(answer) }
+    })
+    .await;
     begins(&rcpt(&mut peer(&one, 6).await, SENDER, ALICE).await, "250");
 }
 

@@ -15,7 +15,7 @@ use tokio_postgres::types::FromSqlOwned;
 use tokio_postgres::{Client, Row};
 
 use super::cluster::{Cluster, Durability};
-use super::{PATIENCE, root};
+use super::{PATIENCE, ask_until, root};
 
 /// Between two looks at something that takes a moment.
 const LOOK: Duration = Duration::from_millis(10);
@@ -158,15 +158,12 @@ impl Database {
 
     /// Waits until a query says `true`; no row, or null, says it isn't so yet.
     pub async fn until(&self, question: &str) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
+        ask_until(async || {
             let rows = self.rows(question).await;
-            if rows.first().and_then(|row| row.get::<_, Option<bool>>(0)).unwrap_or(false) {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "this did not come true:\n{question}");
-            tokio::time::sleep(LOOK).await;
-        }
+            let is_so = rows.first().and_then(|row| row.get::<_, Option<bool>>(0)).unwrap_or(false);
+            if is_so { Ok(()) } else { Err(format!("this did not come true:\n{question}")) }
+        })
+        .await;
     }
 
     /// Waits until all nodes obey what has been committed so far.

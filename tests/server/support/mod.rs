@@ -28,6 +28,15 @@ pub use sink::{Script, Sink};
 /// The limit of every wait: far more than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Asks until the answer is `Ok`, for what nobody tells us of; `Err` says what is there instead.
+pub async fn ask_until(mut question: impl AsyncFnMut() -> Result<(), String>) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while let Err(instead) = question().await {
+        assert!(tokio::time::Instant::now() < deadline, "{instead}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// The root of the repository.
 pub fn root() -> &'static std::path::Path {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
