@@ -25,7 +25,8 @@ alter table control.smtp
   add column vrfy boolean not null default false,
   add column expn boolean not null default false,
   add column etrn boolean not null default false;
-comment on column control.smtp.relay_ip_list_id is 'The addresses in this IP list may send mail to other servers without a login; empty = nobody may';
+comment on column control.smtp.relay_ip_list_id is 'The addresses in this IP list may send mail to other servers without a login, on submission listeners too; empty = nobody may';
+comment on column control.listener.mode is 'smtp only. standard: mail from other servers; submission: mail from users, who must log in unless control.smtp.relay_ip_list_id has their address; lmtp: LMTP (RFC 2033)';
 comment on column control.smtp.xclient_ip_list_id is 'The addresses in this IP list may say by XCLIENT for which client they speak; empty = nobody may';
 comment on column control.smtp.mail_from_policy is 'Senders that users may give. any: whatever they like; own: their own address, aliases that lead to them, and what directory.sender_permission allows. An account may have its own policy';
 comment on column control.smtp.local_senders_need_login is 'Whether addresses of accounts and aliases here may be given as sender only by those who have logged in, or may relay. A domain or account may differ';

@@ -359,7 +359,7 @@ COMMENT ON COLUMN control.listener.port IS 'TCP port';
 
 COMMENT ON COLUMN control.listener.tls IS 'implicit: TLS from the first byte; starttls: the client may ask for TLS; none: no TLS';
 
-COMMENT ON COLUMN control.listener.mode IS 'smtp only. standard: mail from other servers; submission: mail from users, who must log in; lmtp: LMTP (RFC 2033)';
+COMMENT ON COLUMN control.listener.mode IS 'smtp only. standard: mail from other servers; submission: mail from users, who must log in unless control.smtp.relay_ip_list_id has their address; lmtp: LMTP (RFC 2033)';
 
 COMMENT ON COLUMN control.listener.enabled IS 'Whether this listener is open while its service runs';
 
@@ -2424,7 +2424,7 @@ COMMENT ON COLUMN control.smtp.command_timeout_seconds IS 'How long a silent cli
 
 COMMENT ON COLUMN control.smtp.data_timeout_seconds IS 'How long a silent client is waited for within a message';
 
-COMMENT ON COLUMN control.smtp.relay_ip_list_id IS 'The addresses in this IP list may send mail to other servers without a login; empty = nobody may';
+COMMENT ON COLUMN control.smtp.relay_ip_list_id IS 'The addresses in this IP list may send mail to other servers without a login, on submission listeners too; empty = nobody may';
 
 COMMENT ON COLUMN control.smtp.xclient_ip_list_id IS 'The addresses in this IP list may say by XCLIENT for which client they speak; empty = nobody may';
 

@@ -21,7 +21,7 @@ use super::config::{self, TlsMode};
 use super::{Config, Control, SessionHandle};
 use crate::db::Error;
 use crate::net::accept::{Address, Listener, bind};
-use crate::net::limit::{Caps, Guard};
+use crate::net::limit::{Caps, Guard, Refusal};
 use crate::net::proxy;
 use crate::net::stop::{Stop, Stopper};
 use crate::net::stream::Stream;
@@ -432,6 +432,26 @@ impl Control {
     /// # Errors
     /// Why not; it is logged.
     pub fn admit(&self, service: &'static str, peer: SocketAddr) -> Result<Guard, Refused> {
+        let caps = self.caps(service, peer)?;
+        self.limits.admit(service, peer.ip(), caps).map_err(|refusal| too_many(service, peer, &refusal))
+    }
+
+    /// Counts a connection that is in for another client, of whom a proxy has told, if that one may come in.
+    ///
+    /// # Errors
+    /// Why not; it is logged.
+    pub fn admit_for(
+        &self,
+        guard: &mut Guard,
+        service: &'static str,
+        peer: SocketAddr,
+    ) -> Result<(), Refused> {
+        let caps = self.caps(service, peer)?;
+        guard.move_to(peer.ip(), caps.peer).map_err(|refusal| too_many(service, peer, &refusal))
+    }
+
+    /// How many connections a client that may come in may have.
+    fn caps(&self, service: &'static str, peer: SocketAddr) -> Result<Caps, Refused> {
         let config = self.config();
         let row = config.service(service).ok_or(Refused::Denied)?;
         if !config.permits(row, peer.ip()) {
@@ -439,12 +459,13 @@ impl Control {
             return Err(Refused::Denied);
         }
         let cap = |limit: u32| (limit > 0).then_some(limit);
-        let caps = Caps { total: cap(row.max_connections), peer: cap(row.max_connections_per_peer) };
-        self.limits.admit(service, peer.ip(), caps).map_err(|refusal| {
-            tracing::info!(service, %peer, %refusal, "not let in");
-            Refused::TooMany
-        })
+        Ok(Caps { total: cap(row.max_connections), peer: cap(row.max_connections_per_peer) })
     }
+}
+
+fn too_many(service: &'static str, peer: SocketAddr, refusal: &Refusal) -> Refused {
+    tracing::info!(service, %peer, %refusal, "not let in");
+    Refused::TooMany
 }
 
 impl Door {
@@ -455,7 +476,13 @@ impl Door {
         let door = self.clone();
         tokio::spawn(async move {
             let proxy = stream.peer();
-            match proxy::receive(&mut stream, PROXY_HEADER).await {
+            let mut stop = door.stop.clone();
+            let received = tokio::select! {
+                received = proxy::receive(&mut stream, PROXY_HEADER) => received,
+                // Nothing has begun yet.
+                _ = stop.wait() => return,
+            };
+            match received {
                 Ok(()) => door.enter(stream),
                 Err(error) => tracing::info!(%proxy, %error, "a proxy was not understood and is cut off"),
             }

@@ -138,6 +138,28 @@ impl Guard {
         Ok(())
     }
 
+    /// Counts the connection for another client, and for no account: a proxy has said whom it speaks for. Its place in the
+    /// whole service it keeps.
+    ///
+    /// # Errors
+    /// When that client has `max` connections to this service; the counts are then as they were.
+    pub fn move_to(&mut self, peer: IpAddr, max: Option<u32>) -> Result<(), Refusal> {
+        let peer = network(peer);
+        if peer != self.peer {
+            let mut counts = self.limits.lock();
+            let key = Key::Peer(self.service, peer);
+            if let Some(max) = reached(&counts, key, max) {
+                return Err(Refusal::Peer { service: self.service, peer, max });
+            }
+            raise(&mut counts, key);
+            lower(&mut counts, Key::Peer(self.service, self.peer));
+            drop(counts);
+            self.peer = peer;
+        }
+        self.logout();
+        Ok(())
+    }
+
     /// Takes the connection out of its account's count: the client has logged out and stays.
     pub fn logout(&mut self) {
         if let Some(account) = self.account.take() {
@@ -234,6 +256,26 @@ mod tests {
         one.logout();
         two.login(7, Some(1)).unwrap();
         one.login(8, Some(1)).unwrap();
+        drop((one, two));
+        assert!(limits.lock().is_empty());
+    }
+
+    #[test]
+    fn who_is_spoken_for_is_counted_in_place_of_the_proxy() {
+        let limits = Limits::new();
+        let (proxy, client) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        // The service is full, and the proxy has its one: none of that matters to a connection that is in.
+        let mut one = limits.admit("smtp", proxy, caps(1, 1)).unwrap();
+        one.login(7, Some(1)).unwrap();
+        one.move_to(client, Some(1)).unwrap();
+        assert_eq!(limits.connections("smtp"), 1);
+        let mut two = limits.admit("smtp", proxy, caps(2, 1)).unwrap();
+        assert_eq!(
+            two.move_to(client, Some(1)),
+            Err(Refusal::Peer { service: "smtp", peer: client, max: 1 })
+        );
+        assert!(limits.admit("smtp", proxy, caps(3, 1)).is_err(), "the second one is still the proxy's");
+        two.login(7, Some(1)).unwrap();
         drop((one, two));
         assert!(limits.lock().is_empty());
     }

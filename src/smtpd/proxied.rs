@@ -75,7 +75,7 @@ impl Session {
     fn stands_for(&mut self, peer: SocketAddr) -> Result<(), Answer> {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if peer.ip() != self.handle.peer().ip() {
-            let guard = self.house.control.admit("smtp", peer).map_err(|why| {
+            self.house.control.admit_for(&mut self.guard, "smtp", peer).map_err(|why| {
                 Answer::last(match why {
                     Refused::TooMany => Reply::new(421, (4, 7, 0), "Too many connections, try again later"),
                     Refused::Denied => {
@@ -83,7 +83,6 @@ impl Session {
                     }
                 })
             })?;
-            self.guard = guard;
         }
         self.handle.speaks_for(peer);
         Ok(())
