@@ -17,7 +17,7 @@ use crate::intake::{Committer, Delivery, House, Outbound, OutboundRecipient};
 use crate::mail::Address;
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
-use crate::queue::Inlet;
+use crate::queue::{self, Inlet};
 use crate::relay::{self, Relay};
 use crate::sasl::Secret;
 use crate::screen::Screen;
@@ -290,15 +290,10 @@ fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send
                 let Ok(recipient) = report.recipient.parse::<Address>() else { continue };
                 let mut spool = store.spool().await?;
                 spool.write(&report.message).await?;
-                let recipient = OutboundRecipient {
-                    address: recipient.to_string(),
-                    domain: recipient.domain().to_owned(),
-                    // Nobody waits for a bounce of it.
-                    notify: Some(Notify::Never),
-                    original: None,
-                    here: false,
-                };
-                let outbound = Outbound::new(report.sender, Body::EightBitMime, vec![recipient]);
+                // Nobody waits for a bounce of it.
+                let recipient = OutboundRecipient::elsewhere(&recipient, Some(Notify::Never), None);
+                let envelope = queue::Envelope::new(report.sender, Body::EightBitMime);
+                let outbound = Outbound::new(envelope, vec![recipient]);
                 committer.deliver(Delivery::new(spool.finish(), Vec::new(), vec![outbound])).await?;
             }
             Ok(())

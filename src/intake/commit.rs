@@ -15,22 +15,19 @@
 //! that puts its message into a mailbox, or a report of it into its sender's. Mail for other servers that this node can
 //! send at once is leased to it in the batch that brings it in and handed over to the relay after the commit.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
+use super::delivery::{Content, Delivery, Place, Placed, Receipt};
+use super::enqueue::Queued;
 use super::settle::Settlements;
-
 use crate::control::live::uuid_text;
 use crate::db::{Client, Error};
-use crate::mail::{AccountId, DateTime, Flags, MailboxId};
-use crate::queue::{self, Down, Inlet, Settled, Work};
-use crate::smtp::mail::Body;
-use crate::smtp::rcpt::Notify;
+use crate::queue::Inlet;
 use crate::sql;
 use crate::store::{Draft, Store};
 
@@ -39,7 +36,6 @@ const INSERT_CONTENT: &str = sql!("intake/insert_content");
 const INSERT_CHUNKS: &str = sql!("intake/insert_chunks");
 const LOCK_MAILBOXES: &str = sql!("intake/lock_mailboxes");
 const PLACE_MESSAGES: &str = sql!("intake/place_messages");
-const ENQUEUE: &str = sql!("intake/enqueue");
 
 /// Deliveries in one transaction.
 const MAX_JOBS: usize = 200;
@@ -49,164 +45,6 @@ const MAX_BYTES: usize = 8 << 20;
 const RETRIES: u32 = 5;
 /// How long the outcome of a broken COMMIT is asked for before the deliveries fail temporarily.
 const SETTLE: Duration = Duration::from_secs(60);
-
-/// One message and where it goes, and what has become of others: all of it is committed together.
-#[derive(Default)]
-pub struct Delivery {
-    /// The message; none where only outcomes are committed.
-    pub content: Option<Content>,
-    /// Mailboxes it goes into.
-    pub places: Vec<Place>,
-    /// Recipients elsewhere, by envelope.
-    pub outbound: Vec<Outbound>,
-    /// Recipients that leave the queue, or wait on.
-    pub settled: Vec<Settled>,
-    /// Destinations that could not be reached.
-    pub down: Vec<Down>,
-}
-
-/// The bytes of a message.
-#[derive(Clone)]
-pub enum Content {
-    /// They come in now.
-    Draft(Arc<Draft>),
-    /// They are in the store.
-    Stored {
-        /// BLAKE3 of them.
-        digest: [u8; 32],
-        /// How many.
-        size: u64,
-    },
-}
-
-impl Content {
-    fn digest(&self) -> &[u8] {
-        match self {
-            Content::Draft(draft) => &draft.digest,
-            Content::Stored { digest, .. } => digest,
-        }
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Content::Draft(draft) => draft.size,
-            Content::Stored { size, .. } => *size,
-        }
-    }
-}
-
-impl Delivery {
-    /// A new message.
-    pub fn new(draft: Draft, places: Vec<Place>, outbound: Vec<Outbound>) -> Self {
-        Self { content: Some(Content::Draft(Arc::new(draft))), places, outbound, ..Self::default() }
-    }
-
-    fn draft(&self) -> Option<&Draft> {
-        match &self.content {
-            Some(Content::Draft(draft)) => Some(draft),
-            Some(Content::Stored { .. }) | None => None,
-        }
-    }
-
-    fn stored_bytes(&self) -> usize {
-        self.draft().map_or(0, Draft::stored_bytes)
-    }
-}
-
-/// A mailbox and how the message shall be there.
-pub struct Place {
-    /// The account.
-    pub account: AccountId,
-    /// Its mailbox.
-    pub mailbox: MailboxId,
-    /// Header lines of this copy that stand before the message; shared by copies that have the same.
-    pub prefix: Option<Bytes>,
-    /// INTERNALDATE.
-    pub internal_date: DateTime,
-    /// Flags to set.
-    pub flags: Flags,
-    /// Keywords to set.
-    pub keywords: Vec<String>,
-}
-
-/// The recipients of a message that are on other servers, and the envelope they need.
-pub struct Outbound {
-    /// Header lines that stand before the message.
-    pub prefix: Option<Bytes>,
-    /// Reverse path; empty = null sender.
-    pub sender: String,
-    /// Who submitted it.
-    pub account: Option<AccountId>,
-    /// ENVID (RFC 3461 §4.4).
-    pub envelope_id: Option<String>,
-    /// RET (RFC 3461 §4.3): true = FULL.
-    pub return_full: Option<bool>,
-    /// SMTPUTF8 was asked for.
-    pub smtputf8: bool,
-    /// BODY.
-    pub body: Body,
-    /// It may travel under verified TLS only (RFC 8689).
-    pub require_tls: bool,
-    /// MT-PRIORITY (RFC 6710).
-    pub priority: i16,
-    /// BY (RFC 2852).
-    pub deliver_by: Option<queue::DeliverBy>,
-    /// Not before then (RFC 4865).
-    pub hold_until: Option<Timestamp>,
-    /// The recipients.
-    pub recipients: Vec<OutboundRecipient>,
-}
-
-impl Outbound {
-    /// An envelope in which nothing special is asked for.
-    pub fn new(sender: String, body: Body, recipients: Vec<OutboundRecipient>) -> Self {
-        Self {
-            prefix: None,
-            sender,
-            account: None,
-            envelope_id: None,
-            return_full: None,
-            smtputf8: false,
-            body,
-            require_tls: false,
-            priority: 0,
-            deliver_by: None,
-            hold_until: None,
-            recipients,
-        }
-    }
-}
-
-/// A recipient on another server.
-#[derive(Clone)]
-pub struct OutboundRecipient {
-    /// Forward path.
-    pub address: String,
-    /// Its domain, in lower case and ASCII.
-    pub domain: String,
-    /// The domain is ours: the relay puts the message into the mailbox.
-    pub here: bool,
-    /// NOTIFY (RFC 3461 §4.1).
-    pub notify: Option<Notify>,
-    /// ORCPT (RFC 3461 §4.2), as written.
-    pub original: Option<String>,
-}
-
-/// What a message got in its mailbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
-    /// Its UID.
-    pub uid: u32,
-    /// UIDVALIDITY of the mailbox.
-    pub uid_validity: u32,
-    /// Its modseq.
-    pub modseq: u64,
-    /// What the account keeps now, bytes.
-    pub used_bytes: i64,
-}
-
-/// What became of a delivery: for each place what it got, `None` where the mailbox is gone.
-pub type Receipt = Vec<Option<Placed>>;
 
 struct Job {
     delivery: Delivery,
@@ -498,10 +336,7 @@ impl<'a> Batch<'a> {
         };
         let (insert_batch, insert_content, insert_chunks, lock, place) =
             prepared.await.map_err(Failed::Before)?;
-        let enqueue = match self.queued.outbound.is_empty() {
-            true => None,
-            false => Some(client.prepare(ENQUEUE).await.map_err(Failed::Before)?),
-        };
+        let enqueue = self.queued.prepare(client).await.map_err(Failed::Before)?;
         let settle = self.settlements.prepare(client).await.map_err(Failed::Before)?;
         let (content, chunks, places) = (&self.content, &self.chunks, &self.places);
         let pg = client.raw();
@@ -558,7 +393,7 @@ impl<'a> Batch<'a> {
             let queueing = async {
                 match &enqueue {
                     None => Ok(Vec::new()),
-                    Some(statement) => self.queued.enqueue(pg, statement).await,
+                    Some(statement) => self.queued.run(pg, statement).await,
                 }
             };
             // Futures joined on one connection are sent in this order, in one go.
@@ -670,205 +505,5 @@ impl<'a> Places<'a> {
         self.flags.push(i16::from(place.flags.bits()));
         self.keywords.push(joined(&place.keywords, " "));
         self.prefix.push(prefix);
-    }
-}
-
-/// The queue entries of a batch.
-struct Queued<'a> {
-    node: &'a str,
-    outbound: Vec<(&'a Outbound, &'a Content)>,
-    /// For each entry and domain of it, in their order: its place in the relay of this node, if there was one.
-    groups: Vec<Group<'a>>,
-    /// What was inserted: message, content, recipient, in the order of the entries and their recipients.
-    ids: Vec<tokio_postgres::Row>,
-}
-
-/// The recipients of one entry in one domain.
-struct Group<'a> {
-    entry: usize,
-    domain: &'a str,
-    here: bool,
-    recipients: Vec<usize>,
-    place: Option<queue::Place>,
-}
-
-impl<'a> Queued<'a> {
-    fn new(node: &'a str) -> Self {
-        Self { node, outbound: Vec::new(), groups: Vec::new(), ids: Vec::new() }
-    }
-
-    fn push(&mut self, outbound: &'a Outbound, content: &'a Content) {
-        let entry = self.outbound.len();
-        let first = self.groups.len();
-        self.outbound.push((outbound, content));
-        for (at, recipient) in outbound.recipients.iter().enumerate() {
-            let known = self
-                .groups
-                .iter_mut()
-                .skip(first)
-                .find(|group| group.domain == recipient.domain && group.here == recipient.here);
-            match known {
-                Some(group) => group.recipients.push(at),
-                None => self.groups.push(Group {
-                    entry,
-                    domain: &recipient.domain,
-                    here: recipient.here,
-                    recipients: vec![at],
-                    place: None,
-                }),
-            }
-        }
-    }
-
-    /// Takes places for what can be sent at once.
-    fn take_places(&mut self, inlet: &Inlet) {
-        for group in &mut self.groups {
-            let Some((outbound, content)) = self.outbound.get(group.entry) else { continue };
-            if outbound.hold_until.is_none() {
-                let bytes = match content {
-                    Content::Draft(draft) => draft.chunks.iter().map(|chunk| chunk.bytes.len()).sum(),
-                    Content::Stored { .. } => 0,
-                };
-                group.place = inlet.place(group.domain, group.recipients.len(), bytes);
-            }
-        }
-    }
-
-    async fn enqueue(
-        &self,
-        pg: &tokio_postgres::Client,
-        statement: &tokio_postgres::Statement,
-    ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
-        let entries = &self.outbound;
-        let digest: Vec<&[u8]> = entries.iter().map(|(_, content)| content.digest()).collect();
-        let prefix: Vec<Option<&[u8]>> = entries.iter().map(|(out, _)| out.prefix.as_deref()).collect();
-        let sender: Vec<&str> = entries.iter().map(|(out, _)| out.sender.as_str()).collect();
-        let account: Vec<Option<i64>> = entries.iter().map(|(out, _)| out.account.map(|a| a.0)).collect();
-        let envelope_id: Vec<Option<&str>> =
-            entries.iter().map(|(out, _)| out.envelope_id.as_deref()).collect();
-        let return_full: Vec<Option<bool>> = entries.iter().map(|(out, _)| out.return_full).collect();
-        let smtputf8: Vec<bool> = entries.iter().map(|(out, _)| out.smtputf8).collect();
-        let body: Vec<&str> = entries.iter().map(|(out, _)| queue::body_word(Some(out.body))).collect();
-        let require_tls: Vec<bool> = entries.iter().map(|(out, _)| out.require_tls).collect();
-        let priority: Vec<i16> = entries.iter().map(|(out, _)| out.priority).collect();
-        let by: Vec<Option<Timestamp>> =
-            entries.iter().map(|(out, _)| out.deliver_by.map(|by| by.at)).collect();
-        let by_return: Vec<bool> =
-            entries.iter().map(|(out, _)| out.deliver_by.is_some_and(|by| by.return_after)).collect();
-        let by_trace: Vec<bool> =
-            entries.iter().map(|(out, _)| out.deliver_by.is_some_and(|by| by.trace)).collect();
-        let hold: Vec<Option<Timestamp>> = entries.iter().map(|(out, _)| out.hold_until).collect();
-        let (mut entry, mut address, mut domain, mut notify, mut original, mut leased) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for group in &self.groups {
-            let Some((outbound, _)) = entries.get(group.entry) else { continue };
-            for recipient in group.recipients.iter().filter_map(|at| outbound.recipients.get(*at)) {
-                // Counted from 1, as arrays are.
-                entry.push(group.entry as i64 + 1);
-                address.push(recipient.address.as_str());
-                domain.push(recipient.domain.as_str());
-                notify.push(recipient.notify.map(super::place::notify_words));
-                original.push(recipient.original.as_deref());
-                leased.push(group.place.is_some());
-            }
-        }
-        let waiting: BTreeSet<(&str, Option<Timestamp>)> = self
-            .groups
-            .iter()
-            .filter(|group| group.place.is_none())
-            .map(|group| (group.domain, entries.get(group.entry).and_then(|(out, _)| out.hold_until)))
-            .collect();
-        let (look_at, look_from): (Vec<&str>, Vec<Option<Timestamp>>) = waiting.into_iter().unzip();
-        pg.query(
-            statement,
-            &[
-                &digest,
-                &prefix,
-                &sender,
-                &account,
-                &envelope_id,
-                &return_full,
-                &smtputf8,
-                &body,
-                &require_tls,
-                &priority,
-                &by,
-                &by_return,
-                &by_trace,
-                &hold,
-                &entry,
-                &address,
-                &domain,
-                &notify,
-                &original,
-                &leased,
-                &self.node,
-                &queue::LEASE.as_secs_f64(),
-                &look_at,
-                &look_from,
-            ],
-        )
-        .await
-    }
-
-    /// What was committed, as work for this node where it has a place; `None` for each that waits to be claimed.
-    fn work(self) -> Vec<Option<Work>> {
-        let mut rows = self.ids.iter();
-        let mut messages: HashMap<usize, Arc<queue::Message>> = HashMap::new();
-        let mut found = Vec::with_capacity(self.groups.len());
-        for group in self.groups {
-            let ids: Vec<&tokio_postgres::Row> = rows.by_ref().take(group.recipients.len()).collect();
-            let (Some(place), Some((out, content)), Some(first)) =
-                (group.place, self.outbound.get(group.entry), ids.first())
-            else {
-                found.push(None);
-                continue;
-            };
-            let message =
-                messages.entry(group.entry).or_insert_with(|| Arc::new(out.message(content, first))).clone();
-            let recipients = ids.iter().zip(&group.recipients).filter_map(|(row, at)| {
-                let recipient = out.recipients.get(*at)?;
-                Some(queue::Recipient {
-                    id: row.get(2),
-                    address: recipient.address.clone(),
-                    attempts: 0,
-                    notify: recipient.notify,
-                    original: recipient.original.clone(),
-                    delay_reported: false,
-                })
-            });
-            let work = Work::handed_over(message, group.domain.into(), recipients.collect(), place);
-            found.push(Some(if group.here { work.to_be_looked_up() } else { work }));
-        }
-        found
-    }
-}
-
-impl Outbound {
-    /// The message as it is in the queue now; `row` begins with its id and that of its content.
-    fn message(&self, content: &Content, row: &tokio_postgres::Row) -> queue::Message {
-        let prefix = self.prefix.clone().unwrap_or_default();
-        queue::Message {
-            id: row.get(0),
-            content: row.get(1),
-            content_size: Some(content.size()),
-            size: content.size() + prefix.len() as u64,
-            prefix,
-            sender: self.sender.clone(),
-            account: self.account,
-            received_at: Timestamp::now(),
-            envelope_id: self.envelope_id.clone(),
-            return_full: self.return_full,
-            smtputf8: self.smtputf8,
-            body: self.body,
-            require_tls: self.require_tls,
-            priority: self.priority,
-            deliver_by: self.deliver_by,
-            chunks: match content {
-                // Chunks that were written as they came in are read again.
-                Content::Draft(draft) => draft.is_held().then(|| draft.chunks.clone()),
-                Content::Stored { .. } => None,
-            },
-        }
     }
 }

@@ -1,10 +1,13 @@
 //! A message comes in, from anywhere: SMTP, LMTP, APPEND, import.
 //!
 //! `facts` is what is known of it besides its bytes, `submission` what we may change in the mail of our users, `trace`
-//! writes where it came from, `place` plans where it goes, and `commit` is the only way into the tables. [`House`] is
-//! what every face is given: settings and sessions, the message store, the directory and the committer.
+//! writes where it came from, `place` plans where it goes, `delivery` is what comes of that, and `commit` is the only way into
+//! the tables (`enqueue` and `settle` write its rows of the queue). [`House`] is what every face is given: settings and
+//! sessions, the message store, the directory and the committer.
 
-pub mod commit;
+mod commit;
+mod delivery;
+mod enqueue;
 pub mod facts;
 pub mod forward;
 pub mod place;
@@ -14,9 +17,8 @@ pub mod trace;
 
 use std::sync::Arc;
 
-pub use commit::{
-    Committer, Content, Delivery, HandedOver, Outbound, OutboundRecipient, Place, Placed, Receipt,
-};
+pub use commit::{Committer, HandedOver};
+pub use delivery::{Content, Delivery, Outbound, OutboundRecipient, Place, Placed, Receipt};
 pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::commit::{Outbound, OutboundRecipient, Place};
+use super::delivery::{Outbound, OutboundRecipient, Place};
 use super::facts::{Addressee, Envelope};
 use super::forward;
-use super::trace::{Received, write_delivered_to, write_return_path};
+use super::trace::Received;
 use crate::directory::{Recipient, Route};
 use crate::mail::srs::Srs;
-use crate::mail::{AccountId, Address, Flags};
-use crate::queue::DeliverBy;
+use crate::mail::{AccountId, Address};
+use crate::queue::{self, DeliverBy};
 use crate::smtp::RcptParams;
 use crate::smtp::mail::{Body, ByMode, ByTrace, Hold, Ret};
 use crate::smtp::rcpt::Notify;
@@ -95,18 +95,8 @@ impl Arrival<'_> {
     }
 
     fn place(&self, owner: &Recipient, address: &Address) -> Place {
-        let mut prefix = Vec::with_capacity(512);
-        write_return_path(self.envelope.sender.as_ref(), &mut prefix);
-        write_delivered_to(address, &mut prefix);
-        self.write_trace(&mut prefix);
-        Place {
-            account: owner.account,
-            mailbox: owner.inbox,
-            prefix: Some(Bytes::from(prefix)),
-            internal_date: self.received.at,
-            flags: Flags::default(),
-            keywords: Vec::new(),
-        }
+        let sender = self.envelope.sender.as_ref();
+        Place::in_inbox(owner, sender, address, self.received.at, |prefix| self.write_trace(prefix))
     }
 
     /// Writes what all copies have.
@@ -145,19 +135,21 @@ impl Arrival<'_> {
         let params = &self.envelope.params;
         Outbound {
             prefix: Some(Bytes::from(prefix)),
-            sender,
-            account: self.submitter,
-            envelope_id: params.envelope_id.clone(),
-            return_full: params.ret.map(|ret| ret == Ret::Full),
-            smtputf8: params.utf8.is_some(),
-            body: params.body.unwrap_or(Body::SevenBit),
-            require_tls: params.require_tls.is_some(),
-            priority: i16::from(params.priority.unwrap_or(0)),
-            deliver_by: params.by.map(|by| DeliverBy {
-                at: later(self.received.at.at(), i64::from(by.seconds)),
-                return_after: by.mode == ByMode::Return,
-                trace: by.trace == ByTrace::Traced,
-            }),
+            envelope: queue::Envelope {
+                sender,
+                account: self.submitter,
+                envelope_id: params.envelope_id.clone(),
+                return_full: params.ret.map(|ret| ret == Ret::Full),
+                smtputf8: params.utf8.is_some(),
+                body: params.body.unwrap_or(Body::SevenBit),
+                require_tls: params.require_tls.is_some(),
+                priority: i16::from(params.priority.unwrap_or(0)),
+                deliver_by: params.by.map(|by| DeliverBy {
+                    at: later(self.received.at.at(), i64::from(by.seconds)),
+                    return_after: by.mode == ByMode::Return,
+                    trace: by.trace == ByTrace::Traced,
+                }),
+            },
             hold_until: self.hold(),
             recipients,
         }
@@ -186,29 +178,16 @@ pub fn parse_target(target: &str) -> Option<Address> {
 }
 
 fn outbound_recipient(address: &Address, params: &RcptParams) -> OutboundRecipient {
-    OutboundRecipient {
-        address: address.to_string(),
-        domain: address.domain().to_owned(),
-        here: false,
-        notify: params.notify,
-        original: params.original.clone().map(|original| {
-            let written = RcptParams { notify: None, original: Some(original) }.to_string();
-            written.trim_start_matches(" ORCPT=").to_owned()
-        }),
-    }
+    let original = params.original.clone().map(|original| {
+        let written = RcptParams { notify: None, original: Some(original) }.to_string();
+        written.trim_start_matches(" ORCPT=").to_owned()
+    });
+    OutboundRecipient::elsewhere(address, params.notify, original)
 }
 
 /// So many seconds later, or as late as can be said.
 fn later(at: Timestamp, seconds: i64) -> Timestamp {
     at.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
-}
-
-/// NOTIFY as the table has it.
-pub(super) fn notify_words(notify: Notify) -> String {
-    let Notify::On(on) = notify else { return "NEVER".to_owned() };
-    let words = [(on.success, "SUCCESS"), (on.failure, "FAILURE"), (on.delay, "DELAY")];
-    let words: Vec<&str> = words.into_iter().filter_map(|(set, word)| set.then_some(word)).collect();
-    words.join(",")
 }
 
 #[cfg(test)]
@@ -311,14 +290,14 @@ mod tests {
             vec![addressee(rcpt, Route::NotLocal)],
         );
         let outbound = &plan.outbound[0];
-        assert_eq!(outbound.sender, "");
-        assert_eq!(outbound.account, Some(AccountId(9)));
-        assert_eq!(outbound.envelope_id.as_deref(), Some("Q+1"));
+        assert_eq!(outbound.envelope.sender, "");
+        assert_eq!(outbound.envelope.account, Some(AccountId(9)));
+        assert_eq!(outbound.envelope.envelope_id.as_deref(), Some("Q+1"));
         assert_eq!(
-            (outbound.return_full, outbound.smtputf8, outbound.body),
+            (outbound.envelope.return_full, outbound.envelope.smtputf8, outbound.envelope.body),
             (Some(false), true, Body::EightBitMime)
         );
-        assert_eq!(outbound.recipients[0].notify.map(notify_words).as_deref(), Some("SUCCESS,DELAY"));
+        assert_eq!(outbound.recipients[0].notify.map(queue::notify_words).as_deref(), Some("SUCCESS,DELAY"));
         assert_eq!(outbound.recipients[0].original.as_deref(), Some("rfc822;a+2Bb@z.test"));
         assert!(text(&outbound.prefix).contains("for <far@y.test>;"));
         assert!(plan.places.is_empty());
@@ -343,11 +322,14 @@ mod tests {
         let mut plan = planned("MAIL FROM:<a@b.test>", recipients());
         plan.outbound.sort_by_key(|out| out.recipients.len());
         let [passed, forwarded] = &plan.outbound[..] else { panic!("{}", plan.outbound.len()) };
-        assert_eq!((passed.sender.as_str(), passed.recipients.len()), ("a@b.test", 1));
+        assert_eq!((passed.envelope.sender.as_str(), passed.recipients.len()), ("a@b.test", 1));
         assert!(text(&passed.prefix).starts_with("Received: "));
-        assert!(forwarded.sender.starts_with("SRS0=") && forwarded.sender.ends_with("=b.test=a@x.test"));
+        assert!(
+            forwarded.envelope.sender.starts_with("SRS0=")
+                && forwarded.envelope.sender.ends_with("=b.test=a@x.test")
+        );
         assert!(text(&forwarded.prefix).starts_with("Delivered-To: team@x.test\r\nReceived: "));
         let bounce = planned("MAIL FROM:<>", recipients());
-        assert!(bounce.outbound.iter().all(|out| out.sender.is_empty()));
+        assert!(bounce.outbound.iter().all(|out| out.envelope.sender.is_empty()));
     }
 }

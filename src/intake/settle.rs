@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::commit::Delivery;
+use super::delivery::Delivery;
 use crate::db::{Client, Error, Prepared};
 use crate::queue::{Settled, Verdict};
 use crate::sql;
@@ -168,8 +168,8 @@ impl<'a> Settlements<'a> {
         }
         let message: Vec<i64> = all.iter().map(|s| s.message.id).collect();
         let recipient: Vec<&str> = all.iter().map(|s| s.recipient.address.as_str()).collect();
-        let sender: Vec<&str> = all.iter().map(|s| s.message.sender.as_str()).collect();
-        let account: Vec<Option<i64>> = all.iter().map(|s| s.message.account.map(|a| a.0)).collect();
+        let sender: Vec<&str> = all.iter().map(|s| s.message.envelope.sender.as_str()).collect();
+        let account: Vec<Option<i64>> = all.iter().map(|s| s.message.envelope.account.map(|a| a.0)).collect();
         let content: Vec<i64> = all.iter().map(|s| s.message.content).collect();
         let size: Vec<i64> = all.iter().map(|s| s.message.size as i64).collect();
         let outcome: Vec<&str> = all.iter().map(|s| s.verdict.word()).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DeliverBy, LEASE, Message, Recipient, Work, body_type};
+use super::{DeliverBy, Envelope, LEASE, Message, Recipient, Work, body_type};
 use crate::db::{Db, Error};
 use crate::mail::AccountId;
 use crate::smtp::rcpt::{Notify, NotifyOn};
@@ -53,16 +53,18 @@ fn message(row: &tokio_postgres::Row) -> Message {
         content_size: row.get::<_, Option<i64>>(10).map(|size| size as u64),
         prefix: row.get::<_, Option<&[u8]>>(11).map(Bytes::copy_from_slice).unwrap_or_default(),
         size: row.get::<_, i64>(12) as u64,
-        sender: row.get(13),
-        account: row.get::<_, Option<i64>>(14).map(AccountId),
         received_at: row.get(15),
-        envelope_id: row.get(16),
-        return_full: row.get(17),
-        smtputf8: row.get(18),
-        body: body_type(row.get(19)),
-        require_tls: row.get(20),
-        priority: row.get(21),
-        deliver_by: by.map(|at| DeliverBy { at, return_after: row.get(23), trace: row.get(24) }),
+        envelope: Envelope {
+            sender: row.get(13),
+            account: row.get::<_, Option<i64>>(14).map(AccountId),
+            envelope_id: row.get(16),
+            return_full: row.get(17),
+            smtputf8: row.get(18),
+            body: body_type(row.get(19)),
+            require_tls: row.get(20),
+            priority: row.get(21),
+            deliver_by: by.map(|at| DeliverBy { at, return_after: row.get(23), trace: row.get(24) }),
+        },
         chunks: None,
     }
 }

@@ -48,15 +48,24 @@ pub struct Message {
     pub prefix: Bytes,
     /// Bytes, prefix included.
     pub size: u64,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// From whom, and how it wants to be sent.
+    pub envelope: Envelope,
+    /// The content's chunks, where they are still in memory.
+    pub chunks: Option<Vec<Chunk>>,
+}
+
+/// What all recipients of a message have in common, as MAIL said it.
+#[derive(Debug, Clone)]
+pub struct Envelope {
     /// Reverse path; empty = null sender.
     pub sender: String,
     /// Who submitted it.
     pub account: Option<AccountId>,
-    /// When it was accepted.
-    pub received_at: Timestamp,
-    /// ENVID.
+    /// ENVID (RFC 3461 §4.4).
     pub envelope_id: Option<String>,
-    /// RET: true = FULL.
+    /// RET (RFC 3461 §4.3): true = FULL.
     pub return_full: Option<bool>,
     /// SMTPUTF8 was asked for.
     pub smtputf8: bool,
@@ -64,12 +73,27 @@ pub struct Message {
     pub body: Body,
     /// It may travel under verified TLS only (RFC 8689).
     pub require_tls: bool,
-    /// MT-PRIORITY.
+    /// MT-PRIORITY (RFC 6710).
     pub priority: i16,
-    /// BY.
+    /// BY (RFC 2852).
     pub deliver_by: Option<DeliverBy>,
-    /// The content's chunks, where they are still in memory.
-    pub chunks: Option<Vec<Chunk>>,
+}
+
+impl Envelope {
+    /// One in which nothing special is asked for.
+    pub fn new(sender: String, body: Body) -> Self {
+        Self {
+            sender,
+            account: None,
+            envelope_id: None,
+            return_full: None,
+            smtputf8: false,
+            body,
+            require_tls: false,
+            priority: 0,
+            deliver_by: None,
+        }
+    }
 }
 
 /// A time limit for delivery (RFC 2852).
@@ -180,4 +204,12 @@ pub fn body_word(body: Option<Body>) -> &'static str {
         Some(Body::EightBitMime) => "8BITMIME",
         Some(Body::BinaryMime) => "BINARYMIME",
     }
+}
+
+/// NOTIFY as the table has it.
+pub fn notify_words(notify: Notify) -> String {
+    let Notify::On(on) = notify else { return "NEVER".to_owned() };
+    let words = [(on.success, "SUCCESS"), (on.failure, "FAILURE"), (on.delay, "DELAY")];
+    let words: Vec<&str> = words.into_iter().filter_map(|(set, word)| set.then_some(word)).collect();
+    words.join(",")
 }

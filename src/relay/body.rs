@@ -42,7 +42,7 @@ impl Body {
         };
         let size = message.prefix.len() as u64 + content_size;
         let prefix = Some(message.prefix.clone()).filter(|prefix| !prefix.is_empty());
-        Some(Self { prefix, from, peeked: None, size, left: size, kind: message.body, _room: None })
+        Some(Self { prefix, from, peeked: None, size, left: size, kind: message.envelope.body, _room: None })
     }
 
     /// A message that is in memory and fits into 7 bits; `room` is what was made for it there.

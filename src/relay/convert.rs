@@ -53,7 +53,7 @@ pub(super) async fn fit(
 ) -> Result<Body, Unfit> {
     let offer = &connection.offer;
     let host = &connection.host;
-    let (takes, code, what) = match message.body {
+    let (takes, code, what) = match message.envelope.body {
         mail::Body::SevenBit => return Ok(body),
         mail::Body::EightBitMime => (offer.eight_bit, "5.6.3", "has 8-bit text (RFC 6152)"),
         mail::Body::BinaryMime => (offer.binary && offer.chunking, "5.6.1", "is binary (RFC 3030)"),
@@ -79,7 +79,7 @@ pub(super) async fn fit(
     };
     let content = content(body).await.map_err(Unfit::Store)?;
     let prefix = message.prefix.clone();
-    let is_fit = match message.body {
+    let is_fit = match message.envelope.body {
         mail::Body::BinaryMime => seven_bit::is_seven_bit(&content),
         _ => content.is_ascii() && prefix.is_ascii(),
     };

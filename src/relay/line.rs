@@ -148,7 +148,10 @@ fn most_connections(hop: &Hop, config: &Config) -> usize {
 impl Line {
     fn push(self: &Arc<Self>, relay: &Arc<Relay>, work: Work, most: usize) {
         let mut state = lock(&self.state);
-        let place = state.waiting.iter().rposition(|other| other.message.priority >= work.message.priority);
+        let place = state
+            .waiting
+            .iter()
+            .rposition(|other| other.message.envelope.priority >= work.message.envelope.priority);
         match place {
             Some(place) if place + 1 < state.waiting.len() => state.waiting.insert(place + 1, work),
             None if !state.waiting.is_empty() => state.waiting.push_front(work),

@@ -13,13 +13,11 @@ use super::outcome::{Attempt, Finished, Voice, judge};
 use super::transaction::Said;
 use crate::db::Error;
 use crate::directory::Route;
-use crate::intake::commit::{Outbound, OutboundRecipient, Place};
 use crate::intake::forward;
 use crate::intake::place::parse_target;
-use crate::intake::trace::{write_delivered_to, write_return_path};
-use crate::intake::{Content, Delivery};
-use crate::mail::{Address, DateTime, Flags};
-use crate::queue::{Message, Recipient, Verdict, Work};
+use crate::intake::{Content, Delivery, Outbound, OutboundRecipient, Place};
+use crate::mail::{Address, DateTime};
+use crate::queue::{self, Message, Recipient, Verdict, Work};
 use crate::smtp::rcpt::{Notify, NotifyOn};
 use crate::sql;
 
@@ -86,7 +84,7 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
     let Ok(address) = recipient.address.parse::<Address>() else {
         return never("550 5.1.3 the recipient is no address");
     };
-    let route = directory.resolve(&address, message.account.is_some()).await?;
+    let route = directory.resolve(&address, message.envelope.account.is_some()).await?;
     let (accounts, remotes) = match &*route {
         Route::To { accounts, remotes } => (accounts, remotes),
         Route::Restricted => return never("550 5.7.1 only users of this server may write to this address"),
@@ -99,7 +97,7 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
     let Ok(digest) = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)) else {
         return never("550 5.3.0 the message's content is damaged");
     };
-    let sender = message.sender.parse::<Address>().ok();
+    let sender = message.envelope.sender.parse::<Address>().ok();
     let mut places = Vec::new();
     let mut seen = HashSet::new();
     for account in accounts.iter().filter(|account| seen.insert(account.account)) {
@@ -109,18 +107,10 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
         if !directory.has_room(account, message.size).await? {
             return Ok(Planned::Say(Said::Later("452 4.2.2 the mailbox is full".to_owned())));
         }
-        let mut prefix = Vec::with_capacity(512);
-        write_return_path(sender.as_ref(), &mut prefix);
-        write_delivered_to(&address, &mut prefix);
-        prefix.extend_from_slice(&message.prefix);
-        places.push(Place {
-            account: account.account,
-            mailbox: account.inbox,
-            prefix: Some(Bytes::from(prefix)),
-            internal_date: DateTime::new(Timestamp::now(), 0),
-            flags: Flags::default(),
-            keywords: Vec::new(),
-        });
+        let now = DateTime::new(Timestamp::now(), 0);
+        places.push(Place::in_inbox(account, sender.as_ref(), &address, now, |prefix| {
+            prefix.extend_from_slice(&message.prefix);
+        }));
     }
     let config = relay.parts.control.config();
     let srs = forward::rewriter(directory, &config, sender.as_ref(), [&*route].into_iter()).await?;
@@ -128,13 +118,9 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
     let mut groups: HashMap<Option<&str>, Vec<OutboundRecipient>> = HashMap::new();
     for remote in remotes {
         let Some(address) = parse_target(remote) else { continue };
-        groups.entry(remote.forwarded_by.as_deref()).or_default().push(OutboundRecipient {
-            address: address.to_string(),
-            domain: address.domain().to_owned(),
-            notify: notify_beyond(recipient.notify, single),
-            original: recipient.original.clone(),
-            here: false,
-        });
+        let notify = notify_beyond(recipient.notify, single);
+        let further = OutboundRecipient::elsewhere(&address, notify, recipient.original.clone());
+        groups.entry(remote.forwarded_by.as_deref()).or_default().push(further);
     }
     if places.is_empty() && groups.is_empty() {
         return Ok(Planned::Say(Said::Later("451 4.3.5 this address leads nowhere".to_owned())));
@@ -146,15 +132,7 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
         prefix.extend_from_slice(&message.prefix);
         Outbound {
             prefix: Some(Bytes::from(prefix)),
-            sender,
-            account: message.account,
-            envelope_id: message.envelope_id.clone(),
-            return_full: message.return_full,
-            smtputf8: message.smtputf8,
-            body: message.body,
-            require_tls: message.require_tls,
-            priority: message.priority,
-            deliver_by: message.deliver_by,
+            envelope: queue::Envelope { sender, ..message.envelope.clone() },
             hold_until: None,
             recipients,
         }

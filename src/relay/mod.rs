@@ -242,7 +242,7 @@ impl Relay {
             }
         }
         let config = self.parts.control.config();
-        let identity = self.identity(&work.message.sender).await;
+        let identity = self.identity(&work.message.envelope.sender).await;
         let (hop, identity) = match route::route(&config, &work.domain) {
             Some(route) => {
                 let identity = Identity::of_route(route).or(&identity);

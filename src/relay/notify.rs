@@ -12,14 +12,13 @@ use super::settle::{Parts, Told};
 use crate::control::Config;
 use crate::db::Error;
 use crate::directory::Route;
-use crate::intake::Delivery;
-use crate::intake::commit::{Outbound, OutboundRecipient, Place};
 use crate::intake::place::parse_target;
-use crate::intake::trace::{write_delivered_to, write_return_path};
-use crate::mail::{Address, DateTime, Flags};
+use crate::intake::{Delivery, Outbound, OutboundRecipient, Place};
+use crate::mail::{Address, DateTime};
 use crate::mime::fixup;
-use crate::queue::Message;
+use crate::queue::{self, Message};
 use crate::smtp::mail::Body;
+use crate::smtp::rcpt::Notify;
 use crate::sql;
 
 const READ_HEADER: &str = sql!("relay/read_header");
@@ -31,13 +30,13 @@ const HEADER: usize = 64 * 1024;
 pub(super) async fn report(parts: &Parts, told: &Told) -> Result<Delivery, Error> {
     let Some((first, _)) = told.settled.first() else { return Ok(Delivery::default()) };
     let message = &first.message;
-    let Ok(sender) = message.sender.parse::<Address>() else {
-        tracing::error!(sender = message.sender, "no report: the sender is no address");
+    let Ok(sender) = message.envelope.sender.parse::<Address>() else {
+        tracing::error!(sender = message.envelope.sender, "no report: the sender is no address");
         return Ok(Delivery::default());
     };
     let route = parts.directory.resolve(&sender, true).await?;
     if matches!(&*route, Route::Unknown | Route::Restricted) {
-        tracing::info!(sender = message.sender, "no report: nobody here has the sender's address");
+        tracing::info!(sender = message.envelope.sender, "no report: nobody here has the sender's address");
         return Ok(Delivery::default());
     }
     let config = parts.control.config();
@@ -49,17 +48,8 @@ pub(super) async fn report(parts: &Parts, told: &Told) -> Result<Delivery, Error
     match &*route {
         Route::To { accounts, remotes: elsewhere } => {
             for account in accounts {
-                let mut prefix = Vec::new();
-                write_return_path(None, &mut prefix);
-                write_delivered_to(&sender, &mut prefix);
-                places.push(Place {
-                    account: account.account,
-                    mailbox: account.inbox,
-                    prefix: Some(Bytes::from(prefix)),
-                    internal_date: DateTime::new(Timestamp::now(), 0),
-                    flags: Flags::default(),
-                    keywords: Vec::new(),
-                });
+                let now = DateTime::new(Timestamp::now(), 0);
+                places.push(Place::in_inbox(account, None, &sender, now, |_| {}));
             }
             remotes.extend(elsewhere.iter().filter_map(|remote| parse_target(remote)));
         }
@@ -72,25 +62,19 @@ pub(super) async fn report(parts: &Parts, told: &Told) -> Result<Delivery, Error
         true => None,
         false => parts.verify.sign_whole(config.hostname(), &bytes).await,
     };
+    let envelope = queue::Envelope {
+        smtputf8: message.envelope.smtputf8,
+        // RFC 8689 §5: what is said about such a message is no less confidential.
+        require_tls: message.envelope.require_tls,
+        ..queue::Envelope::new(String::new(), body)
+    };
+    // RFC 3461 §6.1: nothing is to be said about what is said.
+    let recipient = |address| OutboundRecipient::elsewhere(address, Some(Notify::Never), None);
     let outbound = (!remotes.is_empty()).then(|| Outbound {
         prefix: signature.map(Bytes::from),
-        smtputf8: message.smtputf8,
-        // RFC 8689 §5: what is said about such a message is no less confidential.
-        require_tls: message.require_tls,
-        ..Outbound::new(String::new(), body, remotes.iter().map(recipient).collect())
+        ..Outbound::new(envelope, remotes.iter().map(recipient).collect())
     });
     Ok(Delivery::new(spool.finish(), places, outbound.into_iter().collect()))
-}
-
-fn recipient(address: &Address) -> OutboundRecipient {
-    OutboundRecipient {
-        address: address.to_string(),
-        domain: address.domain().to_owned(),
-        here: false,
-        // RFC 3461 §6.1: nothing is to be said about what is said.
-        notify: Some(crate::smtp::rcpt::Notify::Never),
-        original: None,
-    }
 }
 
 async fn write(
@@ -133,7 +117,7 @@ async fn write(
     let hostname = config.hostname();
     let words = [
         ("hostname", hostname),
-        ("sender", &message.sender),
+        ("sender", &message.envelope.sender),
         ("subject", if subject.is_empty() { "(no subject)" } else { &subject }),
         ("received", &date(message.received_at)),
         ("recipients", &recipients.join("\n")),
@@ -152,15 +136,15 @@ async fn write(
     let report = Report {
         kind: told.kind,
         hostname,
-        to: &message.sender,
+        to: &message.envelope.sender,
         subject: &subject,
         body: &body,
-        envelope_id: message.envelope_id.as_deref(),
+        envelope_id: message.envelope.envelope_id.as_deref(),
         received_at: message.received_at,
         at: Timestamp::now(),
         id: &parts.report_id(),
         about_message: message_id.as_deref().map(|id| id.trim_start_matches('<').trim_end_matches('>')),
-        utf8: message.smtputf8,
+        utf8: message.envelope.smtputf8,
         recipients: &about,
         returned: returned(parts, config, told.kind, message, header).await?,
     };
@@ -176,7 +160,7 @@ async fn returned(
     header: Vec<u8>,
 ) -> Result<Returned, Error> {
     let whole = kind == Kind::Failed
-        && message.return_full == Some(true)
+        && message.envelope.return_full == Some(true)
         && message.size <= config.relay.max_returned_bytes;
     if let Some(size) = message.content_size.filter(|_| whole) {
         let bytes = parts.store.read(&message.prefix, message.content, size, 0..u64::MAX).whole().await?;

@@ -65,7 +65,7 @@ pub(super) fn judge(
                 (false, Voice::Own) => Some(Kind::Delivered),
                 (false, Voice::Remote) => Some(Kind::Relayed),
             };
-            let traced = voice == Voice::Remote && message.deliver_by.is_some_and(|by| by.trace);
+            let traced = voice == Voice::Remote && message.envelope.deliver_by.is_some_and(|by| by.trace);
             (Verdict::Delivered, reply, kind.filter(|_| wants.success || traced))
         }
         Said::Never(reply) => (Verdict::Failed, reply, wants.failure.then_some(Kind::Failed)),
@@ -82,7 +82,7 @@ pub(super) fn judge(
         reply,
         took: attempt.took,
     };
-    Finished::Recipient(Box::new(settled), report.filter(|_| !message.sender.is_empty()), voice)
+    Finished::Recipient(Box::new(settled), report.filter(|_| !message.envelope.sender.is_empty()), voice)
 }
 
 fn delay(
@@ -94,7 +94,7 @@ fn delay(
     wants: Wants,
 ) -> (Verdict, String, Option<Kind>) {
     let expires = expires(config, message);
-    let by = message.deliver_by.filter(|by| by.at <= now);
+    let by = message.envelope.deliver_by.filter(|by| by.at <= now);
     if by.is_some_and(|by| by.return_after) {
         let reply =
             format!("550 5.4.7 the time that the sender gave for delivery is over (RFC 2852); {reply}");
@@ -107,21 +107,23 @@ fn delay(
     }
     let hours = config.relay.delay_warning_hours;
     let late = hours > 0 && now.as_second() - message.received_at.as_second() >= hours * 3600;
-    let tell =
-        (late || by.is_some()) && wants.delay && !recipient.delay_reported && !message.sender.is_empty();
+    let tell = (late || by.is_some())
+        && wants.delay
+        && !recipient.delay_reported
+        && !message.envelope.sender.is_empty();
     let next = next_attempt(config, recipient.attempts, now).min(expires);
     (Verdict::Delayed { next, reported: tell }, reply, tell.then_some(Kind::Delayed))
 }
 
 /// When a message is given up.
 pub(super) fn expires(config: &Config, message: &Message) -> Timestamp {
-    let hours = match message.sender.is_empty() {
+    let hours = match message.envelope.sender.is_empty() {
         true => config.relay.bounce_expire_hours,
         false => config.relay.expire_hours,
     };
     let expires = message.received_at.checked_add(SignedDuration::from_hours(hours));
     let expires = expires.unwrap_or(Timestamp::MAX);
-    match message.deliver_by {
+    match message.envelope.deliver_by {
         Some(by) if by.return_after => expires.min(by.at),
         _ => expires,
     }
@@ -154,7 +156,7 @@ struct Wants {
 
 impl Wants {
     fn of(message: &Message, recipient: &Recipient) -> Self {
-        if message.sender.is_empty() {
+        if message.envelope.sender.is_empty() {
             return Self { success: false, failure: false, delay: false };
         }
         match recipient.notify {

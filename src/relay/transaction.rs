@@ -89,18 +89,19 @@ impl Form {
         let (message, recipients) = (&work.message, &work.recipients);
         let offer = &connection.offer;
         let host = &connection.host;
-        let in_envelope = !message.sender.is_ascii() || recipients.iter().any(|r| !r.address.is_ascii());
-        let utf8 = in_envelope || (message.smtputf8 && !header(head).is_ascii());
+        let in_envelope =
+            !message.envelope.sender.is_ascii() || recipients.iter().any(|r| !r.address.is_ascii());
+        let utf8 = in_envelope || (message.envelope.smtputf8 && !header(head).is_ascii());
         if utf8 && !offer.utf8 {
             return Err(format!(
                 "550 5.6.7 the message needs SMTPUTF8 (RFC 6531), and {host} does not offer it"
             ));
         }
-        if message.require_tls && !connection.authenticated {
+        if message.envelope.require_tls && !connection.authenticated {
             let tls = connection.tls.as_ref().map_or("does not offer it", |_| "can't prove who it is");
             return Err(format!("550 5.7.10 the sender requires TLS (RFC 8689), and {host} {tls}"));
         }
-        if message.require_tls && !offer.require_tls {
+        if message.envelope.require_tls && !offer.require_tls {
             return Err(format!(
                 "550 5.7.30 the sender requires TLS (RFC 8689), and {host} does not offer REQUIRETLS"
             ));
@@ -146,7 +147,7 @@ impl Transaction<'_> {
             self.connection.put(format_args!("RSET\r\n"));
         }
         let params = self.mail_params(body.size());
-        self.connection.put(format_args!("MAIL FROM:<{}>{params}\r\n", self.work.message.sender));
+        self.connection.put(format_args!("MAIL FROM:<{}>{params}\r\n", self.work.message.envelope.sender));
         // What goes out before the first reply is read.
         let mut in_flight = 0;
         let mut data_sent = false;
@@ -300,7 +301,7 @@ impl Transaction<'_> {
 
     fn mail_params(&self, size: u64) -> MailParams {
         let (message, offer) = (&self.work.message, &self.connection.offer);
-        let by = message.deliver_by.filter(|_| offer.deliver_by).map(|by| mail::DeliverBy {
+        let by = message.envelope.deliver_by.filter(|_| offer.deliver_by).map(|by| mail::DeliverBy {
             seconds: seconds_left(by.at),
             mode: if by.return_after { ByMode::Return } else { ByMode::Notify },
             trace: if by.trace { ByTrace::Traced } else { ByTrace::Silent },
@@ -310,14 +311,15 @@ impl Transaction<'_> {
             body: self.form.body,
             utf8: self.form.utf8.then_some(SmtpUtf8),
             ret: message
+                .envelope
                 .return_full
                 .filter(|_| offer.dsn)
                 .map(|full| if full { Ret::Full } else { Ret::Headers }),
-            envelope_id: message.envelope_id.clone().filter(|_| offer.dsn),
-            require_tls: message.require_tls.then_some(mail::RequireTls),
+            envelope_id: message.envelope.envelope_id.clone().filter(|_| offer.dsn),
+            require_tls: message.envelope.require_tls.then_some(mail::RequireTls),
             by,
-            priority: (offer.priority && message.priority != 0)
-                .then(|| i8::try_from(message.priority).unwrap_or(0)),
+            priority: (offer.priority && message.envelope.priority != 0)
+                .then(|| i8::try_from(message.envelope.priority).unwrap_or(0)),
             ..MailParams::default()
         }
     }

@@ -147,7 +147,7 @@ impl Worker {
         let unfit = |connection: &mut Connection| {
             outdated
                 || connection.is_stale()
-                || work.message.require_tls && !connection.may_carry_require_tls()
+                || work.message.envelope.require_tls && !connection.may_carry_require_tls()
         };
         if self.connection.as_mut().is_some_and(unfit) {
             self.hang_up();
@@ -161,7 +161,10 @@ impl Worker {
                 return false;
             }
             let Some(connection) = &mut self.connection else { return false };
-            if work.message.require_tls && connection.passed_over && !connection.may_carry_require_tls() {
+            if work.message.envelope.require_tls
+                && connection.passed_over
+                && !connection.may_carry_require_tls()
+            {
                 let why = "451 4.7.30 the sender requires TLS (RFC 8689), and servers that might offer it can't be reached";
                 let attempt = Attempt { took: started.elapsed(), ..Attempt::default() };
                 self.relay.say_all(work, &Said::Later(why.to_owned()), &attempt, Voice::Own);
@@ -349,7 +352,7 @@ impl Worker {
                 named: servers.secure,
                 policy: policy.as_deref(),
                 route: route::route(config, domain).map(|row| row.tls),
-                observe: match (message.require_tls, config.relay_tls.report_from.is_some()) {
+                observe: match (message.envelope.require_tls, config.relay_tls.report_from.is_some()) {
                     (true, _) => Observe::Always,
                     (false, true) => Observe::Tested,
                     (false, false) => Observe::Never,
@@ -379,7 +382,7 @@ impl Worker {
                     waits,
                 };
                 match open(host, peer, plan, about.as_ref()).await {
-                    Ok(connection) if message.require_tls && !connection.may_carry_require_tls() => {
+                    Ok(connection) if message.envelope.require_tls && !connection.may_carry_require_tls() => {
                         unfit.get_or_insert(connection);
                         // Its other addresses are the same server.
                         break;
