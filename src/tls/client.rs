@@ -7,14 +7,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ring::digest::{SHA256, SHA512, digest};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::connector::Unverified;
+use super::trust::{Anybody, Shown, Trust, Verifier};
 
 /// What the DNS says of a server's certificate (RFC 6698 §2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -64,7 +63,7 @@ impl Pin {
 #[must_use]
 pub fn unverified() -> Arc<ClientConfig> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    CONFIG.get_or_init(|| config(Arc::new(Unverified(super::provider())))).clone()
+    CONFIG.get_or_init(|| config(Arc::new(Verifier::new(Anybody)))).clone()
 }
 
 /// The authorities of this system and those in `extra` (PEM).
@@ -94,10 +93,13 @@ pub fn roots(extra: Option<&str>) -> Arc<RootCertStore> {
 /// # Errors
 /// When there is no authority at all.
 pub fn verified(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, super::provider())
+    Ok(config(strict(roots)?))
+}
+
+fn strict(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+    WebPkiServerVerifier::builder_with_provider(roots, super::provider())
         .build()
-        .map_err(|error| rustls::Error::General(format!("no authorities to trust: {error}")))?;
-    Ok(config(verifier))
+        .map_err(|error| rustls::Error::General(format!("no authorities to trust: {error}")))
 }
 
 /// Any server, and what these authorities would have had against its certificate.
@@ -105,12 +107,9 @@ pub fn verified(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, rustls::
 /// # Errors
 /// As [`verified`].
 pub fn observed(roots: Arc<RootCertStore>) -> Result<(Arc<ClientConfig>, Observed), rustls::Error> {
-    let strict = WebPkiServerVerifier::builder_with_provider(roots, super::provider())
-        .build()
-        .map_err(|error| rustls::Error::General(format!("no authorities to trust: {error}")))?;
     let observed = Observed::default();
-    let lenient = Unverified(super::provider());
-    Ok((config(Arc::new(Observing { strict, lenient, observed: observed.clone() })), observed))
+    let observing = Observing { strict: strict(roots)?, observed: observed.clone() };
+    Ok((config(Arc::new(Verifier::new(observing))), observed))
 }
 
 /// What was wrong with the certificate of the last handshake.
@@ -129,51 +128,21 @@ impl Observed {
 #[derive(Debug)]
 struct Observing {
     strict: Arc<WebPkiServerVerifier>,
-    lenient: Unverified,
     observed: Observed,
 }
 
-impl ServerCertVerifier for Observing {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let wrong = self.strict.verify_server_cert(end_entity, intermediates, name, ocsp, now).err();
+impl Trust for Observing {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), rustls::Error> {
+        let wrong = shown.satisfies(&self.strict, shown.name).err();
         *self.observed.0.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.lenient.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.lenient.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.lenient.supported_verify_schemes()
+        Ok(())
     }
 }
 
 /// A server that is what the DNS says of it; `names` are those that a certificate of an authority of its own may be for.
 #[must_use]
 pub fn dane(pins: Vec<Pin>, names: Vec<ServerName<'static>>) -> Arc<ClientConfig> {
-    config(Arc::new(Dane { pins, names, provider: super::provider() }))
+    config(Arc::new(Verifier::new(Dane { pins, names })))
 }
 
 fn config(verifier: Arc<dyn ServerCertVerifier>) -> Arc<ClientConfig> {
@@ -189,65 +158,29 @@ fn config(verifier: Arc<dyn ServerCertVerifier>) -> Arc<ClientConfig> {
 struct Dane {
     pins: Vec<Pin>,
     names: Vec<ServerName<'static>>,
-    provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Dane {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+impl Trust for Dane {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), rustls::Error> {
         // The key itself is named: names and dates in the certificate say nothing more (RFC 7672 §3.1.1).
-        if self.pins.iter().any(|pin| pin.usage == 3 && pin.matches(end_entity)) {
-            return Ok(ServerCertVerified::assertion());
+        if self.pins.iter().any(|pin| pin.usage == 3 && pin.matches(shown.end_entity)) {
+            return Ok(());
         }
         for pin in self.pins.iter().filter(|pin| pin.usage == 2) {
             let whole =
                 (pin.selector == 0 && pin.matching == 0).then(|| CertificateDer::from(pin.data.as_slice()));
-            let anchor = whole.or_else(|| intermediates.iter().find(|one| pin.matches(one)).cloned());
+            let anchor = whole.or_else(|| shown.intermediates.iter().find(|one| pin.matches(one)).cloned());
             let Some(anchor) = anchor else { continue };
             let mut store = RootCertStore::empty();
             if store.add(anchor.into_owned()).is_err() {
                 continue;
             }
-            let strict =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(store), self.provider.clone()).build();
-            let Ok(strict) = strict else { continue };
-            let good = self
-                .names
-                .iter()
-                .any(|name| strict.verify_server_cert(end_entity, intermediates, name, ocsp, now).is_ok());
-            if good {
-                return Ok(ServerCertVerified::assertion());
+            let Ok(strict) = strict(Arc::new(store)) else { continue };
+            if self.names.iter().any(|name| shown.satisfies(&strict, name).is_ok()) {
+                return Ok(());
             }
         }
         Err(rustls::Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(NoPin)))))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Unverified(self.provider.clone()).verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Unverified(self.provider.clone()).verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -291,6 +224,7 @@ pub fn explain(error: &rustls::Error) -> String {
 mod tests {
     use super::*;
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::UnixTime;
 
     /// An authority, and a leaf for `mx.test` that it signed.
     fn chain() -> (CertificateDer<'static>, CertificateDer<'static>) {
@@ -317,7 +251,7 @@ mod tests {
 
     fn good(pin: Pin, leaf: &CertificateDer<'_>, more: &[CertificateDer<'_>], name: &'static str) -> bool {
         let name = ServerName::try_from(name).unwrap();
-        let dane = Dane { pins: vec![pin], names: vec![name.clone()], provider: crate::tls::provider() };
+        let dane = Verifier::new(Dane { pins: vec![pin], names: vec![name.clone()] });
         dane.verify_server_cert(leaf, more, &name, &[], UnixTime::now()).is_ok()
     }
 
@@ -351,11 +285,9 @@ mod tests {
         for (trusted, good) in [(root, true), (other_root, false)] {
             let mut store = RootCertStore::empty();
             store.add(trusted).unwrap();
-            let strict = WebPkiServerVerifier::builder_with_provider(Arc::new(store), crate::tls::provider());
             let observed = Observed::default();
-            let lenient = Unverified(crate::tls::provider());
-            let observing =
-                Observing { strict: strict.build().unwrap(), lenient, observed: observed.clone() };
+            let strict = strict(Arc::new(store)).unwrap();
+            let observing = Verifier::new(Observing { strict, observed: observed.clone() });
             assert!(observing.verify_server_cert(&leaf, &[], &name, &[], UnixTime::now()).is_ok());
             assert_eq!(observed.take().is_none(), good);
             assert_eq!(observed.take(), None);

@@ -10,11 +10,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::trust::{Anybody, Shown, Trust, Verifier};
 
 /// `sslmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -81,7 +82,7 @@ pub fn postgres_tls(mode: Mode, root_cert: Option<&Path>) -> Result<MakeRustlsCo
     let provider = super::provider();
     let tls = |error: &dyn std::fmt::Display| ConnectorError::Tls(error.to_string());
     let verifier: Arc<dyn ServerCertVerifier> = match (mode, root_cert) {
-        (Mode::Disable | Mode::Prefer, _) | (Mode::Require, None) => Arc::new(Unverified(provider.clone())),
+        (Mode::Disable | Mode::Prefer, _) | (Mode::Require, None) => Arc::new(Verifier::new(Anybody)),
         (Mode::Require | Mode::VerifyCa | Mode::VerifyFull, _) => {
             let roots = Arc::new(roots(root_cert)?);
             let strict = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
@@ -89,7 +90,7 @@ pub fn postgres_tls(mode: Mode, root_cert: Option<&Path>) -> Result<MakeRustlsCo
                 .map_err(|error| tls(&error))?;
             match mode {
                 Mode::VerifyFull => strict,
-                _ => Arc::new(AnyName(strict)),
+                _ => Arc::new(Verifier::new(AnyName(strict))),
             }
         }
     };
@@ -125,87 +126,19 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, ConnectorError> {
     Ok(store)
 }
 
-/// Accepts any certificate; the handshake's signature is still checked, so that the peer at least holds its key.
-#[derive(Debug)]
-pub(super) struct Unverified(pub(super) Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// `verify-ca`: the chain must be good, the name may be any. The inner verifier looks at the name only after the chain
 /// was found good, so its complaint about a name says that all else is well.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
+impl Trust for AnyName {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), rustls::Error> {
+        match shown.satisfies(&self.0, shown.name) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) => Ok(()),
             other => other,
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
     }
 }
 
@@ -213,6 +146,7 @@ impl ServerCertVerifier for AnyName {
 mod tests {
     use super::*;
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::{ServerName, UnixTime};
 
     /// A root, and a leaf for `db.test` that it signed.
     fn authority() -> (CertificateDer<'static>, CertificateDer<'static>) {
@@ -235,7 +169,7 @@ mod tests {
         store.add(root).unwrap();
         let strict = WebPkiServerVerifier::builder_with_provider(Arc::new(store), crate::tls::provider());
         let strict = strict.build().unwrap();
-        let any = AnyName(strict.clone());
+        let any = Verifier::new(AnyName(strict.clone()));
         let verdict =
             |verifier: &dyn ServerCertVerifier, certificate: &CertificateDer<'_>, name: &'static str| {
                 let name = ServerName::try_from(name).unwrap();

@@ -528,6 +528,7 @@ async fn a_smart_host_takes_everything_after_a_login_under_verified_tls() {
     )
     .await;
     assert_eq!(wrong.count(), 0);
+    db.until("select exists (select 1 from queue.attempt where recipient = 'a@one.test')").await;
     let tls: String = db.value("select tls from queue.attempt where recipient = 'a@one.test'").await;
     assert!(tls.starts_with("TLSv1.3 TLS_") && tls.ends_with(" verified"), "{tls}");
     let refused = db.refusal("insert into control.route (pattern, host, tls, username, password) values ('x.test', 'h', 'opportunistic', 'u', 'p')").await;
