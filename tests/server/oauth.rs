@@ -1,35 +1,23 @@
 //! Logins with access tokens: OAUTHBEARER and XOAUTH2 in SMTP, IMAP and POP3, with an issuer of the test's own.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::ca::Ca;
 use crate::support::dialogue::{Dialogue, Language};
 use crate::support::dns::Dns;
-use crate::support::{Daemon, Database};
+use crate::support::{Daemon, Database, Web};
 
-/// A web server with the pages of an issuer, which counts who asks for its keys.
+/// An issuer of tokens, and its web server.
 struct Issuer {
     url: String,
     ca: Ca,
     _dns: Dns,
-    pages: Arc<Mutex<Pages>>,
+    web: Web,
     key: Ed25519KeyPair,
     key_id: String,
-}
-
-#[derive(Default)]
-struct Pages {
-    by_path: BTreeMap<String, String>,
-    asked_for_keys: usize,
 }
 
 fn new_key() -> Ed25519KeyPair {
@@ -43,18 +31,9 @@ impl Issuer {
         let (ca, dns) = (Ca::new(), Dns::start().await);
         dns.set("id.test. 60 IN A 127.0.0.1");
         db.apply(&format!("update control.dns set servers = array['{}'], attempts = 1", dns.address())).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://id.test:{}", listener.local_addr().unwrap().port());
-        let pages = Arc::new(Mutex::new(Pages::default()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let certified = ca.certificate(&["id.test"]).certified_key();
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
-        tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), pages.clone()));
-        let mut issuer = Issuer { url, ca, _dns: dns, pages, key: new_key(), key_id: String::new() };
+        let web = Web::start(&ca.certificate(&["id.test"])).await;
+        let url = format!("https://id.test:{}", web.port());
+        let mut issuer = Issuer { url, ca, _dns: dns, web, key: new_key(), key_id: String::new() };
         let configuration = json!({"issuer": issuer.url, "jwks_uri": format!("{}/keys", issuer.url)});
         issuer.page("/.well-known/openid-configuration", &configuration);
         issuer.rotate("first");
@@ -62,7 +41,7 @@ impl Issuer {
     }
 
     fn page(&self, path: &str, content: &Value) {
-        self.pages.lock().unwrap().by_path.insert(path.to_owned(), content.to_string());
+        self.web.page(path, "application/json", &content.to_string());
     }
 
     /// Signs with another key from now on, and publishes that one alone.
@@ -74,7 +53,7 @@ impl Issuer {
     }
 
     fn asked_for_keys(&self) -> usize {
-        self.pages.lock().unwrap().asked_for_keys
+        self.web.asked_for("/keys")
     }
 
     /// The row of this issuer.
@@ -101,30 +80,6 @@ impl Issuer {
 
     fn good(&self) -> String {
         self.token("alice@example.test", "mail", 600)
-    }
-}
-
-async fn serve(listener: TcpListener, tls: TlsAcceptor, pages: Arc<Mutex<Pages>>) {
-    while let Ok((tcp, _)) = listener.accept().await {
-        let Ok(mut stream) = tls.accept(tcp).await else { continue };
-        let mut request = Vec::new();
-        while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-            if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
-                break;
-            }
-        }
-        let text = String::from_utf8_lossy(&request).into_owned();
-        let path = text.split(' ').nth(1).unwrap_or_default();
-        let answer = {
-            let mut pages = pages.lock().unwrap();
-            pages.asked_for_keys += usize::from(path == "/keys");
-            match pages.by_path.get(path) {
-                Some(body) => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
-                None => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            }
-        };
-        stream.write_all(answer.as_bytes()).await.ok();
-        stream.shutdown().await.ok();
     }
 }
 

@@ -105,6 +105,11 @@ fn wait_reports(count: i64) -> String {
 pub const QUEUE_IS_EMPTY: &str =
     "select not exists (select 1 from queue.message) and not exists (select 1 from queue.recipient)";
 
+/// Sends a message of alice's.
+pub async fn mail(daemon: &Daemon<'_>, to: &str) {
+    send(&mut alice(daemon).await, "<alice@example.test>", &[&format!("<{to}>")], "x").await;
+}
+
 /// Has everything tried again after each attempt, until it is so. A destination that could not be reached is left alone
 /// for a minute, unless somebody asks for it.
 pub async fn retry_until(db: &Database, question: &str) {

@@ -1,84 +1,13 @@
 //! What TLS must be when mail goes out: what TLSA records and MTA-STS policies of other domains say, and what becomes of mail
 //! when their servers do not comply.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use rustls::ServerConfig;
-use rustls::sign::SingleCertAndKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
-
-use crate::relay::{QUEUE_IS_EMPTY, alice, retry_until, scene, send};
+use crate::relay::{QUEUE_IS_EMPTY, mail, retry_until, scene};
 use crate::support::ca::Identity;
 use crate::support::sink::Tls;
-use crate::support::{Ca, Database, Script};
-
-/// A web server that says one thing.
-struct Web {
-    address: SocketAddr,
-    fetched: Arc<AtomicUsize>,
-    task: JoinHandle<()>,
-}
-
-impl Web {
-    async fn start(identity: &Identity, answer: String) -> Web {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key())));
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let fetched = Arc::new(AtomicUsize::new(0));
-        let count = fetched.clone();
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-                let mut request = vec![0; 4096];
-                let length = stream.read(&mut request).await.unwrap_or(0);
-                assert!(request[..length].starts_with(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\n"));
-                count.fetch_add(1, Ordering::SeqCst);
-                stream.write_all(answer.as_bytes()).await.ok();
-                stream.shutdown().await.ok();
-            }
-        });
-        Web { address, fetched, task }
-    }
-
-    /// One that has this policy.
-    async fn policy(identity: &Identity, policy: &str) -> Web {
-        let length = policy.len();
-        Self::start(
-            identity,
-            format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{policy}"),
-        )
-        .await
-    }
-
-    fn fetched(&self) -> usize {
-        self.fetched.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Web {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+use crate::support::{Ca, Database, Script, Web};
 
 fn offered(identity: Identity) -> Script {
     Script::default().tls(Tls::Offered(identity))
-}
-
-async fn mail(daemon: &crate::support::Daemon<'_>, to: &str) {
-    let mut smtp = alice(daemon).await;
-    send(&mut smtp, "<alice@example.test>", &[&format!("<{to}>")], "x").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,14 +91,14 @@ async fn a_policy_is_fetched_obeyed_and_kept() {
     db.apply(&format!(
         "update control.relay_tls set mta_sts_port = {};
          update control.relay set extra_roots = '{}', max_messages_per_connection = 1",
-        web.address.port(),
+        web.port(),
         ca.pem()
     ))
     .await;
     mail(&daemon, "bob@far.test").await;
     sink.wait_for(1).await;
     db.until("select exists (select 1 from queue.attempt where tls like '% MTA-STS')").await;
-    assert_eq!(web.fetched(), 1);
+    assert_eq!(web.policies(), 1);
     // Another server than the policy names gets nothing, though it offers TLS.
     net.dns.set("far.test. 0 IN MX 10 mx.other.test.");
     net.name("mx.other.test", &sink);
@@ -182,7 +111,7 @@ async fn a_policy_is_fetched_obeyed_and_kept() {
         "select exists (select 1 from queue.recipient where last_reply like '%policy of far.test does not name mx.other.test%')",
     )
     .await;
-    assert_eq!((sink.count(), web.fetched()), (1, 1));
+    assert_eq!((sink.count(), web.policies()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +125,7 @@ async fn under_a_policy_the_certificate_counts() {
     db.apply(&format!(
         "update control.relay_tls set mta_sts_port = {};
          update control.relay set extra_roots = '{}'",
-        web.address.port(),
+        web.port(),
         ca.pem()
     ))
     .await;
@@ -221,13 +150,13 @@ async fn a_policy_that_cannot_be_fetched_is_none() {
     db.apply(&format!(
         "update control.relay_tls set mta_sts_port = {};
          update control.relay set extra_roots = '{}'",
-        web.address.port(),
+        web.port(),
         ca.pem()
     ))
     .await;
     mail(&daemon, "bob@far.test").await;
     sink.wait_for(1).await;
-    assert_eq!(web.fetched(), 0);
+    assert_eq!(web.policies(), 0);
     assert!(daemon.log().contains("the MTA-STS policy can't be fetched"), "{}", daemon.log());
     assert_eq!(db.value::<i64>("select count(*) from queue.sts_policy").await, 0);
 }
@@ -318,7 +247,7 @@ async fn a_policy_is_renewed_and_outlives_its_web_server() {
     db.apply(&format!(
         "update control.relay_tls set mta_sts_port = {};
          update control.relay set extra_roots = '{}', max_messages_per_connection = 1",
-        web.address.port(),
+        web.port(),
         ca.pem()
     ))
     .await;
@@ -336,12 +265,12 @@ async fn a_policy_is_renewed_and_outlives_its_web_server() {
     mail(&daemon, "bob@far.test").await;
     sink.wait_for(3).await;
     db.until("select policy_id = '2' from queue.sts_policy").await;
-    assert_eq!(web.fetched(), 3);
+    assert_eq!(web.policies(), 3);
     // One whose row is deleted is fetched anew, without a change of settings.
     db.apply("delete from queue.sts_policy").await;
     mail(&daemon, "bob@far.test").await;
     sink.wait_for(4).await;
-    assert_eq!(web.fetched(), 4);
+    assert_eq!(web.policies(), 4);
     // And another one, but it can't be had.
     drop(web);
     net.dns.set("_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=3\"");

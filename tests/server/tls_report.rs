@@ -1,98 +1,10 @@
 //! TLS reports: what came of TLS with other domains' servers, counted and told to who asks for it.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-
 use mail_auth::report::tlsrpt::TlsReport;
-use rustls::ServerConfig;
-use rustls::sign::SingleCertAndKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::relay::{QUEUE_IS_EMPTY, alice, scene, send};
-use crate::support::ca::Identity;
+use crate::relay::{QUEUE_IS_EMPTY, mail, scene};
 use crate::support::sink::Tls;
-use crate::support::{Ca, Daemon, Database, Script};
-
-/// A request's head and its body.
-type Taken = (String, Vec<u8>);
-
-/// A web server that has a policy, and takes whatever is handed in.
-struct Web {
-    address: SocketAddr,
-    taken: Arc<Mutex<Vec<Taken>>>,
-    task: JoinHandle<()>,
-}
-
-impl Web {
-    async fn start(identity: &Identity, policy: &'static str) -> Web {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key())));
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
-        let shared = taken.clone();
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-                let (head, body) = request(&mut stream).await;
-                if head.starts_with("POST ") {
-                    shared.lock().unwrap().push((head, body));
-                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.ok();
-                } else {
-                    let length = policy.len();
-                    let answer = format!(
-                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{policy}"
-                    );
-                    stream.write_all(answer.as_bytes()).await.ok();
-                }
-                stream.shutdown().await.ok();
-            }
-        });
-        Web { address, taken, task }
-    }
-
-    fn taken(&self) -> Vec<Taken> {
-        self.taken.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Web {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Reads one request.
-async fn request(stream: &mut TlsStream<TcpStream>) -> Taken {
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-            let length = head.lines().find_map(|line| {
-                line.to_lowercase().strip_prefix("content-length: ").map(|n| n.parse::<usize>().unwrap())
-            });
-            if bytes.len() >= end + 4 + length.unwrap_or(0) {
-                return (head, bytes[end + 4..].to_vec());
-            }
-        }
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return (String::from_utf8_lossy(&bytes).into_owned(), Vec::new());
-        }
-    }
-}
-
-async fn mail(daemon: &Daemon<'_>, to: &str) {
-    let mut smtp = alice(daemon).await;
-    send(&mut smtp, "<alice@example.test>", &[&format!("<{to}>")], "x").await;
-}
+use crate::support::{Ca, Database, Script, Web};
 
 const ON: &str =
     "update control.relay_tls set report_from = 'tls@example.test', report_organization = 'Example'";
@@ -105,8 +17,8 @@ async fn domains_are_told_once_a_day_in_both_ways() {
     let script = Script::default().tls(Tls::Offered(ca.certificate(&["other.far.test"])));
     let (mut daemon, sink, net) = scene(&db, script).await;
     let policy = "version: STSv1\nmode: testing\nmx: *.far.test\nmax_age: 86400\n";
-    let web = Web::start(&ca.certificate(&["mta-sts.far.test", "reports.test"]), policy).await;
-    let port = web.address.port();
+    let web = Web::policy(&ca.certificate(&["mta-sts.far.test", "reports.test"]), policy).await;
+    let port = web.port();
     net.dns.set(&format!(
         "_mta-sts.far.test. 60 IN TXT \"v=STSv1; id=1\"
          mta-sts.far.test. 60 IN A 127.0.0.1
@@ -213,7 +125,7 @@ async fn what_is_wrong_with_servers_is_told_apart() {
     net.name("mx.failing.test", &sink);
     net.dns.fail(&format!("_{port}._tcp.mx.failing.test"), crate::support::dns::Failing::ServFail);
     let policy = "version: STSv1\nmode: enforce\nmx: mx.old.test\nmax_age: 86400\n";
-    let web = Web::start(&ca.certificate(&["mta-sts.old.test"]), policy).await;
+    let web = Web::policy(&ca.certificate(&["mta-sts.old.test"]), policy).await;
     let another = ca.certificate(&["mx.far.test"]).tlsa_3_1_1();
     net.dns.set(&format!(
         "_{port}._tcp.mx.far.test. 60 IN TLSA {another}
@@ -230,7 +142,7 @@ async fn what_is_wrong_with_servers_is_told_apart() {
     }
     db.apply(&format!(
         "{ON}; update control.relay_tls set mta_sts_port = {}; update control.relay set extra_roots = '{}'",
-        web.address.port(),
+        web.port(),
         ca.pem()
     ))
     .await;

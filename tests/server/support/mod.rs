@@ -14,6 +14,7 @@ pub mod database;
 pub mod dialogue;
 pub mod dns;
 pub mod sink;
+pub mod web;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use database::Database;
 pub use dialogue::Dialogue;
 pub use dns::Dns;
 pub use sink::{Script, Sink};
+pub use web::Web;
 
 /// The limit of every wait: far more than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
