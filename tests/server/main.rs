@@ -34,6 +34,7 @@ mod relay_tls;
 mod rules;
 mod schema;
 mod screen;
+mod sign;
 mod sink;
 mod spf;
 mod sql;

@@ -607,7 +607,7 @@ async fn reports_that_leave_are_signed() {
     let db = Database::new().await;
     let script = Script::default().once(At::RcptOf("carol@far.test".into()), Act::reply("550 5.1.1 nobody"));
     let (daemon, sink, _net) = scene(&db, script).await;
-    let (id, name, value) = crate::verify::key(&db, "ed25519-sha256").await;
+    let (id, name, value) = crate::sign::key(&db, "ed25519-sha256").await;
     db.apply(&format!(
         "select directory.activate_dkim_key({id});
          update directory.account set forward_to = '{{bob@far.test}}' where local_part = 'alice'"

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::relay::{QUEUE_IS_EMPTY, alice, scene};
+use crate::sign::key;
 use crate::support::{Database, Dialogue, Script};
-use crate::verify::{dkimpy, key};
+use crate::verify::dkimpy;
 
 async fn say(smtp: &mut Dialogue, kind: &str, message: &str) {
     smtp.send(&format!("MAIL FROM:<alice@example.test> BODY={kind}")).await;

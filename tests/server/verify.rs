@@ -1,4 +1,4 @@
-//! Is mail what it says it is: checks of incoming mail, signatures on outgoing mail, keys and their lives.
+//! Is mail what it says it is: checks of incoming mail, and reports of them.
 //!
 //! The other side of every signature is dkimpy, an implementation of its own; the DNS is the test's.
 
@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
+use crate::sign::key;
 use crate::support::dns::Failing;
 use crate::support::{Daemon, Database, Dns, root};
 
@@ -29,7 +30,7 @@ pub async fn dkimpy(request: Value) -> Value {
 }
 
 /// An RSA key as dkimpy and the DNS want it: PEM (PKCS #1), and base64.
-fn rsa_key() -> &'static (String, String) {
+pub fn rsa_key() -> &'static (String, String) {
     static KEY: OnceLock<(String, String)> = OnceLock::new();
     KEY.get_or_init(|| new_rsa_key(2048))
 }
@@ -43,7 +44,7 @@ fn new_rsa_key(bits: usize) -> (String, String) {
 }
 
 /// A TXT record; long texts become several strings.
-fn txt(name: &str, text: &str) -> String {
+pub fn txt(name: &str, text: &str) -> String {
     let strings: Vec<String> = text
         .as_bytes()
         .chunks(250)
@@ -53,7 +54,7 @@ fn txt(name: &str, text: &str) -> String {
 }
 
 /// The world: good.test sends from 127.0.0.1 and signs, bad.test does not send from here; both have policies.
-async fn world() -> Dns {
+pub async fn world() -> Dns {
     let dns = Dns::start().await;
     let key = format!("v=DKIM1; k=rsa; p={}", rsa_key().1);
     for line in [
@@ -76,9 +77,10 @@ async fn world() -> Dns {
 }
 
 /// A daemon that asks this DNS. What it would send to other servers waits in the queue.
-async fn daemon<'a>(db: &'a Database, dns: &Dns) -> Daemon<'a> {
+pub async fn daemon<'a>(db: &'a Database, dns: &Dns) -> Daemon<'a> {
     db.sql(&format!(
-        "update control.dns set servers = array['{}']; update control.server set hostname = 'mail.example.test';
+        "update control.store set compress = false;
+         update control.dns set servers = array['{}']; update control.server set hostname = 'mail.example.test';
          update control.relay set enabled = false",
         dns.address()
     ))
@@ -89,7 +91,7 @@ async fn daemon<'a>(db: &'a Database, dns: &Dns) -> Daemon<'a> {
 }
 
 /// Brings a message as another server, and returns the answer to its end.
-async fn bring(daemon: &Daemon<'_>, helo: &str, from: &str, to: &str, message: &str) -> String {
+pub async fn bring(daemon: &Daemon<'_>, helo: &str, from: &str, to: &str, message: &str) -> String {
     let mut smtp = daemon.smtp().await;
     smtp.expect("220").await;
     smtp.send(&format!("EHLO {helo}")).await;
@@ -120,20 +122,20 @@ async fn newest(db: &Database) -> (String, String) {
 }
 
 /// Brings a message for alice that must be taken, and returns mailbox and message.
-async fn taken(daemon: &Daemon<'_>, helo: &str, from: &str, message: &str) -> (String, String) {
+pub async fn taken(daemon: &Daemon<'_>, helo: &str, from: &str, message: &str) -> (String, String) {
     let answer = bring(daemon, helo, from, "alice@example.test", message).await;
     assert!(answer.starts_with("250"), "{answer}");
     newest(daemon.db()).await
 }
 
-fn message(from: &str, number: u32) -> String {
+pub fn message(from: &str, number: u32) -> String {
     format!(
         "From: {from}\nTo: alice@example.test\nSubject: {number}\nDate: Wed, 25 Nov 2026 12:00:00 +0000\nMessage-ID: <{number}@x.test>\n\nHello.\n"
     )
 }
 
 /// The message with a signature of good.test before it.
-async fn signed(message: &str, more: Value) -> String {
+pub async fn signed(message: &str, more: Value) -> String {
     let mut request = json!({ "do": "sign", "message": STANDARD.encode(message.replace('\n', "\r\n")), "key": rsa_key().0,
         "selector": "s1", "domain": "good.test" });
     for (name, value) in more.as_object().unwrap() {
@@ -143,7 +145,7 @@ async fn signed(message: &str, more: Value) -> String {
     format!("{}{message}", signature.as_str().unwrap().replace("\r\n", "\n"))
 }
 
-fn says(text: &str, what: &str) {
+pub fn says(text: &str, what: &str) {
     assert!(text.contains(what), "should say: {what}\n{text}");
 }
 
@@ -239,7 +241,6 @@ async fn every_method_says_what_it_found() {
 #[tokio::test]
 async fn both_algorithms_and_every_canonicalisation_verify() {
     let db = Database::new().await;
-    db.sql("update control.store set compress = false").await;
     let dns = world().await;
     let seed = STANDARD.encode([7; 32]);
     let public = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
@@ -268,7 +269,6 @@ async fn both_algorithms_and_every_canonicalisation_verify() {
 #[tokio::test]
 async fn policy_is_obeyed_at_once() {
     let db = Database::new().await;
-    db.sql("update control.store set compress = false").await;
     let dns = world().await;
     let daemon = daemon(&db, &dns).await;
     let to = "alice@example.test";
@@ -318,7 +318,6 @@ async fn policy_is_obeyed_at_once() {
 #[tokio::test]
 async fn nobody_speaks_in_our_name() {
     let db = Database::new().await;
-    db.sql("update control.store set compress = false").await;
     let dns = world().await;
     let daemon = daemon(&db, &dns).await;
     let forged = format!(
@@ -332,178 +331,9 @@ async fn nobody_speaks_in_our_name() {
     assert_eq!(text.matches("Authentication-Results: mail.example.test").count(), 1);
 }
 
-/// Sends a message as alice and returns the answer to its end.
-async fn submit(daemon: &Daemon<'_>, to: &str, message: &str) -> String {
-    let mut smtp = daemon.submission().await;
-    smtp.expect("220").await;
-    smtp.send("EHLO client.test").await;
-    smtp.expect("250").await;
-    smtp.login("alice").await;
-    smtp.send("MAIL FROM:<alice@example.test>").await;
-    smtp.expect("250").await;
-    smtp.send(&format!("RCPT TO:<{to}>")).await;
-    smtp.expect("250").await;
-    smtp.send("DATA").await;
-    smtp.expect("354").await;
-    smtp.data(message).await;
-    smtp.answer().await
-}
-
-/// The last message of bob, or in the queue, byte for byte.
-async fn stored(db: &Database, copies: &str) -> Vec<u8> {
-    let query = format!(
-        "select m.prefix || (select string_agg(c.bytes, '' order by c.start) from store.content_chunk c where c.content_id = m.content_id)
-         from {copies} m order by m.content_id desc limit 1"
-    );
-    db.value(&query).await
-}
-
-/// Makes a key and waits until the server has made it; returns its DNS record.
-pub async fn key(db: &Database, algorithm: &str) -> (i64, String, String) {
-    let id: i64 =
-        db.value(&format!("select id from directory.make_dkim_key('example.test', '{algorithm}')")).await;
-    db.until(&format!("select state = 'ready' from directory.dkim_key where id = {id}")).await;
-    let row = &db.rows(&format!("select name, value from report.dkim_record where key_id = {id}")).await[0];
-    (id, row.get(0), row.get(1))
-}
-
-#[tokio::test]
-async fn what_users_send_is_signed_with_every_active_key() {
-    let db = Database::new().await;
-    db.sql("update control.store set compress = false").await;
-    let dns = world().await;
-    let daemon = daemon(&db, &dns).await;
-    let text = message("Alice <alice@example.test>", 1).replace("Message-ID: <1@x.test>\n", "")
-        + "\n.\n  trailing  \n\n\n";
-    assert!(submit(&daemon, "bob@example.test", &text).await.starts_with("250"));
-    let unsigned = stored(&db, "store.message").await;
-    assert!(!String::from_utf8_lossy(&unsigned).contains("DKIM-Signature"));
-
-    let (rsa, rsa_name, rsa_value) = key(&db, "rsa-sha256").await;
-    let (ed, ed_name, ed_value) = key(&db, "ed25519-sha256").await;
-    db.apply(&format!("select directory.activate_dkim_key({rsa}), directory.activate_dkim_key({ed})")).await;
-    let records = json!({ format!("{rsa_name}."): rsa_value, format!("{ed_name}."): ed_value });
-    for (to, copies) in [("bob@example.test", "store.message"), ("x@far.test", "queue.message")] {
-        // Another text each time, so that it is another content.
-        assert!(submit(&daemon, to, &format!("{text}{to}\n")).await.starts_with("250"));
-        let signed = stored(&db, copies).await;
-        let shown = String::from_utf8_lossy(&signed).into_owned();
-        assert!(
-            shown.contains("a=rsa-sha256")
-                && shown.contains("a=ed25519-sha256")
-                && shown.contains("Message-ID: "),
-            "{shown}"
-        );
-        assert!(shown.lines().all(|line| line.len() < 100), "{shown}");
-        let verdict =
-            dkimpy(json!({ "do": "verify", "message": STANDARD.encode(&signed), "dns": records })).await;
-        assert_eq!(verdict, json!([true, true]), "{shown}");
-        // What is added to the header is covered, and From cannot be doubled.
-        for (from, to) in [
-            ("Message-ID: <", "Message-ID: <1"),
-            ("From: ", "From: eve@evil.test\r\nFrom: "),
-            ("trailing", "traling"),
-        ] {
-            let changed = shown.replacen(from, to, 1);
-            let verdict =
-                dkimpy(json!({ "do": "verify", "message": STANDARD.encode(&changed), "dns": records })).await;
-            assert_eq!(verdict, json!([false, false]), "{changed}");
-        }
-    }
-    // Obeyed at once.
-    db.apply("update control.dkim set sign = false").await;
-    assert!(submit(&daemon, "bob@example.test", &format!("{text}unsigned\n")).await.starts_with("250"));
-    assert!(!String::from_utf8_lossy(&stored(&db, "store.message").await).contains("DKIM-Signature"));
-}
-
-#[tokio::test]
-async fn a_key_takes_over_when_the_dns_has_it() {
-    let db = Database::new().await;
-    let dns = world().await;
-    let daemon = daemon(&db, &dns).await;
-    let (old, ..) = key(&db, "ed25519-sha256").await;
-    db.apply(&format!("select directory.activate_dkim_key({old})")).await;
-    let new: i64 = db.value("select id from directory.rotate_dkim_keys('example.test')").await;
-    db.until(&format!(
-        "select state = 'ready' and selector ~ '^mw[0-9]+e2$' from directory.dkim_key where id = {new}"
-    ))
-    .await;
-    assert_eq!(db.rows("select directory.rotate_dkim_keys('example.test')").await.len(), 0);
-    let row = &db.rows(&format!("select name, value from report.dkim_record where key_id = {new}")).await[0];
-    dns.set(&txt(row.get(0), row.get(1)));
-    // A change makes the server look.
-    db.apply("update control.dkim set overlap_days = 15").await;
-    db.until(&format!("select state = 'active' from directory.dkim_key where id = {new}")).await;
-    let retired: bool = db
-        .value(&format!(
-            "select state = 'retired' and retired_at is not null from directory.dkim_key where id = {old}"
-        ))
-        .await;
-    assert!(retired);
-    // Audited, without secrets, and gone when its time is over.
-    let audited: i64 = db.value(&format!(
-        "select count(*) from log.audit where table_name = 'directory.dkim_key' and key ->> 'id' = '{new}' and new ->> 'private_key' = '(hidden)'")).await;
-    assert!(audited >= 2);
-    db.apply(&format!(
-        "update directory.dkim_key set retired_at = now() - interval '16 days' where id = {old}"
-    ))
-    .await;
-    db.until(&format!("select not exists (select 1 from directory.dkim_key where id = {old})")).await;
-
-    // One's own key is read; one that can't be used is told.
-    db.sql("insert into directory.dkim_key (domain_id, selector, algorithm, private_key)
-        select id, 'mine', 'rsa-sha256', '-----BEGIN PRIVATE KEY-----\nYWJj\n-----END PRIVATE KEY-----' from directory.domain").await;
-    db.until("select error like '%is no RSA key%' from directory.dkim_key where selector = 'mine'").await;
-    drop(daemon);
-}
-
-#[tokio::test]
-async fn forwarded_mail_is_sealed() {
-    let db = Database::new().await;
-    db.sql("update control.store set compress = false").await;
-    let dns = world().await;
-    let daemon = daemon(&db, &dns).await;
-    db.apply("insert into directory.alias (domain_id, local_part, targets) select id, 'away', '{x@far.test}' from directory.domain where name = 'example.test'").await;
-    let (rsa, name, value) = key(&db, "rsa-sha256").await;
-    dns.set(&txt(&name, &value));
-    db.apply(&format!("select directory.activate_dkim_key({rsa})")).await;
-    let mut records = json!({ format!("{name}."): value });
-    records["s1._domainkey.good.test."] = format!("v=DKIM1; k=rsa; p={}", rsa_key().1).into();
-
-    let good = signed(&message("a@good.test", 1), json!({})).await;
-    assert!(
-        bring(&daemon, "mx.good.test", "a@good.test", "away@example.test", &good).await.starts_with("250")
-    );
-    let sealed = stored(&db, "queue.message").await;
-    let shown = String::from_utf8_lossy(&sealed).into_owned();
-    assert!(shown.starts_with("ARC-Seal: i=1; a=rsa-sha256; cv=none;"), "{shown}");
-    assert!(shown.contains("ARC-Authentication-Results: i=1; mail.example.test;"), "{shown}");
-    let verdict =
-        dkimpy(json!({ "do": "arc_verify", "message": STANDARD.encode(&sealed), "dns": records })).await;
-    assert_eq!(verdict[0], "pass", "{verdict} {shown}");
-
-    // It comes back, and is sent on once more: the chain grows.
-    let second = shown.replace("Delivered-To: away@example.test\r\n", "").replace("\r\n", "\n");
-    assert!(
-        bring(&daemon, "mx.good.test", "a@good.test", "away@example.test", &second).await.starts_with("250")
-    );
-    let sealed = stored(&db, "queue.message").await;
-    let shown = String::from_utf8_lossy(&sealed).into_owned();
-    assert!(shown.starts_with("ARC-Seal: i=2; a=rsa-sha256; cv=pass;"), "{shown}");
-    let verdict =
-        dkimpy(json!({ "do": "arc_verify", "message": STANDARD.encode(&sealed), "dns": records })).await;
-    assert_eq!(verdict[0], "pass", "{verdict} {shown}");
-
-    // What was changed after the last seal is believed no more.
-    let broken = second.replace("Hello", "Hullo");
-    let (_, text) = taken(&daemon, "mx.good.test", "a@good.test", &broken).await;
-    says(&text, "arc=fail reason=");
-}
-
 #[tokio::test]
 async fn a_trusted_sealer_speaks_for_mail_that_fails_dmarc() {
     let db = Database::new().await;
-    db.sql("update control.store set compress = false").await;
     let dns = world().await;
     let daemon = daemon(&db, &dns).await;
     let sealed = async |results: &str| {
@@ -527,11 +357,7 @@ async fn a_trusted_sealer_speaks_for_mail_that_fails_dmarc() {
 #[tokio::test]
 async fn results_are_reported_to_who_asks_for_it() {
     let db = Database::new().await;
-    db.sql(
-        "update control.store set compress = false;
-        update control.dmarc set report_from = 'dmarc@example.test', organization = 'Example'",
-    )
-    .await;
+    db.sql("update control.dmarc set report_from = 'dmarc@example.test', organization = 'Example'").await;
     let dns = world().await;
     let mut daemon = daemon(&db, &dns).await;
     let (ed, ..) = key(&db, "ed25519-sha256").await;

@@ -1,13 +1,7 @@
-//! Other people's mail servers: SMTP sinks in the test process that do what a [`Script`] says, well or badly.
-//!
-//! Everything that comes in is kept and can be looked at: messages with their envelopes, and sessions with all that was
-//! said. A sink waits or hangs where its script says so: it plays a slow server, it doesn't wait for an event.
-//! A message is kept before it is answered, so a sink knows which answers were lost.
+//! One connection to a sink: its side of the dialogue.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -17,445 +11,17 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::PATIENCE;
-use super::ca::Identity;
-
-/// What a sink offers and how it misbehaves. `Script::default()` is a good server without TLS.
-#[derive(Debug, Clone)]
-pub struct Script {
-    /// Keywords of the answer to EHLO, with their parameters. STARTTLS and AUTH are not among them: they follow from
-    /// `tls` and `login`.
-    pub keywords: Vec<String>,
-    /// How TLS goes.
-    pub tls: Tls,
-    /// User and password that must be given before MAIL.
-    pub login: Option<(String, String)>,
-    /// What goes wrong, and how often.
-    pub faults: Vec<Fault>,
-    /// Connections that are taken; those that follow are closed without a word.
-    pub max_connections: usize,
-    /// Messages in one connection; MAIL is answered 421 after that.
-    pub max_messages: usize,
-    /// Whether commands that come before the last one's answer are lost, as with old servers.
-    pub forgets_pipelined: bool,
-}
-
-/// How TLS goes at a sink.
-#[derive(Debug, Clone)]
-pub enum Tls {
-    /// There is none.
-    None,
-    /// STARTTLS, with this certificate.
-    Offered(Identity),
-    /// From the first byte.
-    Implicit(Identity),
-    /// STARTTLS is offered and answered 454.
-    Refused,
-    /// STARTTLS is answered 220, and then comes no TLS.
-    Garbage,
-    /// STARTTLS is answered 220, and the connection closed.
-    Closed,
-}
-
-/// Where something goes wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum At {
-    /// The greeting.
-    Connect,
-    /// EHLO.
-    Ehlo,
-    /// HELO.
-    Helo,
-    /// STARTTLS.
-    StartTls,
-    /// AUTH, and its response.
-    Auth,
-    /// MAIL.
-    Mail,
-    /// RCPT.
-    Rcpt,
-    /// RCPT with this address.
-    RcptOf(String),
-    /// DATA.
-    Data,
-    /// Within the message: only [`Act::Drop`] and [`Act::Delay`] mean something.
-    Body,
-    /// The message's end, of DATA or the last BDAT. With [`Act::Drop`] its answer is lost: the sink has the message.
-    End,
-    /// RSET, NOOP.
-    Reset,
-    /// QUIT.
-    Quit,
-}
-
-/// What is done instead of answering well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
-    /// This reply, one or more lines without the last line's end. The connection is closed after a 421.
-    Reply(String),
-    /// The connection is closed.
-    Drop,
-    /// Nothing is ever said again.
-    Hang,
-    /// A while passes first.
-    Delay(Duration),
-    /// The answer comes byte by byte, so much between two of them.
-    Drip(Duration),
-    /// Lines of one reply, without end.
-    Flood,
-    /// A reply of one line with so many bytes.
-    Line(usize),
-    /// The answer, and then this reply that nobody has asked for.
-    Extra(String),
-}
-
-/// A fault, and how often it happens yet.
-#[derive(Debug, Clone)]
-pub struct Fault {
-    at: At,
-    act: Act,
-    left: usize,
-}
-
-impl Default for Script {
-    fn default() -> Self {
-        let keywords = [
-            "PIPELINING",
-            "SIZE 104857600",
-            "8BITMIME",
-            "SMTPUTF8",
-            "CHUNKING",
-            "DSN",
-            "ENHANCEDSTATUSCODES",
-        ];
-        Script {
-            keywords: keywords.map(str::to_owned).to_vec(),
-            tls: Tls::None,
-            login: None,
-            faults: Vec::new(),
-            max_connections: usize::MAX,
-            max_messages: usize::MAX,
-            forgets_pipelined: false,
-        }
-    }
-}
-
-impl Script {
-    /// A server of 1982: nothing is offered, and EHLO is unknown.
-    pub fn plain() -> Script {
-        let script = Script { keywords: Vec::new(), ..Script::default() };
-        script.always(At::Ehlo, Act::reply("502 5.5.1 What is EHLO?"))
-    }
-
-    /// Offers this as well.
-    pub fn offer(mut self, keyword: &str) -> Script {
-        self.keywords.push(keyword.to_owned());
-        self
-    }
-
-    /// Doesn't offer this.
-    pub fn without(mut self, keyword: &str) -> Script {
-        self.keywords.retain(|k| k.split(' ').next() != Some(keyword));
-        self
-    }
-
-    /// TLS goes so.
-    pub fn tls(self, tls: Tls) -> Script {
-        Script { tls, ..self }
-    }
-
-    /// Who sends must log in.
-    pub fn login(self, user: &str, password: &str) -> Script {
-        Script { login: Some((user.to_owned(), password.to_owned())), ..self }
-    }
-
-    /// This goes wrong once.
-    pub fn once(self, at: At, act: Act) -> Script {
-        self.times(1, at, act)
-    }
-
-    /// This goes wrong always.
-    pub fn always(self, at: At, act: Act) -> Script {
-        self.times(usize::MAX, at, act)
-    }
-
-    /// This goes wrong so many times.
-    pub fn times(mut self, left: usize, at: At, act: Act) -> Script {
-        self.faults.push(Fault { at, act, left });
-        self
-    }
-}
-
-impl Act {
-    /// A reply.
-    pub fn reply(text: &str) -> Act {
-        Act::Reply(text.to_owned())
-    }
-}
-
-/// What was seen of a TLS connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSeen {
-    /// `TLSv1_3` or `TLSv1_2`.
-    pub version: String,
-    /// The host name that was asked for.
-    pub sni: Option<String>,
-    /// The client's own certificate, DER.
-    pub client_certificate: Option<Vec<u8>>,
-}
-
-/// A message as it was received.
-#[derive(Debug, Clone)]
-pub struct Received {
-    /// The name after EHLO or HELO.
-    pub helo: String,
-    /// What stood after `MAIL FROM:`, parameters included.
-    pub mail_from: String,
-    /// What stood after `RCPT TO:`, parameters included; those that were accepted.
-    pub recipients: Vec<String>,
-    /// The message, dots undone.
-    pub bytes: Vec<u8>,
-    /// Whether it came by BDAT.
-    pub chunked: bool,
-    /// Its connection's TLS.
-    pub tls: Option<TlsSeen>,
-    /// Who had logged in.
-    pub login: Option<String>,
-    /// Where it came from.
-    pub peer: SocketAddr,
-    /// Which connection it came on, from 1.
-    pub connection: usize,
-    /// All commands of its session so far.
-    pub commands: Vec<String>,
-    /// The sink's answer to it. Empty = it was not given: the answer is lost.
-    pub answer: String,
-    /// When that was given, or the message kept.
-    pub at: Instant,
-}
-
-impl Received {
-    /// The reverse path without brackets.
-    pub fn sender(&self) -> &str {
-        path(&self.mail_from)
-    }
-
-    /// The forward paths without brackets.
-    pub fn addresses(&self) -> Vec<&str> {
-        self.recipients.iter().map(|recipient| path(recipient)).collect()
-    }
-
-    /// Whether the answer to it was lost.
-    pub fn answer_lost(&self) -> bool {
-        self.answer.is_empty()
-    }
-
-    /// The message as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-}
-
-/// A session, whatever became of it.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// Where it came from.
-    pub peer: SocketAddr,
-    /// Its TLS.
-    pub tls: Option<TlsSeen>,
-    /// All commands, without their line ends.
-    pub commands: Vec<String>,
-    /// Whether a command came before the one before it was answered.
-    pub pipelined: bool,
-    /// Whether its connection has ended.
-    pub ended: bool,
-    /// When it has.
-    pub ended_at: Option<Instant>,
-}
-
-/// A running sink; it ends with this value.
-pub struct Sink {
-    shared: Arc<Shared>,
-    address: SocketAddr,
-    listening: JoinHandle<()>,
-}
-
-struct Shared {
-    script: Mutex<Script>,
-    received: Mutex<Vec<Received>>,
-    sessions: Mutex<Vec<Session>>,
-    changed: watch::Sender<()>,
-}
-
-impl Sink {
-    /// Starts one on this address of the host (127.0.0.2, say, or one of [`loopback`]); port 0 is any.
-    pub async fn start(ip: &str, port: u16, script: Script) -> Sink {
-        let ip: IpAddr = ip.parse().unwrap();
-        let listener =
-            TcpListener::bind((ip, port)).await.unwrap_or_else(|e| panic!("{ip} port {port}: {e}"));
-        let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            script: Mutex::new(script),
-            received: Mutex::default(),
-            sessions: Mutex::default(),
-            changed: watch::Sender::new(()),
-        });
-        let listening = tokio::spawn(listen(listener, shared.clone()));
-        Sink { shared, address, listening }
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Its port.
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-
-    /// All messages that it has accepted, those with a lost answer included, in their order.
-    pub fn messages(&self) -> Vec<Received> {
-        self.shared.received().clone()
-    }
-
-    /// How many these are.
-    pub fn count(&self) -> usize {
-        self.shared.received().len()
-    }
-
-    /// Waits until there are so many messages, and returns all.
-    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
-        let what = format!("{count} messages");
-        self.wait_until(&what, PATIENCE, || self.count() >= count).await;
-        self.messages()
-    }
-
-    /// Waits until the sink has seen what is asked for; fails when nothing new comes within the limit.
-    pub async fn wait_until(&self, what: &str, silence: Duration, mut is_there: impl FnMut() -> bool) {
-        let mut changed = self.shared.changed.subscribe();
-        while !is_there() {
-            if tokio::time::timeout(silence, changed.changed()).await.is_err() {
-                panic!(
-                    "the sink {} has not seen {what}, but {} messages, and these sessions:\n{:#?}",
-                    self.address,
-                    self.count(),
-                    self.sessions()
-                );
-            }
-        }
-    }
-
-    /// Waits until so many sessions have been begun, and returns all.
-    pub async fn wait_for_sessions(&self, count: usize) -> Vec<Session> {
-        let what = format!("{count} sessions");
-        self.wait_until(&what, PATIENCE, || self.connections() >= count).await;
-        self.sessions()
-    }
-
-    /// How many connections there were.
-    pub fn connections(&self) -> usize {
-        self.shared.sessions().len()
-    }
-
-    /// All sessions, in their order.
-    pub fn sessions(&self) -> Vec<Session> {
-        self.shared.sessions().clone()
-    }
-
-    /// Changes what it does, from the next command on; TLS from the next connection on.
-    pub fn change(&self, change: impl FnOnce(Script) -> Script) {
-        let mut script = self.shared.script();
-        *script = change(script.clone());
-    }
-
-    /// Nothing goes wrong any more.
-    pub fn heal(&self) {
-        self.shared.script().faults.clear();
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.listening.abort();
-    }
-}
-
-/// An address of this host that no other test uses: a port that is free on it is free on the next one as well, so that
-/// several sinks can have the same port.
-pub fn loopback() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // 127.64.0.0/10, an eighth of which belongs to this process: the processes of one machine have different ids.
-    let place = (std::process::id() % 2048) * 2048 + number % 2046 + 1;
-    Ipv4Addr::from(0x7f40_0000 | place).to_string()
-}
-
-impl Shared {
-    fn script(&self) -> MutexGuard<'_, Script> {
-        self.script.lock().unwrap()
-    }
-
-    fn received(&self) -> MutexGuard<'_, Vec<Received>> {
-        self.received.lock().unwrap()
-    }
-
-    fn sessions(&self) -> MutexGuard<'_, Vec<Session>> {
-        self.sessions.lock().unwrap()
-    }
-
-    /// What goes wrong there now.
-    fn acts(&self, at: &[At]) -> Vec<Act> {
-        let mut acts = Vec::new();
-        for fault in &mut self.script().faults {
-            if at.contains(&fault.at) && fault.left > 0 {
-                fault.left = fault.left.saturating_sub(usize::from(fault.left < usize::MAX));
-                acts.push(fault.act.clone());
-            }
-        }
-        acts
-    }
-}
-
-async fn listen(listener: TcpListener, shared: Arc<Shared>) {
-    // Ends with this task, and all connections with it.
-    let mut connections = JoinSet::new();
-    let mut number = 0;
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else { continue };
-        while connections.try_join_next().is_some() {}
-        number += 1;
-        if number > shared.script().max_connections {
-            continue;
-        }
-        stream.set_nodelay(true).ok();
-        let session =
-            Session { peer, tls: None, commands: Vec::new(), pipelined: false, ended: false, ended_at: None };
-        shared.sessions().push(session);
-        shared.changed.send_replace(());
-        let shared = shared.clone();
-        connections.spawn(async move {
-            let mut connection = Connection::new(stream, peer, number, shared.clone());
-            // How a connection ends is no fault of the sink's.
-            let _: Result<(), End> = connection.run().await;
-            {
-                let session = &mut shared.sessions()[number - 1];
-                (session.ended, session.ended_at) = (true, Some(Instant::now()));
-            }
-            shared.changed.send_replace(());
-        });
-    }
-}
+use super::super::ca::Identity;
+use super::{Act, At, Received, Shared, Tls, TlsSeen, path};
 
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 /// The connection is over.
-struct End;
+pub(super) struct End;
 
 impl From<std::io::Error> for End {
     fn from(_: std::io::Error) -> End {
@@ -463,7 +29,7 @@ impl From<std::io::Error> for End {
     }
 }
 
-struct Connection {
+pub(super) struct Connection {
     wire: Box<dyn Wire>,
     unread: Vec<u8>,
     peer: SocketAddr,
@@ -479,7 +45,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, peer: SocketAddr, number: usize, shared: Arc<Shared>) -> Connection {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, number: usize, shared: Arc<Shared>) -> Connection {
         Connection {
             wire: Box::new(stream),
             unread: Vec::new(),
@@ -496,7 +62,7 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self) -> Result<(), End> {
+    pub(super) async fn run(&mut self) -> Result<(), End> {
         let tls = self.shared.script().tls.clone();
         if let Tls::Implicit(identity) = &tls {
             self.handshake(identity).await?;
@@ -841,12 +407,6 @@ fn after_colon(rest: &str) -> String {
     rest.split_once(':').map_or(rest, |(_, rest)| rest).trim_start().to_owned()
 }
 
-/// The path at the start, without its brackets.
-fn path(text: &str) -> &str {
-    let path = text.split_once('>').map_or(text, |(path, _)| path);
-    path.trim_start_matches('<')
-}
-
 fn server_config(identity: &Identity) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone())
@@ -911,49 +471,5 @@ impl ClientCertVerifier for AskAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Postfix's smtp-sink: takes mail fast, and forgets it. It ends with this value.
-pub struct SmtpSink {
-    child: Child,
-    address: SocketAddr,
-}
-
-/// Starts smtp-sink on an address of this host and a free port.
-pub async fn smtp_sink(ip: &str) -> SmtpSink {
-    let reserved = std::net::TcpListener::bind((ip, 0)).unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
-    let program = ["/usr/sbin/smtp-sink", "smtp-sink"]
-        .into_iter()
-        .find(|p| !p.starts_with('/') || std::path::Path::new(p).exists());
-    let mut command = Command::new(program.unwrap());
-    // SAFETY: asks for a number.
-    if unsafe { libc::geteuid() } == 0 {
-        command.args(["-u", "nobody"]);
-    }
-    command.arg(address.to_string()).arg("1000").stdin(Stdio::null()).stdout(Stdio::null());
-    let child = command.spawn().expect("smtp-sink (apt install postfix)");
-    let sink = SmtpSink { child, address };
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while TcpStream::connect(address).await.is_err() {
-        assert!(tokio::time::Instant::now() < deadline, "smtp-sink does not listen on {address}");
-        tokio::task::yield_now().await;
-    }
-    sink
-}
-
-impl SmtpSink {
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for SmtpSink {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }
