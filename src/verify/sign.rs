@@ -108,6 +108,18 @@ impl Key {
         }
     }
 
+    /// A signature of a message's header and body (RFC 6376 §3.5, RFC 8617 §4.1.2) that begins so, up to the signature itself.
+    fn signature(&self, begin: &str, names: &str, body: &[u8], at: Timestamp) -> String {
+        format!(
+            "{begin}; a={}; c=relaxed/relaxed;\r\n\td={}; s={}; t={};\r\n\th={names};\r\n\tbh={};\r\n\tb=",
+            self.algorithm(),
+            self.domain,
+            self.selector,
+            at.as_second(),
+            STANDARD.encode(body)
+        )
+    }
+
     fn sign(&self, data: &[u8]) -> Option<String> {
         match &self.pair {
             Pair::Rsa(pair) => {
@@ -156,15 +168,7 @@ pub fn dkim(keys: &[impl AsRef<Key>], header: &[u8], body: &[u8], at: Timestamp)
     let mut out = Vec::new();
     for key in keys {
         let key = key.as_ref();
-        let field = format!(
-            "DKIM-Signature: v=1; a={}; c=relaxed/relaxed;\r\n\td={}; s={}; t={};\r\n\th={};\r\n\tbh={};\r\n\tb=",
-            key.algorithm(),
-            key.domain,
-            key.selector,
-            at.as_second(),
-            names,
-            STANDARD.encode(body)
-        );
+        let field = key.signature("DKIM-Signature: v=1", &names, body, at);
         close(key, field, &signed, &mut out);
     }
     out
@@ -187,16 +191,8 @@ pub fn arc(key: &Key, link: &Link<'_>, header: &[u8], body: &[u8], at: Timestamp
     let results = format!("ARC-Authentication-Results: i={}; {}\r\n", link.instance, link.results);
     let (names, signed) = signed_fields(header, false);
     let mut signature = Vec::new();
-    let field = format!(
-        "ARC-Message-Signature: i={}; a={}; c=relaxed/relaxed;\r\n\td={}; s={}; t={};\r\n\th={};\r\n\tbh={};\r\n\tb=",
-        link.instance,
-        key.algorithm(),
-        key.domain,
-        key.selector,
-        at.as_second(),
-        names,
-        STANDARD.encode(body)
-    );
+    let begin = format!("ARC-Message-Signature: i={}", link.instance);
+    let field = key.signature(&begin, &names, body, at);
     close(key, field, &signed, &mut signature);
     let mut sealed = Vec::new();
     for (name, value) in link.before {
