@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::support::cluster::{Cluster, Durability};
-use crate::support::{Daemon, Database, Dialogue, PATIENCE};
+use crate::support::sink::{Received, loopback};
+use crate::support::{Daemon, Database, Dialogue, PATIENCE, Script, Sink};
 
 /// Clients that send at the same time.
 const CLIENTS: usize = 8;
@@ -40,10 +41,19 @@ fn token(number: usize) -> String {
     format!("flood {number:05}")
 }
 
-/// Whom it is for: one of three people, and now and then all of them.
-fn recipients(number: usize) -> &'static [&'static str] {
+/// Whom a message is for.
+type To = fn(usize) -> Vec<String>;
+
+/// One of three people, and now and then all of them.
+fn recipients(number: usize) -> Vec<String> {
     const PEOPLE: [&str; 3] = ["alice@example.test", "bob@example.test", "carol@example.test"];
-    if number.is_multiple_of(4) { &PEOPLE } else { &PEOPLE[number % 3..][..1] }
+    let people = if number.is_multiple_of(4) { &PEOPLE[..] } else { &PEOPLE[number % 3..][..1] };
+    people.iter().map(|person| (*person).to_owned()).collect()
+}
+
+/// Somebody on another server.
+fn elsewhere(number: usize) -> Vec<String> {
+    vec![format!("u{number}@far.test")]
 }
 
 fn text(number: usize) -> String {
@@ -58,13 +68,14 @@ struct Flood {
 }
 
 impl Flood {
-    fn start(port: u16) -> Flood {
+    /// For people here ([`recipients`]) or elsewhere ([`elsewhere`]).
+    fn start(port: u16, to: To) -> Flood {
         let next = Arc::new(AtomicUsize::new(0));
         let (count, taken) = watch::channel(0);
         let count = Arc::new(count);
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
-            clients.spawn(send_all(port, next.clone(), count.clone()));
+            clients.spawn(send_all(port, to, next.clone(), count.clone()));
         }
         Flood { clients, taken }
     }
@@ -81,7 +92,7 @@ impl Flood {
 }
 
 /// Sends messages until there are none left, each as often as it takes.
-async fn send_all(port: u16, next: Arc<AtomicUsize>, taken: Arc<watch::Sender<usize>>) -> Vec<Sent> {
+async fn send_all(port: u16, to: To, next: Arc<AtomicUsize>, taken: Arc<watch::Sender<usize>>) -> Vec<Sent> {
     let mut connection = None;
     let mut all = Vec::new();
     loop {
@@ -90,14 +101,14 @@ async fn send_all(port: u16, next: Arc<AtomicUsize>, taken: Arc<watch::Sender<us
             return all;
         }
         let mut sent = Sent { number, unanswered: 0, put_off: 0 };
-        let whole = timeout(PATIENCE * 2, send(port, &mut connection, &mut sent));
+        let whole = timeout(PATIENCE * 2, send(port, to, &mut connection, &mut sent));
         whole.await.unwrap_or_else(|_| panic!("message {number} is never taken"));
         taken.send_modify(|count| *count += 1);
         all.push(sent);
     }
 }
 
-async fn send(port: u16, connection: &mut Option<Client>, sent: &mut Sent) {
+async fn send(port: u16, to: To, connection: &mut Option<Client>, sent: &mut Sent) {
     loop {
         let mut client = match connection.take() {
             Some(client) => client,
@@ -110,7 +121,7 @@ async fn send(port: u16, connection: &mut Option<Client>, sent: &mut Sent) {
                 }
             },
         };
-        match client.send(sent.number).await {
+        match client.send(sent.number, &to(sent.number)).await {
             Ok(Answer::Taken) => {
                 *connection = Some(client);
                 return;
@@ -157,14 +168,14 @@ impl Client {
         Ok(client)
     }
 
-    async fn send(&mut self, number: usize) -> Result<Answer, Lost> {
+    async fn send(&mut self, number: usize, to: &[String]) -> Result<Answer, Lost> {
         let mut envelope = "MAIL FROM:<sender@example.net>\r\n".to_owned();
-        for recipient in recipients(number) {
+        for recipient in to {
             envelope += &format!("RCPT TO:<{recipient}>\r\n");
         }
         self.say(&envelope).await?;
         let mut all_taken = true;
-        for _ in 0..=recipients(number).len() {
+        for _ in 0..=to.len() {
             all_taken &= self.reply().await? == 250;
         }
         if all_taken {
@@ -224,7 +235,7 @@ async fn nothing_lost(daemon: &Daemon<'_>, sent: &[Sent]) {
     for message in sent {
         let copies: Vec<usize> = recipients(message.number)
             .iter()
-            .map(|person| there.remove(&(token(message.number), (*person).to_owned())).unwrap_or(0) as usize)
+            .map(|person| there.remove(&(token(message.number), person.clone())).unwrap_or(0) as usize)
             .collect();
         let name = token(message.number);
         assert!(copies[0] >= 1, "\"{name}\" was answered 250, and is lost");
@@ -276,7 +287,7 @@ async fn whole(daemon: &Daemon<'_>, sent: &[Sent]) {
     let mut missing: BTreeSet<usize> = sent
         .iter()
         .map(|message| message.number)
-        .filter(|number| recipients(*number).contains(&"alice@example.test"))
+        .filter(|number| recipients(*number).iter().any(|person| person == "alice@example.test"))
         .collect();
     for _ in 0..count {
         let bytes = imap.expect_literal("* *FETCH").await;
@@ -296,7 +307,7 @@ async fn no_message_is_lost_when_the_daemon_is_killed() {
     let cluster = Arc::new(Cluster::start_new(Durability::Real));
     let db = Database::on(&cluster).await;
     let mut daemon = Daemon::start(&db).await;
-    let mut flood = Flood::start(daemon.port("smtp"));
+    let mut flood = Flood::start(daemon.port("smtp"), recipients);
     for round in 1..=ROUNDS {
         flood.until_taken(round * MESSAGES / (ROUNDS + 1)).await;
         daemon.kill9().await;
@@ -312,7 +323,7 @@ async fn no_message_is_lost_when_postgresql_is_killed() {
     let db = Database::on(&cluster).await;
     let mut daemon = Daemon::start(&db).await;
     let mut probe = smtp(&daemon).await;
-    let mut flood = Flood::start(daemon.port("smtp"));
+    let mut flood = Flood::start(daemon.port("smtp"), recipients);
     for round in 1..=ROUNDS {
         flood.until_taken(round * MESSAGES / (ROUNDS + 1)).await;
         cluster.stop_immediate();
@@ -327,6 +338,69 @@ async fn no_message_is_lost_when_postgresql_is_killed() {
     db.reconnect().await;
     nothing_lost(&daemon, &sent).await;
     println!("{} commits in doubt", daemon.log().matches("the connection was lost during a commit").count());
+}
+
+/// Mail for other servers is handed over to the relay as soon as it is committed: what is killed has messages in every
+/// state between the last dot of a client and the outcome in the queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_message_is_lost_that_passes_through() {
+    let cluster = Arc::new(Cluster::start_new(Durability::Real));
+    let db = Database::on(&cluster).await;
+    let sink = Sink::start(&loopback(), 0, Script::default()).await;
+    let (host, port) = (sink.address().ip(), sink.port());
+    db.sql(&format!(
+        "insert into control.route (pattern, host, port, tls) values ('*', '{host}', {port}, 'none');
+         update control.retry set after_seconds = 1;
+         insert into control.ip_list (name) values ('relays');
+         insert into control.ip_rule (list_id, pattern) select id, '127.0.0.1' from control.ip_list where name = 'relays';
+         update control.smtp set relay_ip_list_id = (select id from control.ip_list where name = 'relays')"
+    ))
+    .await;
+    let mut daemon = Daemon::start(&db).await;
+    let mut flood = Flood::start(daemon.port("smtp"), elsewhere);
+    for round in 1..=ROUNDS {
+        flood.until_taken(round * MESSAGES / (ROUNDS + 1)).await;
+        if round.is_multiple_of(2) {
+            cluster.stop_immediate();
+            cluster.start();
+            db.reconnect().await;
+        } else {
+            daemon.kill9().await;
+            daemon.start_again().await;
+        }
+    }
+    let sent = flood.end().await;
+    db.until("select not exists (select 1 from queue.recipient)").await;
+    let (messages, sessions) = (sink.messages(), sink.sessions());
+    let mut there: BTreeMap<String, Vec<&Received>> = BTreeMap::new();
+    for message in &messages {
+        let [address] = message.addresses()[..] else { panic!("{:?}", message.addresses()) };
+        there.entry(address.to_owned()).or_default().push(message);
+    }
+    assert_eq!(sent.len(), MESSAGES);
+    let (mut unanswered, mut twice) = (0, 0);
+    for message in &sent {
+        let copies = there.remove(&elsewhere(message.number)[0]).unwrap_or_default();
+        assert!(!copies.is_empty(), "\"{}\" was answered 250, and is lost", token(message.number));
+        assert!(copies.iter().all(|copy| copy.text().ends_with(&text(message.number))));
+        // It was killed with the answer in its hands, or the answer was lost.
+        let in_doubt = copies.iter().filter(|copy| {
+            copy.answer_lost()
+                || sessions[copy.connection - 1].commands.last().is_none_or(|last| last != "QUIT")
+        });
+        let extra = copies.len() - 1;
+        assert!(
+            extra <= message.unanswered + in_doubt.count(),
+            "\"{}\" is there {} times; only {} answers are missing",
+            token(message.number),
+            copies.len(),
+            message.unanswered
+        );
+        unanswered += message.unanswered;
+        twice += usize::from(extra > 0);
+    }
+    assert!(there.is_empty(), "nobody has sent this: {:?}", there.keys());
+    println!("{MESSAGES} messages sent on, {unanswered} ends without an answer, {twice} came twice or more");
 }
 
 // While PostgreSQL is away ----------------------------------------------------------------------------------------------------
