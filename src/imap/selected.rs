@@ -15,7 +15,7 @@ use super::wire::flag::Flag;
 use super::wire::reply::{Line, untagged};
 use super::wire::set::{Numbering, RawSet};
 use crate::intake::House;
-use crate::mail::{AccountId, MailboxId, SequenceSet, UidSet};
+use crate::mail::{AccountId, MailboxId, Rights, SequenceSet, UidSet};
 use crate::net::out::Out;
 use crate::store::OpenMailbox;
 use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, SEEN, View, diff, hold_expunges};
@@ -37,6 +37,8 @@ pub struct Selected {
     pub mailbox: MailboxId,
     /// How it was opened.
     pub access: Access,
+    /// What this client may do in it.
+    pub rights: Rights,
     open: Arc<OpenMailbox>,
     news: watch::Receiver<()>,
     /// What the client knows.
@@ -48,7 +50,7 @@ pub struct Selected {
 
 impl Selected {
     /// Takes a mailbox as it is now; `recent` are the UIDs that are \Recent for this session.
-    pub fn new(open: Arc<OpenMailbox>, access: Access, recent_from: u32) -> Self {
+    pub fn new(open: Arc<OpenMailbox>, access: Access, rights: Rights, recent_from: u32) -> Self {
         let view = open.view();
         let mut recent = UidSet::new();
         if recent_from < view.uid_next() {
@@ -60,6 +62,7 @@ impl Selected {
             account: open.account,
             mailbox: open.id,
             access,
+            rights,
             news,
             reached: view.clone(),
             view,

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use super::answer::{Done, Fail, Outcome, OwnedCode};
 use super::cmd::append::Receiving;
 use super::cmd::capability::{Link, announce};
+use super::cmd::enable::{Enabled, Extension};
 use super::cmd::{Command, Context, Request, parse};
 use super::selected::{Look, Mode, Selected, SendModSeq};
 use super::table::{Expunges, Privacy, Row, States};
@@ -64,7 +65,7 @@ pub struct Session {
     pub(super) turn: Turn,
     pub(super) framer: Framer,
     pub(super) tls: Option<TlsInfo>,
-    pub(super) modseq: SendModSeq,
+    pub(super) enabled: Enabled,
     starttls: bool,
     /// STARTTLS was accepted: the handshake comes next.
     handshake_due: bool,
@@ -84,7 +85,7 @@ impl Session {
             turn: Turn::Command,
             framer: Framer::new(Limits::before_login()),
             tls: None,
-            modseq: SendModSeq::No,
+            enabled: Enabled::default(),
             starttls: listener.tls == TlsMode::Starttls,
             handshake_due: false,
             errors: 0,
@@ -128,7 +129,12 @@ impl Session {
 
     /// From here on the client is told MODSEQ (RFC 7162 §3.1.8).
     pub(super) fn enable_condstore(&mut self) {
-        self.modseq = SendModSeq::Yes;
+        self.enabled.add(Extension::CondStore);
+    }
+
+    /// Whether flags are sent with MODSEQ.
+    pub(super) fn modseq(&self) -> SendModSeq {
+        if self.enabled.has(Extension::CondStore) { SendModSeq::Yes } else { SendModSeq::No }
     }
 
     pub(super) fn visitor(&self) -> Visitor {
@@ -215,7 +221,7 @@ impl Session {
         } else {
             Look::IfMarked
         };
-        let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq, known: None });
+        let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq(), known: None });
         if let State::Selected(_, selected) = &mut self.state {
             selected.look(&house, look).await?;
             selected.announce(&house, out, Expunges::Held, mode).await?;
@@ -324,7 +330,7 @@ impl Session {
     }
 
     async fn announce(&mut self, expunges: Expunges, out: &mut Out<'_>) -> Result<(), Fail> {
-        let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq, known: None });
+        let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq(), known: None });
         match &mut self.state {
             State::Selected(_, selected) => {
                 selected.look(&house, Look::IfMarked).await?;
@@ -472,6 +478,7 @@ impl TalkSession for Session {
         self.framer = Framer::new(Limits::before_login());
         self.turn = Turn::Command;
         self.state = State::NotAuthenticated;
+        self.enabled = Enabled::default();
         self.began = Instant::now();
         self.starttls = false;
         self.handshake_due = false;

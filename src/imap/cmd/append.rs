@@ -16,7 +16,7 @@ use crate::imap::wire::reply;
 use crate::imap::wire::unit::Tag;
 use crate::imap::wire::unit::{LiteralHeader, Unit};
 use crate::intake::{Delivery, Place};
-use crate::mail::{Flags, MailboxId};
+use crate::mail::Flags;
 use crate::net::out::Out;
 use crate::store::Spool;
 
@@ -86,18 +86,16 @@ impl Append {
 
     async fn admit(self, tag: &Tag, session: &mut Session) -> Result<Receiving, Fail> {
         let house = session.house.clone();
-        let (account, size) = (session.login()?.account, self.message.size);
+        let size = self.message.size;
         if size > session.config().smtp.max_message_bytes {
             return Err(Fail::no(Code::TooBig, "the message is larger than this server takes"));
         }
-        let Some(mailbox) = house.store.find_mailbox(account, self.mailbox.as_str()).await? else {
-            return Err(Fail::no(Code::TryCreate, "there is no mailbox of that name"));
-        };
-        if !house.directory.account_has_room(account, size).await? {
+        let place = session.target(&self.mailbox).await?;
+        if !house.directory.account_has_room(place.account, size).await? {
             return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
         }
         let spool = house.store.spool().await?;
-        Ok(Receiving { tag: tag.clone(), append: self, mailbox: mailbox.id, spool: Ok(spool) })
+        Ok(Receiving { tag: tag.clone(), append: self, place, spool: Ok(spool) })
     }
 }
 
@@ -106,7 +104,7 @@ pub struct Receiving {
     /// What the answer begins with.
     pub tag: Tag,
     append: Append,
-    mailbox: MailboxId,
+    place: crate::imap::place::Place,
     /// Where it goes, or why it goes nowhere: then the rest is read and thrown away.
     spool: Result<Spool, db::Error>,
 }
@@ -133,8 +131,8 @@ impl Receiving {
             .map(|date| crate::mail::DateTime::new(date.at, (date.zone.seconds() / 60) as i16));
         let (flags, keywords) = split_flags(self.append.flags);
         let place = Place {
-            account: session.login()?.account,
-            mailbox: self.mailbox,
+            account: self.place.account,
+            mailbox: self.place.mailbox.id,
             prefix: None,
             internal_date: date.unwrap_or_else(now),
             flags,

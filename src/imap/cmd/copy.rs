@@ -7,10 +7,8 @@ use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::set::{Numbering, RawSet};
-use crate::intake::House;
-use crate::mail::{AccountId, UidSet};
+use crate::mail::UidSet;
 use crate::store::change::Copied;
-use crate::store::mailbox::Mailbox;
 
 /// `COPY set mailbox`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +33,9 @@ impl Copy {
 
     /// Copies all of the messages, or none.
     pub async fn run(self, session: &mut Session) -> Outcome {
-        let (house, login, selected) = session.at_work()?;
+        let target = session.target(&self.mailbox).await?.mailbox;
+        let (house, _, selected) = session.at_work()?;
         let uids = selected.uids(&self.set, self.numbering)?;
-        let target = target(&house, login.account, &self.mailbox).await?;
         if uids.is_empty() {
             return Ok(Done::ok("there was nothing to copy"));
         }
@@ -51,13 +49,6 @@ impl Copy {
             None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
         }
     }
-}
-
-/// The mailbox that messages are to go to. RFC 3501 §6.4.7: one that is missing is not made, the client is told that it
-/// may make it.
-pub(super) async fn target(house: &House, account: AccountId, name: &MailboxName) -> Result<Mailbox, Fail> {
-    let found = house.store.find_mailbox(account, name.as_str()).await?;
-    found.ok_or_else(|| Fail::no(Code::TryCreate, "there is no mailbox of that name"))
 }
 
 /// COPYUID (RFC 4315 §3). Both lists ascend, so that as sets they still match one by one.

@@ -14,6 +14,22 @@ pub enum Extension {
     CondStore,
 }
 
+/// What a client has enabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Enabled(u8);
+
+impl Enabled {
+    /// Enables an extension, for the rest of the connection.
+    pub fn add(&mut self, extension: Extension) {
+        self.0 |= 1 << extension as u8;
+    }
+
+    /// Whether it is enabled.
+    pub fn has(self, extension: Extension) -> bool {
+        self.0 & 1 << extension as u8 != 0
+    }
+}
+
 impl Extension {
     const ALL: [Extension; 1] = [Extension::CondStore];
 
@@ -53,9 +69,7 @@ impl Enable {
     pub fn run(self, session: &mut Session, out: &mut Out<'_>) -> Done {
         let mut names = String::new();
         for extension in self.extensions {
-            match extension {
-                Extension::CondStore => session.enable_condstore(),
-            }
+            session.enabled.add(extension);
             names.push(' ');
             names.push_str(extension.name());
         }

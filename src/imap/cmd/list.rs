@@ -172,7 +172,8 @@ impl List {
         let answers = match items {
             Some(items) => {
                 let shown = listed.iter().filter(|listed| listed.meets);
-                status::gather(session, items, shown.filter_map(|listed| listed.node.mailbox)).await?
+                status::gather(session, account, items, shown.filter_map(|listed| listed.node.mailbox))
+                    .await?
             }
             None => Default::default(),
         };

@@ -1,6 +1,6 @@
 //! MOVE and UID MOVE (RFC 6851).
 
-use super::copy::{copy_uid, target};
+use super::copy::copy_uid;
 use crate::imap::answer::{Done, Fail, Outcome};
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
@@ -35,10 +35,10 @@ impl Move {
     /// Moves all of the messages, or none. RFC 6851 §4.3: the new UIDs are told before the messages are gone from here,
     /// which the end of the command announces.
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
-        let (house, login, selected) = session.at_work()?;
-        selected.writable()?;
+        session.selected()?.writable()?;
+        let target = session.target(&self.mailbox).await?.mailbox;
+        let (house, _, selected) = session.at_work()?;
         let uids = selected.uids(&self.set, self.numbering)?;
-        let target = target(&house, login.account, &self.mailbox).await?;
         // Nothing would be gained by new UIDs but work for all who look at the mailbox.
         if target.id == selected.mailbox {
             return Err(Fail::no(Code::Cannot, "the messages are in that mailbox already"));

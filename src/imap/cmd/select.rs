@@ -1,6 +1,7 @@
 //! SELECT and EXAMINE (RFC 3501 §6.3.1, §6.3.2), with CONDSTORE (RFC 7162 §3.1.8).
 
 use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
+use crate::imap::place::Place;
 pub use crate::imap::selected::Access;
 use crate::imap::selected::Selected;
 use crate::imap::session::{Session, Unselected};
@@ -10,7 +11,7 @@ use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::{Line, untagged};
 use crate::intake::House;
-use crate::mail::AccountId;
+use crate::mail::Rights;
 use crate::net::out::Out;
 use crate::store::mailbox::MailboxError;
 
@@ -46,7 +47,7 @@ impl Select {
     /// Opens the mailbox and says what is in it. What was selected before is closed in any case: after a SELECT that
     /// fails no mailbox is selected (RFC 3501 §6.3.1).
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
-        let account = session.login()?.account;
+        session.login()?;
         if session.unselect() == Unselected::Mailbox {
             let text = "the mailbox selected before is closed";
             untagged(&mut out.buffer(), Condition::Ok, Some(Code::Closed), text);
@@ -54,7 +55,9 @@ impl Select {
         if self.condstore {
             session.enable_condstore();
         }
-        let selected = self.open(&session.house, account).await?;
+        let place = session.place(&self.mailbox).await?;
+        place.needs(Rights::READ)?;
+        let selected = self.open(&session.house, place).await?;
         describe(&selected, out);
         session.select(selected);
         let code = match self.access {
@@ -64,10 +67,9 @@ impl Select {
         Ok(Done::with(OwnedCode::Plain(code), "mailbox selected"))
     }
 
-    async fn open(&self, house: &House, account: AccountId) -> Result<Selected, Fail> {
+    async fn open(&self, house: &House, place: Place) -> Result<Selected, Fail> {
         let store = &house.store;
-        let mailbox =
-            store.find_mailbox(account, self.mailbox.as_str()).await?.ok_or(MailboxError::Missing)?;
+        let Place { account, mailbox, rights } = place;
         // Taken before the view is read: a message that comes in between is recent here and for the next session too,
         // which RFC 3501 §2.3.2 prefers to its being recent for nobody.
         let recent_from = match self.access {
@@ -78,7 +80,7 @@ impl Select {
             Access::ReadOnly => mailbox.recent_uid,
         };
         let open = store.views.open(account, mailbox.id).await?.ok_or(MailboxError::Missing)?;
-        Ok(Selected::new(open, self.access, recent_from))
+        Ok(Selected::new(open, self.access, rights, recent_from))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::{MailboxName, NameCoding};
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::Line;
-use crate::mail::MailboxId;
+use crate::mail::{AccountId, MailboxId, Rights};
 use crate::net::out::Out;
 use crate::store::mailbox::{self, Mailbox, MailboxError};
 
@@ -129,18 +129,19 @@ fn status_item(parser: &mut Parser<'_>) -> Result<StatusItem, Bad> {
 impl Status {
     /// Tells it of one mailbox.
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
-        let (account, name) = (session.login()?.account, self.mailbox.as_str());
-        let found = session.house.store.find_mailbox(account, name).await?.ok_or(MailboxError::Missing)?;
-        let answers = gather(session, &self.items, [&found]).await?;
-        let status = answers.get(&found.id).ok_or(MailboxError::Missing)?;
-        write(out, name, session.coding(), &self.items, status);
+        let place = session.place(&self.mailbox).await?;
+        place.needs(Rights::READ)?;
+        let answers = gather(session, place.account, &self.items, [&place.mailbox]).await?;
+        let status = answers.get(&place.mailbox.id).ok_or(MailboxError::Missing)?;
+        write(out, self.mailbox.as_str(), session.coding(), &self.items, status);
         Ok(Done::ok("done"))
     }
 }
 
-/// What `items` are of these mailboxes, with one query or none. A mailbox that has just been deleted may be missing.
+/// What `items` are of these mailboxes of an account, with one query or none. A mailbox that has just been deleted may be missing.
 pub(super) async fn gather(
     session: &mut Session,
+    account: AccountId,
     items: &[StatusItem],
     mailboxes: impl IntoIterator<Item = &Mailbox>,
 ) -> Result<HashMap<MailboxId, mailbox::Status>, Fail> {
@@ -148,7 +149,6 @@ pub(super) async fn gather(
         // RFC 7162 §3.1: the client has shown that it knows mod-sequences.
         session.enable_condstore();
     }
-    let account = session.login()?.account;
     if !items.iter().any(|item| item.is_counted()) {
         return Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox.into())).collect());
     }

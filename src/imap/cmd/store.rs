@@ -86,7 +86,7 @@ impl Store {
         if self.unchanged_since.is_some() {
             session.enable_condstore();
         }
-        let modseq = session.modseq;
+        let modseq = session.modseq();
         let (house, _, selected) = session.at_work()?;
         selected.writable()?;
         let uids = selected.uids(&self.set, self.numbering)?;

@@ -78,7 +78,7 @@ impl Fetch {
         if self.items.contains(&FetchAtt::ModSeq) {
             session.enable_condstore();
         }
-        let modseq = session.modseq;
+        let modseq = session.modseq();
         let (house, _, selected) = session.at_work()?;
         let mut uids = selected.uids(&self.set, self.numbering)?;
         if let Some(since) = self.changed_since {
