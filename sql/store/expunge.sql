@@ -1,4 +1,5 @@
--- Removes the messages $3 from mailbox $2 of account $1, with $4 only those with \Deleted. Returns uid and modseq.
+-- Removes the messages $3 from mailbox $2 of account $1, with $4 only those with \Deleted. Returns first uid 0 and the
+-- mailbox's new modseq, then the uids that are gone.
 with b as (
   update store.mailbox set highest_modseq = highest_modseq + 1 where account_id = $1 and id = $2 returning highest_modseq
 ), gone as (
@@ -16,4 +17,6 @@ with b as (
   update store.usage u set bytes = u.bytes - g.bytes, messages = u.messages - g.messages
   from (select sum(size) as bytes, count(*) as messages from gone having count(*) > 0) g where u.account_id = $1
 )
+select 0 as uid, highest_modseq from b
+union all
 select uid, highest_modseq from gone order by uid

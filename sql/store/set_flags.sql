@@ -1,7 +1,7 @@
 -- Changes flags of the messages $3 in mailbox $2 of account $1 whose modseq is at most $4.
 -- $5: 0 replace, 1 add, 2 remove; $6: system flags as a bitmap; $7: keywords (compared without case).
--- A message whose flags are as wanted already keeps its modseq (RFC 7162, 3.1.2.1 allows either). Returns uid, modseq, flags,
--- keywords of what was changed. One pass over the messages: joined with themselves they cost a second for 500 of them
+-- A message whose flags are as wanted already keeps its modseq (RFC 7162, 3.1.2.1 allows either). Returns first uid 0 and the
+-- mailbox's new modseq, then uid, modseq, flags, keywords of what was changed. One pass over the messages: joined with themselves they cost a second for 500 of them
 -- as long as the table has no statistics.
 with off as (
   select set_config('synchronous_commit', 'off', true)
@@ -36,4 +36,6 @@ with off as (
 ), logged as (
   insert into store.change (account_id, mailbox_id, modseq, uid) select $1, $2, modseq, uid from changed
 )
+select 0 as uid, highest_modseq as modseq, 0 as flags, null::text[] as keywords from b
+union all
 select uid, modseq, flags, keywords from changed order by uid

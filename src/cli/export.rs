@@ -100,7 +100,7 @@ async fn open_mailboxes(
         if only.as_ref().is_some_and(|name| *name != entry.name) {
             continue;
         }
-        if let Some(open) = office.store.views.open(office.account, mailbox.id).await? {
+        if let Some(open) = office.store.views.open(office.account, mailbox.id, None).await? {
             found.push((entry.name, open));
         }
     }

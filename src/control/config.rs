@@ -161,6 +161,7 @@ pub struct Store {
     pub compress: bool,
     pub expunged_retention_days: i32,
     pub content_grace_hours: i32,
+    pub cache_bytes: u64,
 }
 
 #[derive(Deserialize)]

@@ -22,7 +22,7 @@ pub use live::{Node, Registry, SessionHandle};
 pub use supervisor::{Connection, Face, Refused, Supervisor};
 
 use crate::db::Db;
-use crate::db::listen::{Bell, Bells};
+use crate::db::listen::{Bell, Bells, By};
 use crate::net::limit::Limits;
 use crate::sql;
 use crate::tls::resolver::Certificates;
@@ -130,7 +130,7 @@ async fn ring(control: Weak<Control>, mut rung: mpsc::UnboundedReceiver<(i64, i6
         let Some(control) = control.upgrade() else { return };
         let mailboxes: BTreeSet<(i64, i64)> = batch.drain(..).collect();
         for &(account, mailbox) in &mailboxes {
-            control.bells.ring(Bell::Mailbox { account, mailbox });
+            control.bells.ring(Bell::Mailbox { account, mailbox, by: By::Us });
         }
         if control.other_nodes() > 0 {
             let payloads: Vec<String> =

@@ -26,11 +26,22 @@ pub enum Bell {
         account: i64,
         /// Its id.
         mailbox: i64,
+        /// Where it was changed.
+        by: By,
     },
     /// The queue.
     Queue,
     /// Bells may have been missed: look at everything.
     Gap,
+}
+
+/// Who has changed a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// This node, which has marked it already.
+    Us,
+    /// Another node, or a person with SQL.
+    Others,
 }
 
 impl Bell {
@@ -40,7 +51,7 @@ impl Bell {
             "control" => Bell::Control,
             "queue" => Bell::Queue,
             "store" => match payload.split_once(':').map(|(a, m)| (a.parse(), m.parse())) {
-                Some((Ok(account), Ok(mailbox))) => Bell::Mailbox { account, mailbox },
+                Some((Ok(account), Ok(mailbox))) => Bell::Mailbox { account, mailbox, by: By::Others },
                 _ => Bell::Gap,
             },
             _ => Bell::Gap,

@@ -1,7 +1,7 @@
 //! What clients do to messages: flags, expunge, copy, move. One round trip each, two for a move.
 
 use super::Store;
-use super::view::EntryRow;
+use super::view::{EntryRow, Update};
 use crate::db::Error;
 use crate::mail::{AccountId, Flags, MailboxId};
 use crate::sql;
@@ -62,8 +62,9 @@ impl Store {
         let rows = self
             .retried(SET_FLAGS, &[&account.0, &mailbox.0, &uids(list), &limit, &combine, &bits, &keywords])
             .await?;
-        self.views.mark(account, mailbox);
-        Ok(rows
+        // The first row is the mailbox's.
+        let Some((first, rows)) = rows.split_first() else { return Ok(Vec::new()) };
+        let changed: Vec<EntryRow> = rows
             .iter()
             .map(|row| EntryRow {
                 uid: row.get::<_, i64>(0) as u32,
@@ -71,7 +72,11 @@ impl Store {
                 flags: row.get::<_, i32>(2) as u32,
                 keywords: row.get::<_, Option<Vec<String>>>(3).unwrap_or_default(),
             })
-            .collect())
+            .collect();
+        let highest_modseq = first.get::<_, i64>(1) as u64;
+        let update = Update { highest_modseq, changed: changed.clone(), ..Update::default() };
+        self.views.apply(account, mailbox, update).await;
+        Ok(changed)
     }
 
     /// Removes messages; returns the UIDs that are gone by this.
@@ -84,8 +89,13 @@ impl Store {
     ) -> Result<Vec<u32>, Error> {
         let only_deleted = which == Which::Deleted;
         let rows = self.retried(EXPUNGE, &[&account.0, &mailbox.0, &uids(list), &only_deleted]).await?;
-        self.views.mark(account, mailbox);
-        Ok(rows.iter().map(|row| row.get::<_, i64>(0) as u32).collect())
+        let Some((first, rows)) = rows.split_first() else { return Ok(Vec::new()) };
+        let gone: Vec<u32> = rows.iter().map(|row| row.get::<_, i64>(0) as u32).collect();
+        let highest_modseq = first.get::<_, i64>(1) as u64;
+        let tombstones = gone.iter().map(|&uid| (uid, highest_modseq)).collect();
+        let update = Update { highest_modseq, gone: tombstones, ..Update::default() };
+        self.views.apply(account, mailbox, update).await;
+        Ok(gone)
     }
 
     /// How many bytes these messages count for in the owner's quota.

@@ -39,10 +39,14 @@ impl Store {
 }
 
 impl Store {
-    /// Contents as a whole, in one query; for what is known to be small. One that is damaged is left out.
+    /// Contents as a whole, from memory or in one query; for what is known to be small. One that is damaged is left out.
     pub async fn read_whole(&self, contents: &[i64]) -> Result<HashMap<i64, Bytes>, Error> {
-        let mut whole: HashMap<i64, BytesMut> = HashMap::with_capacity(contents.len());
-        for row in self.control.db.query(READ_WHOLE, &[&contents]).await? {
+        let (mut known, missing) = self.cache.contents(contents);
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        let mut whole: HashMap<i64, BytesMut> = HashMap::with_capacity(missing.len());
+        for row in self.control.db.query(READ_WHOLE, &[&missing]).await? {
             let (content, start, size, codec): (i64, i64, i32, i16) =
                 (row.get(0), row.get(1), row.get(2), row.get(3));
             let so_far = whole.entry(content).or_default();
@@ -50,7 +54,12 @@ impl Store {
                 so_far.extend_from_slice(&decode(codec, row.get(4), size as usize)?);
             }
         }
-        Ok(whole.into_iter().map(|(content, bytes)| (content, bytes.freeze())).collect())
+        for (content, bytes) in whole {
+            let bytes = bytes.freeze();
+            self.cache.keep_content(content, &bytes);
+            known.insert(content, bytes);
+        }
+        Ok(known)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What FETCH, SEARCH and POP3 ask of messages, in pages.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
@@ -29,6 +31,15 @@ pub struct Want {
     pub structure: bool,
 }
 
+impl Want {
+    /// Whether all that `other` wants is wanted here.
+    pub(super) fn covers(self, other: Want) -> bool {
+        (self.header || !other.header)
+            && (self.envelope || !other.envelope)
+            && (self.structure || !other.structure)
+    }
+}
+
 /// What is known of one message.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -52,9 +63,9 @@ pub struct Facts {
     /// [`Limits::header_bytes`]: crate::mime::structure::Limits::header_bytes
     pub header: Bytes,
     /// ENVELOPE as IMAP shows it, if wanted.
-    pub envelope: Vec<u8>,
+    pub envelope: Bytes,
     /// The tree of parts, if wanted; its offsets count from the start of the content, behind the prefix.
-    pub structure: Option<Structure>,
+    pub structure: Option<Arc<Structure>>,
     /// POP3 unique id brought along from another server.
     pub pop3_uidl: Option<String>,
 }
@@ -82,7 +93,28 @@ impl Structure {
 }
 
 impl Store {
-    /// The facts of messages, in UID order; those that are gone are left out. Ask for at most [`PAGE`] at a time.
+    /// The facts of messages, in UID order, from memory where they are; those that are in neither memory nor the
+    /// database any more are left out. Ask for at most [`PAGE`] at a time.
+    pub async fn remembered_facts(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+        want: Want,
+    ) -> Result<Vec<Facts>, Error> {
+        let (mut facts, missing) = self.cache.messages((account, mailbox), uids, want);
+        if missing.is_empty() {
+            return Ok(facts);
+        }
+        let read = self.facts(account, mailbox, &missing, want).await?;
+        self.cache.keep_messages((account, mailbox), &read, want);
+        facts.extend(read);
+        facts.sort_unstable_by_key(|facts| facts.uid);
+        Ok(facts)
+    }
+
+    /// The facts of messages, in UID order, from the database; those that are gone are left out. Ask for at most
+    /// [`PAGE`] at a time.
     pub async fn facts(
         &self,
         account: AccountId,
@@ -154,8 +186,8 @@ fn facts(row: &tokio_postgres::Row) -> Facts {
         header_size: row.get::<_, i32>(6) as u64,
         content_size: row.get::<_, i64>(7) as u64,
         header: Bytes::copy_from_slice(bytes(8)),
-        envelope: bytes(9).to_vec(),
-        structure: row.get::<_, Option<&[u8]>>(10).and_then(Structure::read),
+        envelope: Bytes::copy_from_slice(bytes(9)),
+        structure: row.get::<_, Option<&[u8]>>(10).and_then(Structure::read).map(Arc::new),
         pop3_uidl: row.get(11),
     }
 }

@@ -206,7 +206,7 @@ impl Store {
         }
         if from == "INBOX" {
             let target = self.create_mailbox(account, to, None).await?;
-            let inbox = self.views.open(account, source.id).await?.ok_or(MailboxError::Missing)?.view();
+            let inbox = self.views.open(account, source.id, None).await?.ok_or(MailboxError::Missing)?.view();
             let uids: Vec<u32> = inbox.iter().map(|(_, entry)| entry.uid()).collect();
             self.relocate(account, source.id, &uids, target.id).await?;
             return Ok(());

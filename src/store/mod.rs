@@ -3,12 +3,13 @@
 //! `spool` takes a message in, in bounded memory, and makes a `Draft` of it that the committer (above, in `intake`) puts
 //! into mailboxes; `content` reads bytes back, in chunks, and `source`
 //! those of many messages, the small ones ahead; `view` is a mailbox as sessions see it (pure), `views` keeps
-//! one for each open mailbox on this node and up to date; `mailbox`, `change` and `fetch` are what faces ask for;
+//! one for each open mailbox on this node and up to date; `cache` remembers what never changes of messages; `mailbox`, `change` and `fetch` are what faces ask for;
 //! `upkeep` forgets what nobody needs any more.
 //!
 //! House rules: UIDs and modseqs come from the mailbox row under its lock, in the statement that uses them, and nowhere
 //! earlier. Flag changes commit without waiting for the disk, everything else does wait. Raw bytes are never changed.
 
+mod cache;
 pub mod change;
 pub mod content;
 pub mod draft;
@@ -34,6 +35,7 @@ pub struct Store {
     pub control: Arc<Control>,
     /// Mailboxes that are open on this node.
     pub views: Arc<Views>,
+    cache: cache::Cache,
     ids: spool::Ids,
     budget: spool::Budget,
 }
@@ -43,11 +45,15 @@ impl Store {
     pub fn start(control: Arc<Control>) -> Arc<Self> {
         let views = Views::start(control.clone());
         let budget = spool::Budget::new(control.config().store.message_bytes_in_flight);
-        let store = Arc::new(Self { control: control.clone(), views, ids: spool::Ids::default(), budget });
+        let cache = cache::Cache::new(control.config().store.cache_bytes);
+        let store =
+            Arc::new(Self { control: control.clone(), views, cache, ids: spool::Ids::default(), budget });
         let weak = Arc::downgrade(&store);
         control.on_change(move || {
             if let Some(store) = weak.upgrade() {
-                store.budget.resize(store.control.config().store.message_bytes_in_flight);
+                let settings = &store.control.config().store;
+                store.budget.resize(settings.message_bytes_in_flight);
+                store.cache.resize(settings.cache_bytes);
             }
         });
         store

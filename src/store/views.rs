@@ -3,7 +3,8 @@
 //! A view is brought up to date by one path only: everything since the last modseq, in one statement. What sets it off
 //! differs: a mark by whoever changed the mailbox on this node (before the change is acknowledged, so that the next
 //! command of any session here sees it), a bell from elsewhere, or the clock, which asks for all open mailboxes at once
-//! which of them have moved on. A view lives as long as a session has it.
+//! which of them have moved on. A view lives as long as a session has it, and those opened of late somewhat longer; what no
+//! session looks at is brought up to date when it is opened again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,12 +13,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::TryStreamExt;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_postgres::types::ToSql;
 
 use super::view::{EntryRow, Loader, Update, View};
 use crate::control::Control;
-use crate::db::listen::Bell;
+use crate::db::listen::{Bell, By};
 use crate::db::{Db, Error};
 use crate::mail::{AccountId, MailboxId};
 use crate::sql;
@@ -30,12 +34,38 @@ const STALE: &str = sql!("store/stale_mailboxes");
 /// The clock behind the bells.
 const CLOCK: Duration = Duration::from_secs(3);
 
+/// Views kept when no session has them any more: about so many, and no more than so many bytes when they were opened.
+const KEPT_MAILBOXES: usize = 2000;
+const KEPT_BYTES: u64 = 32 << 20;
+
+/// What an open mailbox costs besides its view.
+const OVERHEAD: u64 = 1024;
+
 type Key = (i64, i64);
 
 /// The open mailboxes.
 pub struct Views {
     control: Arc<Control>,
     open: Mutex<HashMap<Key, Weak<OpenMailbox>>>,
+    /// Those opened of late, so that a client that comes back finds its mailbox loaded.
+    kept: Cache<Key, Kept, Weigh>,
+}
+
+/// A mailbox that was open, and what it took when it was opened: the weight of what is kept must not change.
+#[derive(Clone)]
+struct Kept {
+    #[expect(dead_code, reason = "held, not read")]
+    open: Arc<OpenMailbox>,
+    bytes: u64,
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<Key, Kept> for Weigh {
+    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+        kept.bytes
+    }
 }
 
 /// A mailbox that is open.
@@ -49,6 +79,8 @@ pub struct OpenMailbox {
     /// a refresh that is under way when somebody asks may have begun before the change.
     marks: AtomicU64,
     fresh: AtomicU64,
+    /// Whether the view was ever read.
+    loaded: AtomicBool,
     deleted: AtomicBool,
     refreshing: AsyncMutex<()>,
     news: watch::Sender<()>,
@@ -89,6 +121,53 @@ impl OpenMailbox {
         Ok(self.view())
     }
 
+    /// Has a view that is as new as modseq `known`, or without it as the database has it now.
+    async fn bring_up_to(&self, db: &Db, known: Option<u64>) -> Result<(), Error> {
+        let is_enough = || {
+            let as_new = known.is_some_and(|known| self.view.load().highest_modseq() >= known);
+            as_new && self.loaded.load(Ordering::Acquire) && !self.is_stale()
+        };
+        if !is_enough() {
+            let _one_at_a_time = self.refreshing.lock().await;
+            if !is_enough() {
+                self.refresh(db).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, update: Update) {
+        let _one_at_a_time = self.refreshing.lock().await;
+        let known = self.view();
+        let follows = known.highest_modseq() + 1 == update.highest_modseq;
+        if !follows || self.is_stale() || !self.loaded.load(Ordering::Acquire) {
+            self.mark();
+            return;
+        }
+        self.view.store(Arc::new(known.apply(update)));
+        self.news.send_replace(());
+    }
+
+    /// A mailbox of which nothing has been read yet.
+    fn unread(account: AccountId, id: MailboxId) -> Self {
+        Self {
+            account,
+            id,
+            view: ArcSwap::from_pointee(View::empty(1, 1, 0)),
+            marks: AtomicU64::new(0),
+            fresh: AtomicU64::new(0),
+            loaded: AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
+            refreshing: AsyncMutex::default(),
+            news: watch::Sender::new(()),
+        }
+    }
+
+    /// Whether a session waits for news.
+    fn is_watched(&self) -> bool {
+        self.news.receiver_count() > 0
+    }
+
     fn mark(&self) {
         self.marks.fetch_add(1, Ordering::AcqRel);
     }
@@ -100,8 +179,23 @@ impl OpenMailbox {
     async fn refresh(&self, db: &Db) -> Result<(), Error> {
         // Read first: what is marked from here on may not be part of what is read below.
         let marks = self.marks.load(Ordering::Acquire);
-        self.catch_up(db).await.inspect_err(|_| self.mark())?;
+        let read = match self.loaded.load(Ordering::Acquire) {
+            true => self.catch_up(db).await,
+            false => self.load(db).await,
+        };
+        read.inspect_err(|_| self.mark())?;
         self.fresh.store(marks, Ordering::Release);
+        Ok(())
+    }
+
+    async fn load(&self, db: &Db) -> Result<(), Error> {
+        match load(db, self.account, self.id).await? {
+            Some(view) => {
+                self.view.store(Arc::new(view));
+                self.loaded.store(true, Ordering::Release);
+            }
+            None => self.deleted.store(true, Ordering::Relaxed),
+        }
         Ok(())
     }
 
@@ -163,12 +257,17 @@ fn entry_row(row: &tokio_postgres::Row, at: usize) -> EntryRow {
 /// Loads a mailbox in a stream. The mailbox row is read first: what changes meanwhile is met again by the next update.
 async fn load(db: &Db, account: AccountId, mailbox: MailboxId) -> Result<Option<View>, Error> {
     let client = db.client().await?;
-    let Some(row) = client.query_opt(FIND_BY_ID, &[&account.0, &mailbox.0]).await? else { return Ok(None) };
+    let (find, statement) = (client.prepare(FIND_BY_ID).await?, client.prepare(LOAD).await?);
+    let values: [&(dyn ToSql + Sync); 2] = [&account.0, &mailbox.0];
+    // Sent together, in this order: one round trip.
+    let (found, rows) = tokio::join!(
+        client.raw().query_opt(&find, &values),
+        client.raw().query_raw(&statement, [account.0, mailbox.0])
+    );
+    let Some(row) = found? else { return Ok(None) };
     let int = |at: usize| row.get::<_, i64>(at);
     let mut loader = Loader::new(int(0) as u32, int(1) as u32, int(2) as u64);
-    let statement = client.prepare(LOAD).await?;
-    let rows = client.raw().query_raw(&statement, [account.0, mailbox.0]).await?;
-    let mut rows = std::pin::pin!(rows);
+    let mut rows = std::pin::pin!(rows?);
     while let Some(row) = rows.try_next().await? {
         loader.push(&entry_row(&row, 0)).map_err(|e| Error::Fault(e.to_string()))?;
     }
@@ -178,52 +277,53 @@ async fn load(db: &Db, account: AccountId, mailbox: MailboxId) -> Result<Option<
 impl Views {
     /// Starts the task that keeps them up to date.
     pub(super) fn start(control: Arc<Control>) -> Arc<Self> {
-        let views = Arc::new(Self { control, open: Mutex::default() });
+        let kept = Cache::with_weighter(KEPT_MAILBOXES, KEPT_BYTES, Weigh);
+        let views = Arc::new(Self { control, open: Mutex::default(), kept });
         tokio::spawn(views.clone().keep());
         views
     }
 
-    /// Opens a mailbox; `None` when it is not there.
+    /// Opens a mailbox; `None` when it is not there. `known` is its highest modseq, if the caller has just read that: a view
+    /// that has come so far need not be asked for again.
     pub async fn open(
         &self,
         account: AccountId,
         mailbox: MailboxId,
+        known: Option<u64>,
     ) -> Result<Option<Arc<OpenMailbox>>, Error> {
-        let key = (account.0, mailbox.0);
-        if let Some(open) = self.get(key)
-            && !open.is_deleted()
-        {
-            open.refreshed(&self.control.db).await?;
-            return Ok((!open.is_deleted()).then_some(open));
+        let open = self.entry(account, mailbox);
+        open.bring_up_to(&self.control.db, known).await?;
+        if open.is_deleted() {
+            return Ok(None);
         }
-        let Some(view) = load(&self.control.db, account, mailbox).await? else { return Ok(None) };
-        let loaded = Arc::new(OpenMailbox {
-            account,
-            id: mailbox,
-            view: ArcSwap::from_pointee(view),
-            // What has changed since it was read is asked for at the first use.
-            marks: AtomicU64::new(1),
-            fresh: AtomicU64::new(0),
-            deleted: AtomicBool::new(false),
-            refreshing: AsyncMutex::default(),
-            news: watch::Sender::new(()),
-        });
-        let open = {
-            let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            match all.get(&key).and_then(Weak::upgrade).filter(|open| !open.is_deleted()) {
-                Some(other) => other,
-                None => {
-                    all.insert(key, Arc::downgrade(&loaded));
-                    loaded
-                }
-            }
-        };
-        open.refreshed(&self.control.db).await?;
-        Ok((!open.is_deleted()).then_some(open))
+        let bytes = open.view().footprint() as u64 + OVERHEAD;
+        self.kept.insert((account.0, mailbox.0), Kept { open: open.clone(), bytes });
+        Ok(Some(open))
+    }
+
+    /// The mailbox among those that are open. One that was not is from here on, so that no change is missed while it is
+    /// loaded.
+    fn entry(&self, account: AccountId, mailbox: MailboxId) -> Arc<OpenMailbox> {
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(&(account.0, mailbox.0)).and_then(Weak::upgrade);
+        known.filter(|open| !open.is_deleted()).unwrap_or_else(|| {
+            let open = Arc::new(OpenMailbox::unread(account, mailbox));
+            all.insert((account.0, mailbox.0), Arc::downgrade(&open));
+            open
+        })
     }
 
     fn get(&self, key: Key) -> Option<Arc<OpenMailbox>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&key).and_then(Weak::upgrade)
+    }
+
+    /// Takes a change that was made here into the view, if the view knows all that came before it; else the mailbox is
+    /// marked, and the change is read like any other. Before the change is acknowledged, like [`Views::mark`].
+    pub async fn apply(&self, account: AccountId, mailbox: MailboxId, update: Update) {
+        if let Some(open) = self.get((account.0, mailbox.0)) {
+            open.apply(update).await;
+        }
+        self.control.changed_mailbox(account.0, mailbox.0);
     }
 
     /// Says that a mailbox has changed; before the change is acknowledged to whoever made it. Sessions here look at
@@ -242,7 +342,7 @@ impl Views {
         loop {
             tokio::select! {
                 bell = ear.next() => match bell {
-                    Bell::Mailbox { account, mailbox } => self.refresh((account, mailbox)),
+                    Bell::Mailbox { account, mailbox, by } => self.hear((account, mailbox), by),
                     Bell::Gap => self.look_at_all().await,
                     Bell::Control | Bell::Session | Bell::Queue => {}
                 },
@@ -251,11 +351,16 @@ impl Views {
         }
     }
 
-    /// Refreshes an open mailbox in the background. Many marks in a row are one refresh: whoever comes second finds it
-    /// fresh.
-    fn refresh(&self, key: Key) {
+    /// Refreshes an open mailbox in the background, if a session looks at it. Many marks in a row are one refresh:
+    /// whoever comes second finds it fresh.
+    fn hear(&self, key: Key, by: By) {
         let Some(open) = self.get(key) else { return };
-        open.mark();
+        if by == By::Others {
+            open.mark();
+        }
+        if !open.is_watched() || !open.is_stale() {
+            return;
+        }
         let db = self.control.db.clone();
         tokio::spawn(async move {
             if let Err(error) = open.current(&db).await {
@@ -269,7 +374,7 @@ impl Views {
         let known: Vec<Arc<OpenMailbox>> = {
             let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|_, open| open.strong_count() > 0);
-            all.values().filter_map(Weak::upgrade).collect()
+            all.values().filter_map(Weak::upgrade).filter(|open| open.is_watched()).collect()
         };
         if known.is_empty() {
             return;
@@ -280,7 +385,7 @@ impl Views {
         match self.control.db.query(STALE, &[&accounts, &ids, &modseqs]).await {
             Ok(rows) => {
                 let stale: HashSet<Key> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-                stale.into_iter().for_each(|key| self.refresh(key));
+                stale.into_iter().for_each(|key| self.hear(key, By::Others));
             }
             Err(error) => tracing::debug!(%error, "open mailboxes could not be checked"),
         }

@@ -73,13 +73,16 @@ impl Select {
         // Taken before the view is read: a message that comes in between is recent here and for the next session too,
         // which RFC 3501 §2.3.2 prefers to its being recent for nobody.
         let recent_from = match self.access {
+            // What has been shown to somebody already needs no taking.
+            Access::ReadWrite if mailbox.recent_uid >= mailbox.uid_next => mailbox.recent_uid,
             Access::ReadWrite => {
                 store.take_recent(account, mailbox.id).await?.ok_or(MailboxError::Missing)?
             }
             // RFC 3501 §6.3.2: EXAMINE must not take \Recent away from anybody.
             Access::ReadOnly => mailbox.recent_uid,
         };
-        let open = store.views.open(account, mailbox.id).await?.ok_or(MailboxError::Missing)?;
+        let known = Some(mailbox.highest_modseq);
+        let open = store.views.open(account, mailbox.id, known).await?.ok_or(MailboxError::Missing)?;
         Ok(Selected::new(open, self.access, rights, recent_from))
     }
 }

@@ -70,6 +70,7 @@ fn config(pop3: serde_json::Value) -> Config {
         "store": {
             "message_bytes_in_flight": 1, "compress": true, "expunged_retention_days": 1,
             "content_grace_hours": 1,
+            "cache_bytes": 0,
         },
         "services": [{
             "name": "pop3", "enabled": true, "ip_list_id": null, "max_connections": 0,

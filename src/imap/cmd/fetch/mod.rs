@@ -135,7 +135,7 @@ impl<'a> Fetching<'a> {
         let page = if self.needs.want == Want::default() { PAGE } else { WIDE_PAGE };
         for uids in uids.chunks(page) {
             let (account, mailbox) = (self.selected.account, self.selected.mailbox);
-            let messages = self.house.store.facts(account, mailbox, uids, self.needs.want).await?;
+            let messages = self.house.store.remembered_facts(account, mailbox, uids, self.needs.want).await?;
             self.gone |= messages.len() < uids.len();
             self.messages(&messages, &marked, out).await?;
         }
