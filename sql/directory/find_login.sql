@@ -3,7 +3,7 @@
 select a.account_id, a.address, a.active, a.password_hash, a.scram, a.forbidden_services, a.max_message_bytes,
   (select locked_until > now() from live.login_failure where key = $3),
   (select locked_until > now() from live.login_failure where key = $4),
-  (select failures from live.login_failure where key = $3), a.max_priority
+  (select failures from live.login_failure where key = $3), a.max_priority, a.manages_domain
 from (select 1) one
 left join directory.domain d on d.name = $2 or ($2 = '' and d.is_default)
 left join directory.address x on x.domain_id = d.id and x.local_part = $1

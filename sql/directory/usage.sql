@@ -1,2 +1,2 @@
--- What account $1 keeps now.
-select bytes from store.usage where account_id = $1
+-- What account $1 keeps now: bytes and messages.
+select bytes, messages from store.usage where account_id = $1

@@ -8,6 +8,7 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'server', (select to_jsonb(s) from control.server s),
     'smtp', (select to_jsonb(s) from control.smtp s),
     'imap', (select to_jsonb(s) from control.imap s),
+    'imap_capabilities', (select coalesce(jsonb_agg(to_jsonb(c) order by c.id), '[]') from control.imap_capability c),
     'pop3', (select to_jsonb(s) from control.pop3 s),
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),

@@ -116,7 +116,11 @@ select a.id as account_id, a.domain_id, a.local_part || '@' || d.name as address
   nullif(coalesce(a.quota_bytes, d.quota_bytes, (select quota_bytes from control.directory)), 0)::bigint as quota_bytes,
   coalesce(a.max_message_bytes, d.max_message_bytes, (select max_message_bytes from control.smtp))::bigint as max_message_bytes,
   u.bytes as used_bytes, i.id as inbox_id, a.forward_to, a.forward_keep,
-  coalesce(a.max_priority, (select max_priority from control.smtp))::smallint as max_priority
+  coalesce(a.max_priority, (select max_priority from control.smtp))::smallint as max_priority,
+  u.messages as used_messages,
+  nullif(coalesce(a.max_messages, d.max_messages, (select max_messages from control.directory)), 0)::bigint as max_messages,
+  coalesce(a.max_mailboxes, d.max_mailboxes, (select max_mailboxes from control.imap))::bigint as max_mailboxes,
+  a.manages_domain
 from directory.account a
 join directory.domain d on d.id = a.domain_id
 left join store.usage u on u.account_id = a.id
@@ -129,7 +133,7 @@ left join store.mailbox i on i.account_id = a.id and i.name = 'INBOX';
 -- they point at one another, up to 20 levels and 10,000 addresses.
 create function logic.resolve(local text, domain text, authenticated boolean)
 returns table (kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint,
-  forwarded_by text)
+  forwarded_by text, used_messages bigint, max_messages bigint)
 language plpgsql stable as $$
 #variable_conflict use_column
 declare
@@ -155,7 +159,8 @@ declare
   sender text;
 begin
   if not exists (select 1 from directory.domain_name x where x.name = resolve.domain) then
-    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+      null::bigint, null::bigint;
     return;
   end if;
   while cardinality(pending) > 0 and level < 20 loop
@@ -171,18 +176,21 @@ begin
       sender := null;
       select * into known from directory.domain_name x where x.name = item_domain;
       if not found then
-        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place];
+        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place],
+          null::bigint, null::bigint;
         continue;
       end if;
       if known.remote_id is not null then
         select * into remote from directory.remote_domain x where x.id = known.remote_id;
         if not remote.active or exists (select 1 from directory.remote_recipient x where x.domain_id = remote.id)
           and not exists (select 1 from directory.remote_recipient x where x.domain_id = remote.id and x.local_part in (item_local, base)) then
-          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+            null::bigint, null::bigint;
           continue;
         end if;
         if remote.forward = 'remote host' then
-          return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place];
+          return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place],
+            null::bigint, null::bigint;
           continue;
         end if;
         targets := array[case when remote.forward = 'one address' then remote.address
@@ -205,18 +213,21 @@ begin
             targets := logic.forward_targets(target.forward_to, d.forwarding_forbidden);
             if target.forward_keep or targets = '{}' or target.address = any(targets) then
               return query select 'account', target.address, target.account_id, target.inbox_id, target.quota_bytes, target.used_bytes,
-                target.max_message_bytes, null::text;
+                target.max_message_bytes, null::text, target.used_messages, target.max_messages;
             end if;
           else
-            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+              null::bigint, null::bigint;
           end if;
         elsif found_address.alias_id is not null then
           select * into target_alias from directory.alias x where x.id = found_address.alias_id;
           sender := target_alias.local_part || '@' || d.name;
           if not target_alias.active then
-            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+              null::bigint, null::bigint;
           elsif target_alias.authenticated_only and not authenticated then
-            return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+            return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+              null::bigint, null::bigint;
           else
             targets := logic.forward_targets(target_alias.targets, d.forwarding_forbidden);
           end if;
@@ -224,7 +235,8 @@ begin
           targets := array[d.catch_all];
           sender := item;
         else
-          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+            null::bigint, null::bigint;
         end if;
       end if;
       targets := array(select distinct lower(t) from unnest(targets) t where lower(t) <> all (seen));

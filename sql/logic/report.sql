@@ -2,7 +2,7 @@
 
 create view report.account as
 select a.address, a.active, a.used_bytes, u.messages, a.quota_bytes,
-  round(100.0 * a.used_bytes / nullif(a.quota_bytes, 0), 1) as used_percent
+  round(100.0 * a.used_bytes / nullif(a.quota_bytes, 0), 1) as used_percent, a.max_messages
 from logic.account a left join store.usage u on u.account_id = a.account_id;
 comment on view report.account is 'Accounts and what they keep';
 

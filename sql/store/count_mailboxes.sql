@@ -1,2 +1,3 @@
--- How many mailboxes account $1 has, and how many of them bear the names $2.
-select count(*), count(*) filter (where name = any($2::text[])) from store.mailbox where account_id = $1
+-- How many mailboxes account $1 has, how many of them bear the names $2, and how many it may have.
+select count(*), count(*) filter (where m.name = any($2::text[])), (select a.max_mailboxes from logic.account a where a.account_id = $1)
+from store.mailbox m where m.account_id = $1

@@ -26,6 +26,7 @@ pub struct Config {
     pub server: Server,
     pub smtp: Smtp,
     pub imap: Imap,
+    pub imap_capabilities: Vec<HiddenCapability>,
     pub pop3: Pop3,
     pub directory: Directory,
     pub store: Store,
@@ -128,6 +129,16 @@ pub struct Imap {
     pub login_timeout_seconds: u32,
     pub max_errors: u32,
     pub max_mailboxes: i64,
+    pub progress_seconds: u64,
+    pub language: String,
+}
+
+/// A capability that some IMAP clients are not told of.
+#[derive(Debug, Deserialize, Clone, PartialEq, Eq)]
+pub struct HiddenCapability {
+    pub capability: String,
+    pub client: String,
+    pub account_id: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]

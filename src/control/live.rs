@@ -53,6 +53,7 @@ struct Face {
     tls: Option<String>,
     account: Option<i64>,
     login: Option<String>,
+    client: Option<String>,
     state: &'static str,
     active: Timestamp,
     dirty: bool,
@@ -106,6 +107,13 @@ impl SessionHandle {
         let mut face = lock(&self.shared.face);
         face.state = state;
         face.active = Timestamp::now();
+        face.dirty = true;
+    }
+
+    /// Says what the client says it is.
+    pub fn client(&self, client: &str) {
+        let mut face = lock(&self.shared.face);
+        face.client = Some(client.to_owned()).filter(|client| !client.is_empty());
         face.dirty = true;
     }
 
@@ -167,6 +175,7 @@ impl Registry {
                 tls: None,
                 account: None,
                 login: None,
+                client: None,
                 state: "connected",
                 active: now,
                 dirty: true,
@@ -229,6 +238,7 @@ impl Registry {
                     &rows.states,
                     &rows.since,
                     &rows.active,
+                    &rows.clients,
                 ],
             )
             .await;
@@ -303,6 +313,7 @@ struct Rows {
     states: Vec<&'static str>,
     since: Vec<Timestamp>,
     active: Vec<Timestamp>,
+    clients: Vec<Option<String>>,
 }
 
 impl Rows {
@@ -319,6 +330,7 @@ impl Rows {
         self.states.push(face.state);
         self.since.push(session.since);
         self.active.push(face.active);
+        self.clients.push(face.client.clone());
     }
 }
 

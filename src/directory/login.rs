@@ -34,6 +34,8 @@ pub struct Login {
     pub max_message: u64,
     /// Highest priority it may give a message.
     pub max_priority: i8,
+    /// Whether it may change the quotas of its domain's accounts.
+    pub manages_domain: bool,
 }
 
 /// Why nobody has.
@@ -151,6 +153,7 @@ impl Directory {
                     .get::<_, Option<i16>>(10)
                     .and_then(|priority| priority.try_into().ok())
                     .unwrap_or(0),
+                manages_domain: row.get::<_, Option<bool>>(11).unwrap_or(false),
             },
             password_hash: row.get(3),
             scram: row.get(4),

@@ -10,6 +10,7 @@ pub mod gate;
 mod issuer;
 pub mod login;
 pub mod password;
+pub mod quota;
 mod recent;
 pub mod remembered;
 pub mod resolve;

@@ -22,7 +22,6 @@ use crate::mail::{AccountId, Address, MailboxId};
 use crate::sql;
 
 const RESOLVE: &str = sql!("directory/resolve");
-const QUOTA: &str = sql!("directory/quota");
 const USAGE: &str = sql!("directory/usage");
 const REMOTE_HOST: &str = sql!("directory/remote_host");
 const IS_OURS: &str = sql!("directory/is_ours");
@@ -109,7 +108,10 @@ pub struct Recipient {
     pub quota: Option<i64>,
     /// Largest message for it, bytes.
     pub max_message: u64,
+    /// Messages it may keep; `None` = no limit.
+    pub max_messages: Option<i64>,
     used: AtomicI64,
+    messages: AtomicI64,
     read_at: Mutex<Instant>,
 }
 
@@ -121,9 +123,19 @@ impl PartialEq for Recipient {
 impl Eq for Recipient {}
 
 impl Recipient {
-    /// Takes note of what the account keeps after a delivery.
+    /// Takes note of what the account keeps after the delivery of one message.
     pub fn now_keeps(&self, bytes: i64) {
         self.used.store(bytes, Ordering::Relaxed);
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        // Others may have delivered too, of which only the bytes tell.
+        if self.max_messages.is_none() {
+            *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+
+    fn read(&self, bytes: i64, messages: i64) {
+        self.used.store(bytes, Ordering::Relaxed);
+        self.messages.store(messages, Ordering::Relaxed);
         *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -136,13 +148,17 @@ impl Recipient {
             address: format!("account{id}@x.test"),
             quota: None,
             max_message: u64::MAX,
+            max_messages: None,
             used: AtomicI64::new(0),
+            messages: AtomicI64::new(0),
             read_at: Mutex::new(Instant::now()),
         }
     }
 
     fn has_room(&self, bytes: i64) -> bool {
-        self.quota.is_none_or(|quota| self.used.load(Ordering::Relaxed).saturating_add(bytes) <= quota)
+        let (used, messages) = (self.used.load(Ordering::Relaxed), self.messages.load(Ordering::Relaxed));
+        self.quota.is_none_or(|quota| used.saturating_add(bytes) <= quota)
+            && self.max_messages.is_none_or(|max| messages < max)
     }
 }
 
@@ -253,20 +269,10 @@ impl Directory {
         Ok(rows.iter().map(|row| (AccountId(row.get(0)), MailboxId(row.get(1)))).collect())
     }
 
-    /// Whether an account that is at work here has room for so many more bytes; asks the database.
-    pub async fn account_has_room(&self, account: AccountId, bytes: u64) -> Result<bool, Error> {
-        let row = self.control.db.query_opt(QUOTA, &[&account.0]).await?;
-        Ok(row.is_none_or(|row| {
-            let (used, quota) =
-                (row.get::<_, Option<i64>>(0).unwrap_or_default(), row.get::<_, Option<i64>>(1));
-            quota.is_none_or(|quota| used.saturating_add_unsigned(bytes) <= quota)
-        }))
-    }
-
-    /// Whether an account has room for so many more bytes.
+    /// Whether an account has room for one more message of so many bytes.
     pub async fn has_room(&self, recipient: &Recipient, bytes: u64) -> Result<bool, Error> {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        if recipient.quota.is_none() {
+        if recipient.quota.is_none() && recipient.max_messages.is_none() {
             return Ok(true);
         }
         let fresh = recipient.read_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < USAGE_LASTS;
@@ -274,7 +280,7 @@ impl Directory {
             return Ok(true);
         }
         if let Some(row) = self.control.db.query_opt(USAGE, &[&recipient.account.0]).await? {
-            recipient.now_keeps(row.get(0));
+            recipient.read(row.get(0), row.get(1));
         }
         Ok(recipient.has_room(bytes))
     }
@@ -298,7 +304,9 @@ fn route(rows: &[tokio_postgres::Row]) -> Route {
                     address: row.get(1),
                     quota: row.get(4),
                     max_message: row.get::<_, Option<i64>>(6).map_or(u64::MAX, |bytes| bytes as u64),
+                    max_messages: row.get(9),
                     used: AtomicI64::new(row.get::<_, Option<i64>>(5).unwrap_or_default()),
+                    messages: AtomicI64::new(row.get::<_, Option<i64>>(8).unwrap_or_default()),
                     read_at: Mutex::new(Instant::now()),
                 }));
             }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::language::Language;
 use super::wire::code::{Code, Condition};
 use super::wire::reply;
 use super::wire::unit::Tag;
@@ -56,13 +57,13 @@ impl Done {
     }
 
     /// Writes the tagged response.
-    pub fn write(&self, tag: &Tag, out: &mut Out<'_>) {
+    pub fn write(&self, tag: &Tag, language: Language, out: &mut Out<'_>) {
         reply::tagged(
             &mut out.buffer(),
             tag,
             Condition::Ok,
             self.code.as_ref().map(OwnedCode::borrow),
-            &self.text,
+            &language.say(&self.text),
         );
     }
 }
@@ -94,7 +95,7 @@ impl Fail {
     }
 
     /// Writes the tagged response, if there is one to write.
-    pub fn write(&self, tag: &Tag, out: &mut Out<'_>) {
+    pub fn write(&self, tag: &Tag, language: Language, out: &mut Out<'_>) {
         let (condition, code, text) = match self {
             Fail::Bad(text) => (Condition::Bad, None, text.as_ref()),
             Fail::No(code, text) => (Condition::No, code.as_ref().map(OwnedCode::borrow), text.as_ref()),
@@ -110,7 +111,7 @@ impl Fail {
                 (Condition::No, Some(Code::ServerBug), "internal error; the administrator's log says more")
             }
         };
-        reply::tagged(&mut out.buffer(), tag, condition, code, text);
+        reply::tagged(&mut out.buffer(), tag, condition, code, &language.say(text));
     }
 }
 
@@ -135,7 +136,8 @@ impl From<MailboxError> for Fail {
             MailboxError::Inbox | MailboxError::HasChildren | MailboxError::BelowItself => {
                 Fail::no(Code::Cannot, text)
             }
-            MailboxError::TooMany(_) | MailboxError::TooManySubscriptions(_) => Fail::no(Code::Limit, text),
+            MailboxError::TooMany(_) => Fail::no(Code::OverQuota, text),
+            MailboxError::TooManySubscriptions(_) => Fail::no(Code::Limit, text),
             MailboxError::Database(error) => Fail::Database(error),
         }
     }

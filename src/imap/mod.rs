@@ -5,7 +5,7 @@
 //! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
 //! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
 //! names it shows, `place` where a name leads and what may be done there. [`session`] is the
-//! connection's state; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
+//! connection's state; [`language`] what people read; `progress` what is heard of long commands; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
 //!
 //! What must hold:
 //! - A connection runs one command at a time.
@@ -20,9 +20,11 @@
 
 pub mod answer;
 pub mod cmd;
+pub mod language;
 pub mod listing;
 pub mod pattern;
 mod place;
+mod progress;
 pub mod selected;
 pub mod session;
 pub mod table;

@@ -7,14 +7,16 @@ use bytes::BytesMut;
 
 use super::answer::{Done, Fail, Outcome, OwnedCode};
 use super::cmd::append::Receiving;
-use super::cmd::capability::{Link, announce};
+use super::cmd::capability::{Link, announce, is_hidden};
 use super::cmd::enable::{Enabled, Extension};
 use super::cmd::{Command, Context, Request, parse};
+use super::language::Language;
 use super::selected::{Look, Mode, Selected, SendModSeq};
 use super::table::{Expunges, Privacy, Row, States};
 use super::wire::code::{Code, Condition};
 use super::wire::framer::{Frame, Framer, Limits};
 use super::wire::name::NameCoding;
+use super::wire::parser::Charsets;
 use super::wire::reply;
 use super::wire::unit::{Tag, Unit};
 use crate::control::SessionHandle;
@@ -56,6 +58,19 @@ pub(super) enum Turn {
     Append(Box<Receiving>),
 }
 
+/// Whether the connection is compressed (RFC 4978).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    /// It is not.
+    Off,
+    /// From the end of the answer on.
+    Begins,
+    /// It is.
+    Active,
+    /// To the end of the answer.
+    Ends,
+}
+
 /// An IMAP connection.
 pub struct Session {
     pub(super) house: Arc<House>,
@@ -66,6 +81,11 @@ pub struct Session {
     pub(super) framer: Framer,
     pub(super) tls: Option<TlsInfo>,
     pub(super) enabled: Enabled,
+    pub(super) compression: Compression,
+    /// What people are spoken to in.
+    pub(super) language: Language,
+    /// What the client says it is: name and version.
+    pub(super) client: String,
     starttls: bool,
     /// STARTTLS was accepted: the handshake comes next.
     handshake_due: bool,
@@ -86,6 +106,9 @@ impl Session {
             framer: Framer::new(Limits::before_login()),
             tls: None,
             enabled: Enabled::default(),
+            compression: Compression::Off,
+            language: Language::default(),
+            client: String::new(),
             starttls: listener.tls == TlsMode::Starttls,
             handshake_due: false,
             errors: 0,
@@ -124,7 +147,12 @@ impl Session {
 
     /// How mailbox names are written.
     pub(super) fn coding(&self) -> NameCoding {
-        NameCoding::ModifiedUtf7
+        if self.enabled.has(Extension::Utf8Accept) { NameCoding::Utf8 } else { NameCoding::ModifiedUtf7 }
+    }
+
+    /// Which charsets the client may name.
+    fn charsets(&self) -> Charsets {
+        if self.enabled.has(Extension::Utf8Accept) { Charsets::None } else { Charsets::Any }
     }
 
     /// From here on the client is told MODSEQ (RFC 7162 §3.1.8).
@@ -155,14 +183,29 @@ impl Session {
 
     /// What is announced now.
     pub(super) fn capabilities(&self) -> String {
-        announce(match (&self.state, &self.tls) {
+        let link = match (&self.state, &self.tls) {
             (State::Authenticated(_) | State::Selected(..), _) => Link::LoggedIn,
             (_, Some(_)) => Link::Tls {
                 channel_binding: !self.binding().is_none(),
                 tokens: self.config().tokens() == Tokens::Accepted,
             },
             (_, None) => Link::Clear { starttls: self.starttls, passwords: self.private() },
-        })
+        };
+        announce(link, |name| self.is_announced(name))
+    }
+
+    /// Whether a capability is announced where others like it are: whether there is a use for it, and no administrator hides
+    /// it from this client or account.
+    pub(super) fn is_announced(&self, name: &str) -> bool {
+        let login = self.login().ok();
+        let has_use = match name {
+            "COMPRESS=DEFLATE" => matches!(self.compression, Compression::Off | Compression::Ends),
+            // RFC 9208 §3.2: where SETQUOTA can succeed.
+            "QUOTASET" => login.is_some_and(|login| login.manages_domain),
+            _ => true,
+        };
+        let account = login.map(|login| login.account.0);
+        has_use && !is_hidden(&self.config().imap_capabilities, name, &self.client, account)
     }
 
     /// The session becomes this account's.
@@ -189,7 +232,7 @@ impl Session {
     }
 
     async fn command(&mut self, unit: &Unit, out: &mut Out<'_>) -> Next {
-        let context = Context { state: self.states(), coding: self.coding() };
+        let context = Context { state: self.states(), coding: self.coding(), charsets: self.charsets() };
         let request = match parse(unit, context) {
             Ok(request) => request,
             Err(rejected) => {
@@ -233,7 +276,7 @@ impl Session {
             }
             Command::Noop | Command::Check => Done::ok("done"),
             Command::Logout => {
-                reply::untagged(&mut out.buffer(), Condition::Bye, None, "good bye");
+                self.bye(None, "good bye", out);
                 self.state = State::Logout;
                 Done::ok("logged out")
             }
@@ -265,14 +308,41 @@ impl Session {
                 self.unselect();
                 Done::ok("done")
             }
-            Command::Expunge(c) => c.run(self).await?,
+            Command::Expunge(c) => c.run(tag, self, out).await?,
             Command::Search(c) => c.run(tag, self, out).await?,
             Command::Fetch(c) => c.run(self, out).await?,
-            Command::Store(c) => c.run(self, out).await?,
-            Command::Copy(c) => c.run(self).await?,
-            Command::Move(c) => c.run(self, out).await?,
+            Command::Store(c) => c.run(tag, self, out).await?,
+            Command::Copy(c) => c.run(tag, self, out).await?,
+            Command::Move(c) => c.run(tag, self, out).await?,
+            Command::Compress(c) => c.run(self)?,
+            Command::Language(c) => c.run(self, out)?,
+            Command::Unauthenticate => super::cmd::unauthenticate::run(self)?,
+            Command::GetQuota(c) => c.run(self, out).await?,
+            Command::GetQuotaRoot(c) => c.run(self, out).await?,
+            Command::SetQuota(c) => c.run(self, out).await?,
         };
         Ok(Some(done))
+    }
+
+    /// Says BYE.
+    fn bye(&self, code: Option<Code<'_>>, text: &str, out: &mut Out<'_>) {
+        reply::untagged(&mut out.buffer(), Condition::Bye, code, &self.language.say(text));
+    }
+
+    /// Nobody is logged in any more (RFC 8437 §3, §4.1): all that a login brought with it is as it was before, compression
+    /// ends with the answer, and the time to log in begins anew. What the client says it is, and what it got wrong, stays.
+    pub(super) fn forget_user(&mut self) {
+        self.state = State::NotAuthenticated;
+        self.enabled = Enabled::default();
+        self.language = Language::default();
+        self.framer.set_limits(Limits::before_login());
+        self.began = Instant::now();
+        self.guard.logout();
+        self.handle.logout();
+        self.handle.state("connected");
+        if self.compression == Compression::Active {
+            self.compression = Compression::Ends;
+        }
     }
 
     /// Leaves the selected mailbox, if there is one.
@@ -310,23 +380,34 @@ impl Session {
         };
         match outcome {
             Ok(done) => {
-                done.write(tag, out);
+                done.write(tag, self.language, out);
                 match self.state {
                     State::Logout => Next::Close,
                     _ if self.handshake_due => Next::StartTls,
-                    _ => Next::Continue,
+                    _ => self.compress(),
                 }
             }
             Err(Fail::Gone) => Next::Close,
             Err(Fail::Bye(text)) => {
-                reply::untagged(&mut out.buffer(), Condition::Bye, None, &text);
+                self.bye(None, &text, out);
                 Next::Close
             }
             Err(fail) => {
-                fail.write(tag, out);
+                fail.write(tag, self.language, out);
                 if matches!(fail, Fail::Bad(_)) { self.mistake(out) } else { Next::Continue }
             }
         }
+    }
+
+    /// What a command wants to become of the compression, once it is answered.
+    fn compress(&mut self) -> Next {
+        let (next, then) = match self.compression {
+            Compression::Begins => (Next::Compress, Compression::Active),
+            Compression::Ends => (Next::EndCompression, Compression::Off),
+            unchanged => (Next::Continue, unchanged),
+        };
+        self.compression = then;
+        next
     }
 
     async fn announce(&mut self, expunges: Expunges, out: &mut Out<'_>) -> Result<(), Fail> {
@@ -363,7 +444,7 @@ impl Session {
         if self.errors < self.config().imap.max_errors {
             return Next::Continue;
         }
-        reply::untagged(&mut out.buffer(), Condition::Bye, None, "too many mistakes");
+        self.bye(None, "too many mistakes", out);
         Next::Close
     }
 
@@ -407,7 +488,7 @@ impl TalkSession for Session {
 
     async fn handle(&mut self, frame: Frame, out: &mut Out<'_>) -> Next {
         if matches!(self.state, State::NotAuthenticated) && self.time_to_log_in().is_zero() {
-            reply::untagged(&mut out.buffer(), Condition::Bye, None, "you took too long to log in");
+            self.bye(None, "you took too long to log in", out);
             return Next::Close;
         }
         match frame {
@@ -463,7 +544,7 @@ impl TalkSession for Session {
         match self.announce(Expunges::Sent, out).await {
             Ok(()) => Next::Continue,
             Err(Fail::Bye(text)) => {
-                reply::untagged(&mut out.buffer(), Condition::Bye, None, &text);
+                self.bye(None, &text, out);
                 Next::Close
             }
             Err(Fail::Gone) => Next::Close,
@@ -479,6 +560,8 @@ impl TalkSession for Session {
         self.turn = Turn::Command;
         self.state = State::NotAuthenticated;
         self.enabled = Enabled::default();
+        self.language = Language::default();
+        self.client.clear();
         self.began = Instant::now();
         self.starttls = false;
         self.handshake_due = false;
@@ -492,7 +575,7 @@ impl TalkSession for Session {
             Farewell::TooSlow => (None, "too slow"),
             Farewell::TooLong => (None, "command too long"),
         };
-        reply::untagged(&mut out.buffer(), Condition::Bye, code, text);
+        self.bye(code, text, out);
     }
 
     fn patience(&self) -> Duration {

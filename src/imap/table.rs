@@ -4,6 +4,7 @@
 use super::cmd::Command;
 use super::cmd::append::Append;
 use super::cmd::authenticate::Authenticate;
+use super::cmd::compress::Compress;
 use super::cmd::copy::Copy;
 use super::cmd::create::Create;
 use super::cmd::delete::Delete;
@@ -11,9 +12,11 @@ use super::cmd::enable::Enable;
 use super::cmd::expunge::Expunge;
 use super::cmd::fetch::Fetch;
 use super::cmd::id::Id;
+use super::cmd::language::Speak;
 use super::cmd::list::List;
 use super::cmd::login::Login;
 use super::cmd::lsub::Lsub;
+use super::cmd::quota::{GetQuota, GetQuotaRoot, SetQuota};
 use super::cmd::relocate::Move;
 use super::cmd::rename::Rename;
 use super::cmd::search::Search;
@@ -143,6 +146,12 @@ pub static COMMANDS: &[Row] = &[
     row("ENABLE",       AUTH,     Open,        Sent,     "RFC 5161 §3.1",    |p| Enable::parse(p).map(Command::Enable)),
     row("MOVE",         SELECTED, Open,        Sent,     "RFC 6851 §3.1",    |p| Move::parse(p, Sequence).map(Command::Move)),
     row("UID MOVE",     SELECTED, Open,        Sent,     "RFC 6851 §3.2",    |p| Move::parse(p, Uid).map(Command::Move)),
+    row("COMPRESS",     AUTH,     Open,        Sent,     "RFC 4978 §3",      |p| Compress::parse(p).map(Command::Compress)),
+    row("LANGUAGE",     ANY,      Open,        Sent,     "RFC 5255 §3.2",    |p| Speak::parse(p).map(Command::Language)),
+    row("UNAUTHENTICATE", AUTH,   Open,        Sent,     "RFC 8437 §3",      |_| Ok(Command::Unauthenticate)),
+    row("GETQUOTA",     AUTH,     Open,        Sent,     "RFC 9208 §4.1.1",  |p| GetQuota::parse(p).map(Command::GetQuota)),
+    row("GETQUOTAROOT", AUTH,     Open,        Sent,     "RFC 9208 §4.1.2",  |p| GetQuotaRoot::parse(p).map(Command::GetQuotaRoot)),
+    row("SETQUOTA",     AUTH,     Open,        Sent,     "RFC 9208 §4.1.3",  |p| SetQuota::parse(p).map(Command::SetQuota)),
 ];
 
 /// The row of a command named in any case; `uid` says whether UID stood in front.
@@ -181,6 +190,9 @@ mod tests {
     fn what_is_open_before_login() {
         let open: Vec<_> =
             COMMANDS.iter().filter(|row| row.states.contains(NOT_AUTH)).map(|row| row.name).collect();
-        assert_eq!(open, ["CAPABILITY", "NOOP", "LOGOUT", "STARTTLS", "AUTHENTICATE", "LOGIN", "ID"]);
+        assert_eq!(
+            open,
+            ["CAPABILITY", "NOOP", "LOGOUT", "STARTTLS", "AUTHENTICATE", "LOGIN", "ID", "LANGUAGE"]
+        );
     }
 }

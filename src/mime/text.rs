@@ -2,12 +2,15 @@
 //!
 //! # Case folding
 //!
-//! [`fold`] maps each character to upper case and that to lower case, by Unicode's full mappings: `ß` and `SS` fold to
-//! `ss`, all three sigmas to `σ`. It is what `i;unicode-casemap` (RFC 5051) does, but for that collation's
-//! decomposition: a letter with an accent and the same letter with a combining accent stay different. It is applied
-//! character by character, so text may be folded in pieces.
+//! [`fold`] is what IMAP calls the comparator `i;unicode-casemap` (RFC 5051; I18NLEVEL=1 of RFC 5255 asks for it), and a
+//! little more: what is equal there is equal here. Each character is mapped to upper case and decomposed, and the result
+//! mapped to lower, upper and lower case, by Unicode's full mappings. So case does not matter (`ß`, `ẞ` and `SS` fold to
+//! `ss`, all three sigmas to `σ`); a letter with an accent is that letter and a combining accent, so that `cafe` is found in
+//! `café`; and what is compatible is equal: a ligature is its letters, a full-width digit the digit. Syllables of Hangul
+//! stay whole, as they do in RFC 5051. It is applied character by character, so text may be folded in pieces.
 
 use memchr::{memchr, memmem};
+use unicode_normalization::char::decompose_compatible;
 
 use super::charset;
 use super::content::param;
@@ -51,11 +54,26 @@ pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    text.chars().flat_map(folded).collect()
+    let mut folded = String::with_capacity(text.len());
+    text.chars().for_each(|c| fold_char(c, |c| folded.push(c)));
+    folded
 }
 
-fn folded(c: char) -> impl Iterator<Item = char> {
-    c.to_uppercase().flat_map(char::to_lowercase)
+/// Folds one character into any number of them.
+fn fold_char(c: char, mut push: impl FnMut(char)) {
+    if c.is_ascii() {
+        return push(c.to_ascii_lowercase());
+    }
+    for upper in c.to_uppercase() {
+        // RFC 5051 §2: by the decompositions of UnicodeData.txt, which has none for Hangul.
+        if matches!(upper, '\u{ac00}'..='\u{d7a3}') {
+            push(upper);
+            continue;
+        }
+        let to_fold =
+            |part: char| part.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+        decompose_compatible(upper, |part| to_fold(part).for_each(&mut push));
+    }
 }
 
 /// How much of a haystack is folded at once.
@@ -71,11 +89,7 @@ pub fn contains_ignore_case(haystack: &str, needle_folded: &str) -> bool {
     let full = WINDOW.max(4 * needle_folded.len());
     let mut window: Vec<u8> = Vec::with_capacity(full.min(haystack.len() + 4));
     for c in haystack.chars() {
-        if c.is_ascii() {
-            window.push((c as u8).to_ascii_lowercase());
-        } else {
-            folded(c).for_each(|c| window.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()));
-        }
+        fold_char(c, |c| window.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()));
         if window.len() >= full {
             if finder.find(&window).is_some() {
                 return true;
@@ -218,15 +232,44 @@ mod tests {
             ("", "x", false),
             ("abd", "abc", false),
             ("grün", "grun", false),
+            ("각", "가", false),
             ("abc", "", true),
             ("xABCx", "aBc", true),
             ("GRÜN", "grün", true),
             ("STRASSE", "straße", true),
             ("ΟΔΟΣ", "οδος", true),
             ("Привет", "ПРИВЕТ", true),
+            ("Café", "cafe", true),
+            ("cafe\u{301}", "CAFÉ", true),
+            ("ǆ Ǆ", "ǅ dž", true),
+            ("oﬃce １２", "OFFICE 12", true),
+            ("ª", "A", true),
+            ("각", "각", true),
         ];
         for (haystack, needle, want) in table {
             assert_eq!(contains_ignore_case(haystack, &fold(needle)), want, "{haystack} {needle}");
+        }
+    }
+
+    /// RFC 5051 §2 with the simple mapping to title case, but for the few characters whose title case is not their upper
+    /// case, which are in the table above.
+    fn casemap_of_rfc_5051(c: char) -> String {
+        let mut upper = c.to_uppercase();
+        let simple = if upper.len() == 1 { upper.next().unwrap_or(c) } else { c };
+        let mut mapped = String::new();
+        decompose_compatible(simple, |part| mapped.push(part));
+        mapped
+    }
+
+    #[test]
+    fn what_is_equal_by_rfc_5051_is_equal_here() {
+        let mut classes: std::collections::HashMap<String, (char, String)> = Default::default();
+        for c in (0..0x3_0000).filter_map(char::from_u32).filter(|c| !matches!(c, '\u{ac00}'..='\u{d7a3}')) {
+            let folded = fold(&c.to_string());
+            let (first, expected) =
+                classes.entry(casemap_of_rfc_5051(c)).or_insert_with(|| (c, folded.clone()));
+            assert_eq!(*expected, folded, "{first} {c}");
+            assert_eq!(fold(&folded), folded, "{c}");
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
 
+use super::deflate::{Last, Packer};
 use super::stream::Stream;
 use super::talk::Ended;
 
@@ -104,12 +105,13 @@ impl std::fmt::Write for Out<'_> {
 }
 
 /// The way to the client, and what became of it.
-#[derive(Debug)]
 pub(super) struct Writer {
     pub(super) stream: Stream,
+    /// Compresses all that is sent.
+    pub(super) packer: Option<Packer>,
     /// How long one write may take without a byte of progress.
     pub(super) patience: Duration,
-    /// Bytes sent, before encryption.
+    /// Bytes sent, after compression and before encryption.
     pub(super) sent: u64,
     /// Why nothing can be sent any more.
     pub(super) broken: Option<Ended>,
@@ -120,12 +122,17 @@ pub(super) struct Writer {
 impl Writer {
     /// Sends all of `buffer` and gives its memory back when it was large.
     pub(super) async fn send(&mut self, buffer: &mut BytesMut) -> Result<(), Gone> {
+        self.send_as(buffer, Last::No).await
+    }
+
+    /// The same, saying whether the compressed stream ends with it.
+    pub(super) async fn send_as(&mut self, buffer: &mut BytesMut, last: Last) -> Result<(), Gone> {
         if buffer.is_empty() && self.broken.is_none() {
             return Ok(());
         }
         self.dirty = true;
         if self.broken.is_none() {
-            self.broken = self.write(buffer).await.err();
+            self.broken = self.write(buffer, last).await.err();
         }
         match self.broken {
             None => Ok(()),
@@ -136,7 +143,16 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, buffer: &mut BytesMut) -> Result<(), Ended> {
+    async fn write(&mut self, buffer: &mut BytesMut, last: Last) -> Result<(), Ended> {
+        let mut packed;
+        let buffer = match &mut self.packer {
+            None => buffer,
+            Some(packer) => {
+                packed = packer.pack(buffer, last).map_err(|_| Ended::PeerGone)?;
+                buffer.clear();
+                &mut packed
+            }
+        };
         while !buffer.is_empty() {
             let written = tokio::time::timeout(self.patience, self.stream.write_buf(buffer)).await;
             match written {

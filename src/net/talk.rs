@@ -7,6 +7,7 @@
 //!   CVE-2011-0411), and the session forgets what it knew.
 //! - Every wait ends: `patience` for the client, a limit for writes and handshakes, a deadline for a stop.
 //! - The input is bounded: a session that can't make a unit of 128 KiB closes.
+//! - Compressed input is inflated only as the session takes it: what little bytes inflate to meets the same bound.
 //! - An idle session holds neither input nor output buffer, and no future of a handler (those are boxed while they run,
 //!   so that the largest handler doesn't set the size of ten thousand idle tasks).
 //! - A panic ends its own session only.
@@ -22,6 +23,7 @@ use rustls::ServerConfig;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
+use super::deflate::{Last, Packer, Unpacked, Unpacker};
 use super::out::{Out, PAGE, Writer};
 use super::stop::{Stop, Termination};
 use super::stream::{Stream, TlsInfo};
@@ -92,6 +94,10 @@ pub enum Next {
     Continue,
     /// Send the answer, then a TLS handshake.
     StartTls,
+    /// Send the answer, then compress both directions (RFC 4978 §3).
+    Compress,
+    /// Send the answer, then compress no more (RFC 8437 §4.1).
+    EndCompression,
     /// Send the answer, then close.
     Close,
 }
@@ -120,7 +126,7 @@ pub enum Ended {
     /// The client closed without taking its leave.
     #[error("the client closed")]
     PeerClosed,
-    /// The connection broke.
+    /// The connection broke, or what came over it is not compressed as agreed.
     #[error("the connection broke")]
     PeerGone,
     /// The client did not read what was sent to it.
@@ -169,9 +175,9 @@ pub struct Terms {
 pub struct Report {
     /// Why it ended.
     pub ended: Ended,
-    /// Bytes from the client, after decryption.
+    /// Bytes from the client, after decryption and before decompression.
     pub bytes_in: u64,
-    /// Bytes to the client, before encryption.
+    /// Bytes to the client, after compression and before encryption.
     pub bytes_out: u64,
 }
 
@@ -179,12 +185,13 @@ pub struct Report {
 /// logged and reported.
 pub async fn talk<S: Session>(session: &mut S, stream: Stream, terms: Terms) -> Report {
     let peer = stream.peer();
-    let writer = Writer { stream, patience: terms.write, sent: 0, broken: None, dirty: false };
+    let writer = Writer { stream, packer: None, patience: terms.write, sent: 0, broken: None, dirty: false };
     let mut talk = Talk {
         session,
         terms,
         writer,
         input: BytesMut::new(),
+        unpacker: None,
         output: BytesMut::new(),
         received: 0,
         progress: Instant::now(),
@@ -221,6 +228,8 @@ struct Talk<'a, S> {
     terms: Terms,
     writer: Writer,
     input: BytesMut,
+    /// Inflates what comes in.
+    unpacker: Option<Box<Unpacker>>,
     output: BytesMut,
     received: u64,
     /// When the client last got something done; its patience counts from here.
@@ -284,15 +293,55 @@ impl<S: Session> Talk<'_, S> {
                 if self.input.len() < before {
                     self.progress = Instant::now();
                 }
-                break;
+                if self.input.len() >= INPUT_LIMIT {
+                    return Err(Ended::SentAway(Farewell::TooLong));
+                }
+                if self.unpack()? == Unpacked::Nothing {
+                    return Ok(());
+                }
+                // Without a read between two steps nobody else would have a turn.
+                tokio::task::yield_now().await;
+                continue;
             };
             step!(self, handle(unit))?;
             self.progress = Instant::now();
         }
-        if self.input.len() >= INPUT_LIMIT {
-            return Err(Ended::SentAway(Farewell::TooLong));
+    }
+
+    /// Inflates the next piece of what has come in, if the connection is compressed.
+    fn unpack(&mut self) -> Result<Unpacked, Ended> {
+        let Some(unpacker) = &mut self.unpacker else { return Ok(Unpacked::Nothing) };
+        let unpacked = unpacker.step(&mut self.input).map_err(|error| {
+            tracing::debug!(peer = %self.writer.stream.peer(), %error, "the connection ends");
+            Ended::PeerGone
+        })?;
+        if unpacked == Unpacked::End
+            && let Some(unpacker) = self.unpacker.take()
+        {
+            self.input = unpacker.into_rest();
         }
-        Ok(())
+        Ok(unpacked)
+    }
+
+    /// Compresses both directions from here on. What the client has sent behind its command is compressed already.
+    fn compress(&mut self) {
+        self.writer.packer = Some(Packer::default());
+        self.unpacker = Some(Box::new(Unpacker::new(std::mem::take(&mut self.input))));
+    }
+
+    /// Compresses no more: the stream to the client has ended with the answer, the client's ends with the command.
+    fn end_compression(&mut self) {
+        self.writer.packer = None;
+        match &mut self.unpacker {
+            // What was inflated behind the command was compressed where it must not be, or ended the stream with it.
+            Some(unpacker) if unpacker.is_over() => {
+                if let Some(unpacker) = self.unpacker.take() {
+                    self.input.unsplit(unpacker.into_rest());
+                }
+            }
+            Some(unpacker) => unpacker.end(),
+            None => {}
+        }
     }
 
     /// Looks whether it is time to go, between two units.
@@ -331,6 +380,16 @@ impl<S: Session> Talk<'_, S> {
             Next::Close => {
                 self.flush().await?;
                 Err(Ended::Closed)
+            }
+            Next::Compress => {
+                self.flush().await?;
+                self.compress();
+                Ok(())
+            }
+            Next::EndCompression => {
+                self.flush_as(Last::Yes).await?;
+                self.end_compression();
+                Ok(())
             }
             Next::StartTls => {
                 self.flush().await?;
@@ -374,7 +433,11 @@ impl<S: Session> Talk<'_, S> {
     }
 
     async fn flush(&mut self) -> Result<(), Ended> {
-        let outcome = bounded(&mut self.terms, self.writer.send(&mut self.output)).await;
+        self.flush_as(Last::No).await
+    }
+
+    async fn flush_as(&mut self, last: Last) -> Result<(), Ended> {
+        let outcome = bounded(&mut self.terms, self.writer.send_as(&mut self.output, last)).await;
         match (outcome, self.writer.broken) {
             (Ok(_), None) => Ok(()),
             (Ok(_), Some(broken)) => Err(broken),
@@ -399,10 +462,14 @@ impl<S: Session> Talk<'_, S> {
             self.input = BytesMut::new();
         }
         self.output = BytesMut::new();
+        if let Some(packer) = &mut self.writer.packer {
+            packer.rest();
+        }
         let busy = self.session.busy();
         // A day stands for "for ever", and can be added to any instant.
         let patience = self.session.patience().min(Duration::from_secs(86_400));
         let until = self.progress + patience;
+        let input = self.unpacker.as_mut().map_or(&mut self.input, |unpacker| unpacker.packed());
         let stop = &mut self.terms.stop;
         let stopped = async {
             match busy {
@@ -414,7 +481,7 @@ impl<S: Session> Talk<'_, S> {
             biased;
             () = self.terms.termination.wait() => Event::Terminated,
             () = stopped => Event::Stop,
-            read = read(&mut self.writer.stream, &mut self.input, busy) => Event::Read(read),
+            read = read(&mut self.writer.stream, input, busy) => Event::Read(read),
             bell = self.session.bell() => Event::Rung(bell),
             () = tokio::time::sleep_until(until) => Event::TimeIsUp,
         };

@@ -68,6 +68,8 @@ pub struct Status {
     pub size: u64,
     /// RECENT.
     pub recent: u32,
+    /// DELETED-STORAGE, bytes.
+    pub deleted_size: u64,
 }
 
 /// What is known without counting messages.
@@ -134,6 +136,7 @@ fn status(row: &tokio_postgres::Row) -> Status {
         deleted: int(6) as u32,
         size: int(7) as u64,
         recent: int(8) as u32,
+        deleted_size: int(9) as u64,
     }
 }
 
@@ -156,15 +159,11 @@ impl Store {
         name: &str,
         special_use: Option<&str>,
     ) -> Result<Mailbox, MailboxError> {
-        let max = self.control.config().imap.max_mailboxes;
         let mut names: Vec<&str> = name.match_indices('/').filter_map(|(at, _)| name.get(..at)).collect();
         names.push(name);
-        let (all, there) = self
-            .control
-            .db
-            .query_opt(COUNT, &[&account.0, &names])
-            .await?
-            .map_or((0, 0), |row| (row.get::<_, i64>(0), row.get::<_, i64>(1)));
+        let row = self.control.db.query_opt(COUNT, &[&account.0, &names]).await?;
+        let (all, there) = row.as_ref().map_or((0, 0), |row| (row.get::<_, i64>(0), row.get::<_, i64>(1)));
+        let max = row.and_then(|row| row.get(2)).unwrap_or_else(|| self.control.config().imap.max_mailboxes);
         let missing = names.len() as i64 - there;
         if missing > 0 && all + missing > max {
             return Err(MailboxError::TooMany(max));

@@ -101,9 +101,9 @@ async fn as_many_mailboxes_and_subscriptions_as_allowed() {
     let mut imap = daemon.imap().await;
     imap.login("alice").await;
     // Six are there from the start; levels that are missing count.
-    refused(&mut imap, "CREATE 1/2/3/4/5", "NO [LIMIT]").await;
+    refused(&mut imap, "CREATE 1/2/3/4/5", "NO [OVERQUOTA]").await;
     imap.run("CREATE 1/2/3/4").await;
-    refused(&mut imap, "CREATE 5", "NO [LIMIT]").await;
+    refused(&mut imap, "CREATE 5", "NO [OVERQUOTA]").await;
     refused(&mut imap, "CREATE 1", "NO [ALREADYEXISTS]").await;
     for name in 1..=4 {
         imap.run(&format!("SUBSCRIBE {name}")).await;

@@ -21,6 +21,8 @@ mod hostile;
 mod house;
 mod imap_mailbox;
 mod imap_message;
+mod imap_wire;
+mod imap_words;
 mod ip;
 mod lost;
 mod oauth;

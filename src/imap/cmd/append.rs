@@ -1,10 +1,11 @@
-//! APPEND (RFC 3501 §6.3.11).
+//! APPEND (RFC 3501 §6.3.11), with UTF8 (RFC 6855 §4).
 //!
 //! The message itself is not here: the framer stops in front of it, and this is what was said until then. The session
 //! decides by [`Append::message`] whether it takes it; what follows the message is checked by [`tail`].
 
 use crate::db;
 use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
+use crate::imap::cmd::enable::Extension;
 use crate::imap::session::{Session, Turn};
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::code::Code;
@@ -31,6 +32,17 @@ pub struct Append {
     pub date: Option<DateTime>,
     /// What the client announced. Its size is a claim, to be refused when too large.
     pub message: LiteralHeader,
+    /// How the message is wrapped.
+    pub data: Data,
+}
+
+/// `append-data`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Data {
+    /// A literal.
+    Literal,
+    /// `UTF8 (~{…})`: there may be UTF-8 in its header (RFC 6855 §4).
+    Utf8,
 }
 
 impl Append {
@@ -49,13 +61,19 @@ impl Append {
             date = Some(parser.date_time()?);
             parser.space()?;
         }
+        let mut data = Data::Literal;
+        if parser.skip_word("UTF8") {
+            parser.space()?;
+            parser.expect(b'(', "expected a parenthesis")?;
+            data = Data::Utf8;
+        }
         let at = parser.at();
         let message = parser.message_literal()?;
-        // RFC 3516 §4.4: literal8 in APPEND belongs to BINARY.
-        if message.binary {
-            return Err(Bad::new("a message must be a plain literal", at));
+        // RFC 3516 §4.4: literal8 alone belongs to BINARY; RFC 6855 §4: no other kind is in UTF8.
+        if message.binary != (data == Data::Utf8) {
+            return Err(Bad::new("the wrong kind of literal", at));
         }
-        Ok(Append { mailbox, flags, date, message })
+        Ok(Append { mailbox, flags, date, message, data })
     }
 }
 
@@ -87,6 +105,9 @@ impl Append {
     async fn admit(self, tag: &Tag, session: &mut Session) -> Result<Receiving, Fail> {
         let house = session.house.clone();
         let size = self.message.size;
+        if self.data == Data::Utf8 && !session.enabled.has(Extension::Utf8Accept) {
+            return Err(Fail::no(Code::Cannot, "ENABLE UTF8=ACCEPT first"));
+        }
         if size > session.config().smtp.max_message_bytes {
             return Err(Fail::no(Code::TooBig, "the message is larger than this server takes"));
         }
@@ -122,7 +143,7 @@ impl Receiving {
     /// All of it is there: it is put into its mailbox.
     pub async fn finish(self: Box<Self>, rest: &Unit, session: &mut Session) -> Outcome {
         session.handle.state("logged in");
-        tail(rest).map_err(|bad| Fail::bad(bad.to_string()))?;
+        tail(rest, self.append.data).map_err(|bad| Fail::bad(bad.to_string()))?;
         let spool = self.spool?;
         let now = || crate::mail::DateTime::new(jiff::Timestamp::now(), 0);
         let date = self
@@ -171,9 +192,13 @@ pub(super) fn split_flags(list: Vec<Flag>) -> (Flags, Vec<String>) {
     (flags, keywords)
 }
 
-/// Checks what followed the message: nothing may.
-pub fn tail(unit: &Unit) -> Result<(), Bad> {
-    Parser::new(unit, NameCoding::default()).finish()
+/// Checks what followed the message: nothing may but what closes its wrapping.
+pub fn tail(unit: &Unit, data: Data) -> Result<(), Bad> {
+    let mut parser = Parser::new(unit, NameCoding::default());
+    if data == Data::Utf8 {
+        parser.expect(b')', "expected a closing parenthesis")?;
+    }
+    parser.finish()
 }
 
 #[cfg(test)]
@@ -199,12 +224,19 @@ mod tests {
             "APPEND a \"1-Jan-2020 00:00:00 +0000\" (\\Seen) {5}",
             "APPEND a ~{5}",
             "APPEND a UTF8 ({5}",
+            "APPEND a UTF8 ~{5}",
+            "APPEND a UTF8(~{5}",
+            "APPEND a (\\Seen) UTF8 ((~{5}",
             "APPEND a \"{5}",
             "APPEND {1}\r\na",
         ] {
             refusal(input);
         }
-        assert!(tail(&unit(" x")).is_err());
+        for (rest, data) in
+            [(" x", Data::Literal), (")", Data::Literal), ("", Data::Utf8), (") x", Data::Utf8)]
+        {
+            assert!(tail(&unit(rest), data).is_err(), "{rest}");
+        }
     }
 
     #[test]
@@ -213,7 +245,7 @@ mod tests {
             let message = LiteralHeader { size, synchronizing, binary: false };
             let date = date.map(|date| taken(date, Parser::date_time));
             let mailbox = MailboxName::new("INBOX").unwrap();
-            Command::Append(Append { mailbox, flags: flags.to_vec(), date, message })
+            Command::Append(Append { mailbox, flags: flags.to_vec(), date, message, data: Data::Literal })
         };
         let date = "\"17-Jul-1996 02:44:25 -0700\"";
         assert_eq!(command("APPEND inbox {310}"), append(&[], None, 310, true));
@@ -224,6 +256,9 @@ mod tests {
             append(&[Flag::Seen, Flag::Keyword("k".into())], Some(date), 1, true)
         );
         assert_eq!(command(format!("APPEND INBOX {date} {{1}}")), append(&[], Some(date), 1, true));
-        assert_eq!(tail(&unit("")), Ok(()));
+        let Command::Append(utf8) = command("APPEND INBOX (\\Seen) utf8 (~{5+}") else { panic!() };
+        assert_eq!((utf8.data, utf8.message.size, utf8.message.binary), (Data::Utf8, 5, true));
+        assert_eq!(tail(&unit(""), Data::Literal), Ok(()));
+        assert_eq!(tail(&unit(")"), Data::Utf8), Ok(()));
     }
 }

@@ -1,4 +1,6 @@
-//! CAPABILITY: what this server announces, and when (RFC 3501 §6.1.1, §7.2.1).
+//! CAPABILITY: what this server announces, and when (RFC 3501 §6.1.1, §7.2.1); and what an administrator hides from whom.
+
+use crate::control::config::HiddenCapability;
 
 /// When a capability is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,17 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("LIST-EXTENDED",           "RFC 5258",       Announced::AfterLogin),
     capability("LIST-STATUS",             "RFC 5819",       Announced::AfterLogin),
     capability("STATUS=SIZE",             "RFC 8438",       Announced::AfterLogin),
+    capability("COMPRESS=DEFLATE",        "RFC 4978",       Announced::AfterLogin),
+    capability("UTF8=ACCEPT",             "RFC 6855",       Announced::AfterLogin),
+    capability("LANGUAGE",                "RFC 5255",       Announced::Always),
+    capability("I18NLEVEL=1",             "RFC 5255",       Announced::AfterLogin),
+    capability("QUOTA",                   "RFC 9208",       Announced::AfterLogin),
+    capability("QUOTASET",                "RFC 9208",       Announced::AfterLogin),
+    capability("QUOTA=RES-STORAGE",       "RFC 9208",       Announced::AfterLogin),
+    capability("QUOTA=RES-MESSAGE",       "RFC 9208",       Announced::AfterLogin),
+    capability("QUOTA=RES-MAILBOX",       "RFC 9208",       Announced::AfterLogin),
+    capability("INPROGRESS",              "RFC 9585",       Announced::AfterLogin),
+    capability("UNAUTHENTICATE",          "RFC 8437",       Announced::AfterLogin),
 ];
 
 /// What a connection is, as far as capabilities depend on it.
@@ -107,35 +120,107 @@ impl Announced {
     }
 }
 
-/// The capabilities announced on `link`, a space between, for CAPABILITY's answer and the response code.
-pub fn announce(link: Link) -> String {
-    let names: Vec<_> = CAPABILITIES.iter().filter(|c| c.announced.on(link)).map(|c| c.name).collect();
+/// The capabilities announced on `link`, as far as they are `shown` to this client, a space between, for CAPABILITY's answer
+/// and the response code.
+pub fn announce(link: Link, shown: impl Fn(&str) -> bool) -> String {
+    let on_link = CAPABILITIES.iter().filter(|c| c.announced.on(link));
+    let names: Vec<_> = on_link.map(|c| c.name).filter(|name| shown(name)).collect();
     names.join(" ")
+}
+
+/// Whether an administrator hides a capability from a client that says it is `client`, and from this account.
+pub fn is_hidden(hidden: &[HiddenCapability], name: &str, client: &str, account: Option<i64>) -> bool {
+    hidden.iter().any(|row| {
+        row.capability.eq_ignore_ascii_case(name)
+            && (row.account_id.is_none() || row.account_id == account)
+            && matches(&row.client, client)
+    })
+}
+
+/// Whether a text is as the pattern says, in any case; `*` stands for any characters.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let (between, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    // The first place for each piece leaves the most for those behind it.
+    for piece in between.split('*') {
+        match text.split_once(piece) {
+            Some((_, behind)) => text = behind,
+            None => return false,
+        }
+    }
+    text.ends_with(last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn all(link: Link) -> String {
+        announce(link, |_| true)
+    }
+
+    #[test]
+    fn clients_are_told_apart() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("*", "anything 1", true),
+            ("", "", true),
+            ("Outlook*", "outlook 16.0", true),
+            ("Outlook*", "Microsoft Outlook", false),
+            ("*outlook*", "Microsoft Outlook 16", true),
+            ("*outlook", "Microsoft Outlook 16", false),
+            ("iPhone Mail 17*", "iPhone Mail 17A577", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "a-b-b-c-c", true),
+            ("a*bc*c", "abc", false),
+            ("*a*", "b", false),
+            ("aba*ba", "aba", false),
+            ("É*", "é", true),
+            ("x", "xy", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+        let slow = format!("{}b", "a".repeat(1000));
+        assert!(!matches(&"*a".repeat(100), &slow));
+    }
+
+    #[test]
+    fn hidden_from_some() {
+        let row = |client: &str, account_id| HiddenCapability {
+            capability: "compress=deflate".into(),
+            client: client.into(),
+            account_id,
+        };
+        let hides = |row: HiddenCapability, name| is_hidden(&[row], name, "Mutt 2.2", Some(7));
+        assert!(hides(row("*", None), "COMPRESS=DEFLATE"));
+        assert!(hides(row("mutt*", Some(7)), "COMPRESS=DEFLATE"));
+        assert!(!hides(row("*", Some(8)), "COMPRESS=DEFLATE"));
+        assert!(!hides(row("pine*", None), "COMPRESS=DEFLATE"));
+        assert!(!hides(row("*", None), "COMPRESS"));
+        assert_eq!(announce(Link::LoggedIn, |name| name == "ID"), "ID");
+    }
+
     #[test]
     fn before_login() {
         assert_eq!(
-            announce(Link::Clear { starttls: true, passwords: false }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256"
+            all(Link::Clear { starttls: true, passwords: false }),
+            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256 LANGUAGE"
         );
         assert_eq!(
-            announce(Link::Clear { starttls: false, passwords: true }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256"
+            all(Link::Clear { starttls: false, passwords: true }),
+            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 LANGUAGE"
         );
         assert_eq!(
-            announce(Link::Tls { channel_binding: true, tokens: false }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS"
+            all(Link::Tls { channel_binding: true, tokens: false }),
+            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS LANGUAGE"
         );
     }
 
     #[test]
     fn after_login_nothing_about_logging_in() {
-        let list = announce(Link::LoggedIn);
+        let list = all(Link::LoggedIn);
         assert!(list.starts_with("IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE "), "{list}");
         assert!(!list.contains("AUTH=") && !list.contains("SASL-IR") && !list.contains("TLS"));
     }

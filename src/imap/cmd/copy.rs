@@ -1,13 +1,16 @@
 //! COPY and UID COPY (RFC 3501 §6.4.7).
 
 use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
+use crate::imap::progress::Progress;
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::imap::wire::unit::Tag;
 use crate::mail::UidSet;
+use crate::net::out::Out;
 use crate::store::change::Copied;
 
 /// `COPY set mailbox`
@@ -32,7 +35,8 @@ impl Copy {
     }
 
     /// Copies all of the messages, or none.
-    pub async fn run(self, session: &mut Session) -> Outcome {
+    pub async fn run(self, tag: &Tag, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let mut progress = Progress::new(tag, &session.config());
         let target = session.target(&self.mailbox).await?.mailbox;
         let (house, _, selected) = session.at_work()?;
         let uids = selected.uids(&self.set, self.numbering)?;
@@ -41,10 +45,11 @@ impl Copy {
         }
         let (account, mailbox) = (selected.account, selected.mailbox);
         let size = house.store.sum_sizes(account, mailbox, &uids).await?;
-        if !house.directory.account_has_room(account, size).await? {
+        if !house.directory.account_has_room_for(account, uids.len() as u64, size).await? {
             return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
         }
-        match house.store.copy(account, mailbox, &uids, target.id).await? {
+        let copying = house.store.copy(account, mailbox, &uids, target.id);
+        match progress.during(copying, uids.len() as u64, out).await?? {
             Some(copied) => Ok(Done::with(copy_uid(&copied), "copied")),
             None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
         }

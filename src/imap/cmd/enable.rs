@@ -12,6 +12,8 @@ use crate::net::out::Out;
 pub enum Extension {
     /// RFC 7162 §3.1: MODSEQ in every FETCH of flags.
     CondStore,
+    /// RFC 6855 §3: names and strings in UTF-8.
+    Utf8Accept,
 }
 
 /// What a client has enabled.
@@ -31,12 +33,13 @@ impl Enabled {
 }
 
 impl Extension {
-    const ALL: [Extension; 1] = [Extension::CondStore];
+    const ALL: [Extension; 2] = [Extension::CondStore, Extension::Utf8Accept];
 
     /// As it is written in ENABLE and ENABLED.
     pub fn name(self) -> &'static str {
         match self {
             Extension::CondStore => "CONDSTORE",
+            Extension::Utf8Accept => "UTF8=ACCEPT",
         }
     }
 }
@@ -65,10 +68,13 @@ impl Enable {
 }
 
 impl Enable {
-    /// Enables them and says which.
+    /// Enables them, as far as they are announced to this client, and says which.
     pub fn run(self, session: &mut Session, out: &mut Out<'_>) -> Done {
         let mut names = String::new();
         for extension in self.extensions {
+            if !session.is_announced(extension.name()) {
+                continue;
+            }
             session.enabled.add(extension);
             names.push(' ');
             names.push_str(extension.name());
@@ -93,5 +99,6 @@ mod tests {
         let enable = |extensions: &[Extension]| Command::Enable(Enable { extensions: extensions.to_vec() });
         assert_eq!(command("ENABLE X-GOOD-IDEA"), enable(&[]));
         assert_eq!(command("ENABLE condstore X CONDSTORE"), enable(&[Extension::CondStore]));
+        assert_eq!(command("ENABLE utf8=accept"), enable(&[Extension::Utf8Accept]));
     }
 }

@@ -1,13 +1,16 @@
 //! EXPUNGE (RFC 3501 §6.4.3) and UID EXPUNGE (RFC 4315 §2.1).
 
 use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::progress::Progress;
 use crate::imap::selected::{Access, Selected};
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::imap::wire::unit::Tag;
 use crate::intake::House;
 use crate::mail::UidSet;
+use crate::net::out::Out;
 use crate::store::change::Which;
 use crate::store::view::DELETED;
 
@@ -34,7 +37,8 @@ impl Expunge {
 
 impl Expunge {
     /// Removes what is marked; the end of the command announces it.
-    pub async fn run(self, session: &mut Session) -> Outcome {
+    pub async fn run(self, tag: &Tag, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let mut progress = Progress::new(tag, &session.config());
         let (house, _, selected) = session.at_work()?;
         selected.writable()?;
         let mut marked = marked(selected);
@@ -42,7 +46,10 @@ impl Expunge {
             let named: UidSet = selected.uids(set, Numbering::Uid)?.into_iter().collect();
             marked.retain(|&uid| named.contains(uid));
         }
-        remove(&house, selected, &marked).await?;
+        for (some, done) in in_parts(&marked) {
+            remove(&house, selected, some).await?;
+            progress.at(done, marked.len() as u64, out).await?;
+        }
         Ok(Done::ok("expunged"))
     }
 }
@@ -51,7 +58,9 @@ impl Expunge {
 pub async fn close(session: &mut Session) -> Outcome {
     let (house, _, selected) = session.at_work()?;
     if selected.access == Access::ReadWrite {
-        remove(&house, selected, &marked(selected)).await?;
+        for (some, _) in in_parts(&marked(selected)) {
+            remove(&house, selected, some).await?;
+        }
     }
     session.unselect();
     Ok(Done::ok("closed"))
@@ -65,11 +74,17 @@ fn marked(selected: &Selected) -> Vec<u32> {
     selected.view().iter().filter(|(_, e)| e.has(DELETED)).map(|(_, e)| e.uid()).collect()
 }
 
-/// Removes messages, as far as they are still marked; some at a time, as the mailbox is locked meanwhile.
+/// Some messages at a time, as the mailbox is locked meanwhile; with each part, how many there are to its end.
+fn in_parts(marked: &[u32]) -> impl Iterator<Item = (&[u32], u64)> {
+    marked.chunks(LOCKED_AT_ONCE).scan(0, |done, some| {
+        *done += some.len() as u64;
+        Some((some, *done))
+    })
+}
+
+/// Removes messages, as far as they are still marked.
 async fn remove(house: &House, selected: &Selected, marked: &[u32]) -> Result<(), Fail> {
-    for some in marked.chunks(LOCKED_AT_ONCE) {
-        house.store.expunge(selected.account, selected.mailbox, some, Which::Deleted).await?;
-    }
+    house.store.expunge(selected.account, selected.mailbox, marked, Which::Deleted).await?;
     Ok(())
 }
 

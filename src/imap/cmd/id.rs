@@ -49,10 +49,25 @@ fn readable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(char::is_control, " ")
 }
 
+/// Characters kept of what a client says it is.
+const CLIENT_MAX: usize = 200;
+
 impl Id {
+    /// "name version", as far as they are given.
+    fn client(&self) -> String {
+        let of = |wanted: &str| {
+            let field = self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            field.and_then(|(_, value)| value.as_deref()).unwrap_or_default()
+        };
+        let client = format!("{} {}", of("name"), of("version"));
+        client.trim().chars().take(CLIENT_MAX).collect()
+    }
+
     /// Says who we are, and notes who they are.
     pub fn run(self, session: &mut Session, out: &mut Out<'_>) -> Done {
         tracing::debug!(peer = %session.handle.peer(), client = ?self.fields, "client identifies itself");
+        session.client = self.client();
+        session.handle.client(&session.client);
         let fields: [(&str, &str); 2] = [("name", "Mailwright"), ("version", env!("CARGO_PKG_VERSION"))];
         Line::untagged(&mut out.buffer()).raw("ID ").list(fields, |line, (name, value)| {
             line.string(name.as_bytes()).raw(" ").string(value.as_bytes());
@@ -81,6 +96,15 @@ mod tests {
                 fields.iter().map(|(name, value)| (name.to_string(), value.map(str::to_owned))).collect();
             Command::Id(Id { fields })
         };
+        for (input, client) in [
+            ("ID NIL", ""),
+            ("ID (\"name\" \"Mutt\")", "Mutt"),
+            ("ID (\"VERSION\" \"2.2\" \"os\" \"x\" \"Name\" \"Mutt\")", "Mutt 2.2"),
+            ("ID (\"version\" NIL \"name\" \"a b\")", "a b"),
+        ] {
+            let Command::Id(id) = command(input) else { panic!("{input}") };
+            assert_eq!(id.client(), client, "{input}");
+        }
         assert_eq!(command("ID nil"), id(&[]));
         assert_eq!(command("ID ()"), id(&[]));
         assert_eq!(command("ID (\"name\" \"x\" \"os\" NIL)"), id(&[("name", Some("x")), ("os", None)]));

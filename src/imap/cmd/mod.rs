@@ -6,6 +6,7 @@
 pub mod append;
 pub mod authenticate;
 pub mod capability;
+pub mod compress;
 pub mod copy;
 pub mod create;
 pub mod delete;
@@ -13,9 +14,11 @@ pub mod enable;
 pub mod expunge;
 pub mod fetch;
 pub mod id;
+pub mod language;
 pub mod list;
 pub mod login;
 pub mod lsub;
+pub mod quota;
 pub mod relocate;
 pub mod rename;
 pub mod search;
@@ -23,11 +26,12 @@ pub mod select;
 pub mod status;
 pub mod store;
 pub mod subscribe;
+pub mod unauthenticate;
 
 use super::table::{Row, States, find};
 use super::wire::bad::{Bad, Rejected};
 use super::wire::name::NameCoding;
-use super::wire::parser::Parser;
+use super::wire::parser::{Charsets, Parser};
 use super::wire::unit::{Tag, Unit};
 
 /// A command with its arguments. SELECT and EXAMINE, and a command and its UID form, are told apart inside.
@@ -91,6 +95,18 @@ pub enum Command {
     Enable(enable::Enable),
     /// RFC 6851
     Move(relocate::Move),
+    /// RFC 4978
+    Compress(compress::Compress),
+    /// RFC 5255
+    Language(language::Speak),
+    /// RFC 8437
+    Unauthenticate,
+    /// RFC 9208
+    GetQuota(quota::GetQuota),
+    /// RFC 9208
+    GetQuotaRoot(quota::GetQuotaRoot),
+    /// RFC 9208
+    SetQuota(quota::SetQuota),
 }
 
 /// A command that may run.
@@ -111,11 +127,13 @@ pub struct Context {
     pub state: States,
     /// How it writes mailbox names.
     pub coding: NameCoding,
+    /// Which charsets it may name.
+    pub charsets: Charsets,
 }
 
 /// Reads a unit: a complete command, or APPEND up to its message.
 pub fn parse(unit: &Unit, context: Context) -> Result<Request, Rejected> {
-    let mut parser = Parser::new(unit, context.coding);
+    let mut parser = Parser::new(unit, context.coding).with_charsets(context.charsets);
     let tag = parser.tag().map_err(|bad| Rejected { tag: unit.leading_tag(), bad })?;
     match parse_command(&mut parser, context.state) {
         Ok((row, command)) => Ok(Request { tag, row, command }),
@@ -172,7 +190,7 @@ pub(in crate::imap) mod tests {
     }
 
     fn at(state: States) -> Context {
-        Context { state, coding: NameCoding::ModifiedUtf7 }
+        Context { state, coding: NameCoding::ModifiedUtf7, charsets: Charsets::Any }
     }
 
     #[test]
@@ -209,6 +227,7 @@ pub(in crate::imap) mod tests {
             ("UNSELECT", Command::Unselect),
             ("NAMESPACE", Command::Namespace),
             ("Idle", Command::Idle),
+            ("UNAUTHENTICATE", Command::Unauthenticate),
         ] {
             assert_eq!(command(input), expected);
             assert_eq!(refusal(format!("{input} x")).what, "expected the end of the command");
@@ -280,7 +299,9 @@ pub(in crate::imap) mod tests {
                 Frame::Command(unit) | Frame::Message(unit) | Frame::Tail(unit) => {
                     for state in [States::SELECTED, States::NOT_AUTHENTICATED] {
                         for coding in [NameCoding::ModifiedUtf7, NameCoding::Utf8] {
-                            if let Err(Rejected { bad, .. }) = parse(&unit, Context { state, coding }) {
+                            if let Err(Rejected { bad, .. }) =
+                                parse(&unit, Context { state, coding, charsets: Charsets::None })
+                            {
                                 assert!(bad.at <= unit.len());
                             }
                         }

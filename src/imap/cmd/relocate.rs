@@ -2,6 +2,7 @@
 
 use super::copy::copy_uid;
 use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::progress::Progress;
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::code::{Code, Condition};
@@ -9,6 +10,7 @@ use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::imap::wire::unit::Tag;
 use crate::net::out::Out;
 
 /// `MOVE set mailbox`
@@ -34,7 +36,8 @@ impl Move {
 
     /// Moves all of the messages, or none. RFC 6851 §4.3: the new UIDs are told before the messages are gone from here,
     /// which the end of the command announces.
-    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+    pub async fn run(self, tag: &Tag, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let mut progress = Progress::new(tag, &session.config());
         session.selected()?.writable()?;
         let target = session.target(&self.mailbox).await?.mailbox;
         let (house, _, selected) = session.at_work()?;
@@ -46,7 +49,8 @@ impl Move {
         if uids.is_empty() {
             return Ok(Done::ok("there was nothing to move"));
         }
-        match house.store.relocate(selected.account, selected.mailbox, &uids, target.id).await? {
+        let moving = house.store.relocate(selected.account, selected.mailbox, &uids, target.id);
+        match progress.during(moving, uids.len() as u64, out).await?? {
             Some(moved) => {
                 let code = copy_uid(&moved);
                 reply::untagged(&mut out.buffer(), Condition::Ok, Some(code.borrow()), "moved");

@@ -1,4 +1,5 @@
-//! STATUS (RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162 §3.1.7) and DELETED (RFC 9051 §6.3.11).
+//! STATUS (RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162 §3.1.7) DELETED (RFC 9051
+//! §6.3.11) and DELETED-STORAGE (RFC 9208 §4.1.4).
 
 use std::collections::HashMap;
 
@@ -31,10 +32,12 @@ pub enum StatusItem {
     HighestModSeq,
     /// How many have `\Deleted`.
     Deleted,
+    /// Octets of those together (RFC 9208 §4.1.4).
+    DeletedStorage,
 }
 
 impl StatusItem {
-    const EVERY: [StatusItem; 8] = [
+    const EVERY: [StatusItem; 9] = [
         StatusItem::Messages,
         StatusItem::Recent,
         StatusItem::UidNext,
@@ -43,6 +46,7 @@ impl StatusItem {
         StatusItem::Size,
         StatusItem::HighestModSeq,
         StatusItem::Deleted,
+        StatusItem::DeletedStorage,
     ];
 
     /// The item as it is written.
@@ -56,6 +60,7 @@ impl StatusItem {
             StatusItem::Size => "SIZE",
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
             StatusItem::Deleted => "DELETED",
+            StatusItem::DeletedStorage => "DELETED-STORAGE",
         }
     }
 }
@@ -69,7 +74,8 @@ impl StatusItem {
             | StatusItem::Recent
             | StatusItem::Unseen
             | StatusItem::Size
-            | StatusItem::Deleted => true,
+            | StatusItem::Deleted
+            | StatusItem::DeletedStorage => true,
         }
     }
 
@@ -83,6 +89,7 @@ impl StatusItem {
             StatusItem::Size => status.size,
             StatusItem::HighestModSeq => status.highest_modseq,
             StatusItem::Deleted => status.deleted.into(),
+            StatusItem::DeletedStorage => status.deleted_size,
         }
     }
 }
@@ -196,7 +203,7 @@ mod tests {
         assert_eq!(command("STATUS a (messages)"), status(&[StatusItem::Messages]));
         assert_eq!(
             command(
-                "STATUS a (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE HIGHESTMODSEQ DELETED UNSEEN)"
+                "STATUS a (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE HIGHESTMODSEQ DELETED DELETED-STORAGE UNSEEN)"
             ),
             status(&StatusItem::EVERY)
         );

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::append::split_flags;
 use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
+use crate::imap::progress::Progress;
 use crate::imap::selected::{Look, Mode, Selected, SendModSeq};
 use crate::imap::session::Session;
 use crate::imap::table::Expunges;
@@ -13,6 +14,7 @@ use crate::imap::wire::flag::Flag;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::Line;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::imap::wire::unit::Tag;
 use crate::mail::{Flags, UidSet};
 use crate::net::out::Out;
 use crate::store::change::Combine;
@@ -81,7 +83,8 @@ impl Store {
     }
 
     /// Changes the flags and answers with what they are now.
-    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+    pub async fn run(self, tag: &Tag, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        let mut progress = Progress::new(tag, &session.config());
         // RFC 7162 §3.1: this shows that the client knows mod-sequences.
         if self.unchanged_since.is_some() {
             session.enable_condstore();
@@ -102,11 +105,13 @@ impl Store {
 
         let mailbox = (selected.account, selected.mailbox);
         let mut changed = UidSet::new();
-        for some in uids.chunks(LOCKED_AT_ONCE) {
+        for (some, done) in uids.chunks(LOCKED_AT_ONCE).zip((LOCKED_AT_ONCE as u64..).step_by(LOCKED_AT_ONCE))
+        {
             let values = (wish.flags, wish.keywords.as_slice());
             let rows =
                 house.store.set_flags(mailbox, some, wish.combine(), values, self.unchanged_since).await?;
             rows.iter().for_each(|row| changed.insert(row.uid));
+            progress.at(done, uids.len() as u64, out).await?;
         }
         selected.look(&house, Look::IfMarked).await?;
 

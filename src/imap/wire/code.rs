@@ -38,12 +38,16 @@ pub enum Code<'a> {
     ClientBug,
     /// The mailbox selected before is no longer (RFC 7162 §3.2.11).
     Closed,
+    /// RFC 4978 §3
+    CompressionActive,
     /// UIDVALIDITY of the target, source uids, target uids (RFC 4315 §3).
     CopyUid(u32, &'a str, &'a str),
     /// RFC 5530 §3
     ExpungeIssued,
     /// RFC 7162 §3.1.2.1
     HighestModSeq(u64),
+    /// How far the command with this tag is, and how far it has to go; 0 = not known (RFC 9585 §4).
+    InProgress(&'a str, u64, u64),
     /// RFC 5530 §3
     InUse,
     /// RFC 5530 §3
@@ -107,9 +111,11 @@ impl Code<'_> {
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
             Code::Closed => "CLOSED",
+            Code::CompressionActive => "COMPRESSIONACTIVE",
             Code::CopyUid(..) => "COPYUID",
             Code::ExpungeIssued => "EXPUNGEISSUED",
             Code::HighestModSeq(_) => "HIGHESTMODSEQ",
+            Code::InProgress(..) => "INPROGRESS",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
             Code::Modified(_) => "MODIFIED",

@@ -13,11 +13,22 @@ use super::unit::{LiteralHeader, Tag, Unit, is_astring_char, is_atom_char};
 /// More members than any list that a client writes: attributes, options, header names, flags.
 const LIST_MAX: usize = 1000;
 
+/// Which charsets a client may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Charsets {
+    /// Any that is known.
+    #[default]
+    Any,
+    /// None: it has enabled UTF8=ACCEPT, and all is UTF-8 (RFC 6855 §3).
+    None,
+}
+
 /// A cursor over a unit.
 #[derive(Debug)]
 pub struct Parser<'a> {
     unit: &'a Unit,
     coding: NameCoding,
+    charsets: Charsets,
     pos: usize,
     /// Index of the next literal.
     literal: usize,
@@ -26,7 +37,20 @@ pub struct Parser<'a> {
 impl<'a> Parser<'a> {
     /// A cursor at the start of `unit`.
     pub fn new(unit: &'a Unit, coding: NameCoding) -> Self {
-        Parser { unit, coding, pos: 0, literal: 0 }
+        Parser { unit, coding, charsets: Charsets::Any, pos: 0, literal: 0 }
+    }
+
+    /// The same for a client that may name these charsets.
+    pub fn with_charsets(self, charsets: Charsets) -> Self {
+        Parser { charsets, ..self }
+    }
+
+    /// Refuses where a charset may not be named.
+    pub fn may_name_charset(&self) -> Result<(), Bad> {
+        match self.charsets {
+            Charsets::Any => Ok(()),
+            Charsets::None => Err(self.bad("no charset after ENABLE UTF8=ACCEPT: all is UTF-8")),
+        }
     }
 
     /// Where the cursor stands.

@@ -296,6 +296,13 @@ impl<'a, B: BufMut> Line<'a, B> {
                 self.raw(" ").number(validity).raw(" ").ascii(from).raw(" ").ascii(to)
             }
             Code::HighestModSeq(modseq) => self.raw(" ").number(modseq),
+            Code::InProgress(tag, done, goal) => {
+                self.raw(" (").quoted(tag.as_bytes()).raw(" ");
+                match goal {
+                    0 => self.raw("NIL NIL)"),
+                    _ => self.number(done).raw(" ").number(goal).raw(")"),
+                }
+            }
             Code::Modified(set) => self.raw(" ").ascii(set),
             Code::PermanentFlags(flags, new) => {
                 let any = (new == NewKeywords::Allowed).then_some("\\*");
@@ -368,6 +375,8 @@ mod tests {
             (Code::CopyUid(9, "1:2", "5:6"), "COPYUID 9 1:2 5:6"),
             (Code::PermanentFlags(&[Flag::Seen], NewKeywords::Allowed), "PERMANENTFLAGS (\\Seen \\*)"),
             (Code::PermanentFlags(&[], NewKeywords::Refused), "PERMANENTFLAGS ()"),
+            (Code::InProgress("A1", 0, 0), "INPROGRESS (\"A1\" NIL NIL)"),
+            (Code::InProgress("A1", 454, 1000), "INPROGRESS (\"A1\" 454 1000)"),
             (Code::BadCharset, "BADCHARSET (US-ASCII UTF-8 ISO-8859-1 WINDOWS-1252)"),
             (Code::Capability("IMAP4rev1 ID"), "CAPABILITY IMAP4rev1 ID"),
         ] {

@@ -286,6 +286,7 @@ async fn a_login_that_comes_to_nothing_counts_for_nobody() {
         address: "a@example.test".to_owned(),
         max_message: 1,
         max_priority: 0,
+        manages_domain: false,
     };
     let refusal = pop3.session.enter(login.clone()).await.unwrap_err();
     assert_eq!(refusal.code, Some(Code::SysTemp));

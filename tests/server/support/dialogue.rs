@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use super::PATIENCE;
 use super::daemon::PASSWORD;
+use super::deflate::Compressible;
 
 /// What is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 /// A connection and everything that was said on it.
 pub struct Dialogue {
-    wire: Box<dyn Wire>,
+    wire: Compressible<Box<dyn Wire>>,
     language: Language,
     port: u16,
     unread: Vec<u8>,
@@ -54,7 +55,7 @@ impl Dialogue {
 
     fn over(wire: Box<dyn Wire>, port: u16, language: Language) -> Dialogue {
         Dialogue {
-            wire,
+            wire: Compressible::new(wire),
             language,
             port,
             unread: Vec::new(),
@@ -107,7 +108,8 @@ impl Dialogue {
 
     async fn handshake(&mut self, host: &str) {
         let name = ServerName::try_from(host.to_owned()).unwrap();
-        let wire = std::mem::replace(&mut self.wire, Box::new(tokio::io::empty()));
+        let nothing: Box<dyn Wire> = Box::new(tokio::io::empty());
+        let wire = std::mem::replace(&mut self.wire, Compressible::new(nothing)).into_inner();
         let connecting = TlsConnector::from(Arc::new(client_config())).connect(name, wire);
         let stream = timeout(PATIENCE, connecting)
             .await
@@ -115,7 +117,29 @@ impl Dialogue {
             .unwrap_or_else(|e| panic!("the TLS handshake failed: {e}\n{}", self.history()));
         self.certificate = stream.get_ref().1.peer_certificates().map(|chain| chain[0].to_vec());
         self.said.push("-- TLS --".to_owned());
-        self.wire = Box::new(stream);
+        self.wire = Compressible::new(Box::new(stream));
+    }
+
+    /// IMAP: asks for compression, and goes on compressed.
+    pub async fn compress(&mut self) {
+        self.send("z COMPRESS DEFLATE").await;
+        self.expect("z OK").await;
+        assert!(self.unread.is_empty(), "something was sent ahead of the compression\n{}", self.history());
+        self.said.push("-- compressed --".to_owned());
+        self.wire.compress();
+    }
+
+    /// Sends bytes that are compressed already.
+    pub async fn send_packed(&mut self, packed: &[u8]) {
+        self.wire.insert(packed);
+        self.say("(compressed)", b"").await;
+    }
+
+    /// Goes on without compression.
+    pub fn end_compression(&mut self) {
+        assert!(self.unread.is_empty(), "something was sent behind the compression\n{}", self.history());
+        self.said.push("-- not compressed --".to_owned());
+        self.wire.end_compression();
     }
 
     /// The certificate that the server has shown, DER.

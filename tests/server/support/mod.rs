@@ -11,6 +11,7 @@ pub mod ca;
 pub mod cluster;
 pub mod daemon;
 pub mod database;
+pub mod deflate;
 pub mod dialogue;
 pub mod dns;
 pub mod sink;

@@ -16,6 +16,7 @@ use self::criteria::Criteria;
 use self::key::{SearchKey, search_keys};
 use self::seek::Seek;
 use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::progress::Progress;
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
@@ -74,6 +75,7 @@ impl Search {
         }
         let mut charset = Charset::default();
         if parser.skip_word("CHARSET") {
+            parser.may_name_charset()?;
             parser.space()?;
             charset = Charset::parse(parser)?;
             parser.space()?;
@@ -91,8 +93,9 @@ impl Search {
         if with_modseq {
             session.enable_condstore();
         }
+        let progress = Progress::new(tag, &session.config());
         let selected = session.selected()?;
-        let uids = Seek::new(&house.store, selected, criteria).run(out).await?;
+        let uids = Seek::new(&house.store, selected, criteria, progress).run(out).await?;
         let found = Found { uids, view: selected.view(), numbering: self.numbering, with_modseq };
         match self.answer {
             Answer::Plain => found.write_plain(out).await?,

@@ -1,13 +1,10 @@
 //! Going through a mailbox: each message is looked at only as far as it must be.
 
-use std::time::{Duration, Instant};
-
 use super::body::find;
 use super::criteria::{Criteria, Header, Knowledge, Row};
 use crate::imap::answer::Fail;
+use crate::imap::progress::Progress;
 use crate::imap::selected::Selected;
-use crate::imap::wire::code::Condition;
-use crate::imap::wire::reply::untagged;
 use crate::net::out::Out;
 use crate::store::Store;
 use crate::store::fetch::{Facts, PAGE, Want};
@@ -18,9 +15,6 @@ const WIDE_PAGE: usize = 100;
 
 /// Messages of the view looked at before others have their turn.
 const ENTRIES_AT_ONCE: u32 = 10_000;
-
-/// After so long a client hears that the search goes on, and we that the client is still there.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 const HEADER: Want = Want { header: true, envelope: false, structure: false };
 const HEADER_AND_STRUCTURE: Want = Want { structure: true, ..HEADER };
@@ -47,13 +41,19 @@ pub(super) struct Seek<'a> {
     found: Vec<u32>,
     /// Not settled yet.
     open: Vec<u32>,
-    last_word: Instant,
+    /// Of those that were open when this stage began, how many have not had their turn.
+    ahead: usize,
+    progress: Progress,
 }
 
 impl<'a> Seek<'a> {
-    pub(super) fn new(store: &'a Store, selected: &'a Selected, criteria: Criteria) -> Self {
-        let last_word = Instant::now();
-        Self { store, selected, criteria, found: Vec::new(), open: Vec::new(), last_word }
+    pub(super) fn new(
+        store: &'a Store,
+        selected: &'a Selected,
+        criteria: Criteria,
+        progress: Progress,
+    ) -> Self {
+        Self { store, selected, criteria, found: Vec::new(), open: Vec::new(), ahead: 0, progress }
     }
 
     /// The UIDs of what is found, in order.
@@ -72,6 +72,7 @@ impl<'a> Seek<'a> {
         ];
         for (stage, _) in needed.into_iter().filter(|(_, needed)| *needed) {
             let open = std::mem::take(&mut self.open);
+            self.ahead = open.len();
             for page in open.chunks(stage.page()) {
                 self.page(stage, page, out).await?;
             }
@@ -100,7 +101,8 @@ impl<'a> Seek<'a> {
             Stage::Header => self.headers(uids).await?,
             Stage::Body => self.bodies(uids, out).await?,
         }
-        self.say_something(out).await?;
+        self.ahead = self.ahead.saturating_sub(uids.len());
+        self.say_something(0, out).await?;
         tokio::task::yield_now().await;
         Ok(())
     }
@@ -130,7 +132,7 @@ impl<'a> Seek<'a> {
             let whole = ahead.content(self.store, &messages, at).await?;
             let found = self.body(&mut Source::new(self.store, facts, whole), facts).await?;
             self.judge(facts.uid, Some(row(facts)), Some(&header), Some(&found));
-            self.say_something(out).await?;
+            self.say_something(at + 1, out).await?;
         }
         Ok(())
     }
@@ -157,14 +159,12 @@ impl<'a> Seek<'a> {
         find(source, facts.prefix.len() as u64, root, &self.criteria.needles).await
     }
 
-    /// In a long search: keeps the client from giving up, and ends it when the client is gone.
-    async fn say_something(&mut self, out: &mut Out<'_>) -> Result<(), Fail> {
-        if self.last_word.elapsed() >= PATIENCE {
-            self.last_word = Instant::now();
-            untagged(&mut out.buffer(), Condition::Ok, None, "still searching");
-            out.flush().await?;
-        }
-        Ok(())
+    /// In a long search: keeps the client from giving up, and ends it when the client is gone. `at` messages of this page
+    /// have had their turn.
+    async fn say_something(&mut self, at: usize, out: &mut Out<'_>) -> Result<(), Fail> {
+        let goal = u64::from(self.selected.view().len());
+        let left = self.ahead.saturating_sub(at) + self.open.len();
+        self.progress.at(goal.saturating_sub(left as u64), goal, out).await
     }
 }
 

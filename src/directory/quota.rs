@@ -1,0 +1,131 @@
+//! What accounts keep and may keep (RFC 9208): read, and changed by those who may.
+
+use super::resolve::Directory;
+use crate::db::Error;
+use crate::mail::AccountId;
+use crate::sql;
+
+const QUOTA: &str = sql!("directory/quota");
+const FIND_QUOTA: &str = sql!("directory/find_quota");
+const SET_QUOTA: &str = sql!("directory/set_quota");
+const ACT_AS: &str = sql!("directory/act_as");
+
+/// What an account keeps of something, and how much it may keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Used {
+    /// How much it keeps.
+    pub used: u64,
+    /// How much it may keep; `None` = no limit.
+    pub limit: Option<u64>,
+}
+
+impl Used {
+    fn new(used: Option<i64>, limit: Option<i64>) -> Self {
+        let whole = |number: i64| u64::try_from(number).unwrap_or(0);
+        Used { used: used.map_or(0, whole), limit: limit.map(whole) }
+    }
+
+    /// Whether so much more fits.
+    pub fn has_room(self, more: u64) -> bool {
+        self.limit.is_none_or(|limit| self.used.saturating_add(more) <= limit)
+    }
+}
+
+/// An account's quota.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// The account's address, which names the quota.
+    pub address: String,
+    /// Bytes of its messages.
+    pub bytes: Used,
+    /// Its messages.
+    pub messages: Used,
+    /// Its mailboxes.
+    pub mailboxes: Used,
+}
+
+/// Limits that an account gets of its own; `None` is what its domain says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes.
+    pub bytes: Option<i64>,
+    /// Messages.
+    pub messages: Option<i64>,
+    /// Mailboxes.
+    pub mailboxes: Option<i32>,
+}
+
+impl Directory {
+    /// What an account keeps and may keep; `None` when there is no such account any more.
+    pub async fn quota(&self, account: AccountId) -> Result<Option<Quota>, Error> {
+        let row = self.control.db.query_opt(QUOTA, &[&account.0]).await?;
+        Ok(row.map(|row| Quota {
+            address: row.get(6),
+            bytes: Used::new(row.get(0), row.get(1)),
+            messages: Used::new(row.get(2), row.get(3)),
+            mailboxes: Used::new(row.get(4), row.get(5)),
+        }))
+    }
+
+    /// Whether an account that is at work here has room for one more message of so many bytes; asks the database.
+    pub async fn account_has_room(&self, account: AccountId, bytes: u64) -> Result<bool, Error> {
+        self.account_has_room_for(account, 1, bytes).await
+    }
+
+    /// The same for several messages, and their bytes together.
+    pub async fn account_has_room_for(
+        &self,
+        account: AccountId,
+        messages: u64,
+        bytes: u64,
+    ) -> Result<bool, Error> {
+        let quota = self.quota(account).await?;
+        Ok(quota.is_none_or(|quota| quota.bytes.has_room(bytes) && quota.messages.has_room(messages)))
+    }
+
+    /// The account with this address, if `account` may see its quota: its own, or one of the domain that it manages; and
+    /// whether it may set it.
+    pub async fn find_quota(
+        &self,
+        account: AccountId,
+        address: &str,
+    ) -> Result<Option<(AccountId, bool)>, Error> {
+        let row = self.control.db.query_opt(FIND_QUOTA, &[&address, &account.0]).await?;
+        Ok(row.map(|row| (AccountId(row.get(0)), row.get(1))))
+    }
+
+    /// Gives an account limits of its own, in the name of `actor`, who is connected from `peer`.
+    pub async fn set_quota(
+        &self,
+        account: AccountId,
+        limits: Limits,
+        (actor, peer): (&str, &str),
+    ) -> Result<(), Error> {
+        let mut client = self.control.db.client().await?;
+        let act_as = client.prepare(ACT_AS).await?;
+        let set = client.prepare(SET_QUOTA).await?;
+        let transaction = client.transaction().await?;
+        transaction.query(&act_as, &[&actor, &peer]).await?;
+        transaction.execute(&set, &[&account.0, &limits.bytes, &limits.messages, &limits.mailboxes]).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room() {
+        for (used, limit, more, fits) in [
+            (Some(5), None, u64::MAX, true),
+            (Some(5), Some(10), 5, true),
+            (Some(5), Some(10), 6, false),
+            (Some(11), Some(10), 0, false),
+            (None, Some(0), 0, true),
+        ] {
+            assert_eq!(Used::new(used, limit).has_room(more), fits, "{used:?} {limit:?} {more}");
+        }
+    }
+}
