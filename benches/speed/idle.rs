@@ -14,17 +14,11 @@ use super::trouble::{Told as _, Trouble, within};
 use super::watch::{Door, Seen, Session};
 use super::{Bench, machine};
 
-/// One load.
-pub struct Load {
-    sessions: usize,
-    tls: bool,
-}
-
-/// 5,000 sessions without TLS.
-pub const PLAIN: Load = Load { sessions: 5_000, tls: false };
-/// 1,000 sessions with TLS.
-pub const TLS: Load = Load { sessions: 1_000, tls: true };
-
+/// Half of them over TLS from the first byte.
+const SESSIONS: usize = 10_000;
+/// The goals: memory of a session, KiB, without TLS and with it.
+const GOAL: f64 = 16.0;
+const GOAL_TLS: f64 = 48.0;
 /// Accounts that are watched; further ones get mail that nobody waits for.
 const ACCOUNTS: usize = 200;
 const BUSY: usize = 4;
@@ -40,16 +34,16 @@ const HELD: Duration = Duration::from_secs(300);
 const HEARD: Duration = Duration::from_secs(10);
 
 /// Measures and reports.
-pub async fn run(bench: &mut Bench, load: Load) -> Result<(), Trouble> {
+pub async fn run(bench: &mut Bench) -> Result<(), Trouble> {
     let files = raise_open_files().told("raise the limit of open files")?.1;
-    let wanted = if bench.quick { load.sessions / 10 } else { load.sessions };
+    let wanted = if bench.quick { SESSIONS / 10 } else { SESSIONS };
     let count = wanted.min(usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX));
     if count < wanted {
         bench.report.note(&format!(
             "only {count} sessions instead of {wanted}: this machine allows {files} open files (ulimit -Hn)"
         ));
     }
-    let daemon = Daemon::start(&bench.work.join(if load.tls { "idle-tls" } else { "idle" })).await?;
+    let daemon = Daemon::start(&bench.work.join("idle")).await?;
     daemon.make_accounts((ACCOUNTS + BUSY) as i32).await?;
     daemon
         .obey(&[
@@ -59,14 +53,24 @@ pub async fn run(bench: &mut Bench, load: Load) -> Result<(), Trouble> {
              where name in ('imap', 'smtp')",
         ])
         .await?;
-    let door = if load.tls { Door::tls(daemon::IMAPS)? } else { Door::plain(daemon::IMAP) };
-    // What the first login of an account costs is not what a session costs.
+    let (plain, tls) = (Door::plain(daemon::IMAP), Door::tls(daemon::IMAPS)?);
+    // What the first login of an account, and the first handshakes, cost is not what a session costs.
     progress("logging every account in once");
     for account in 1..=ACCOUNTS {
-        Session::login(&door, account, PASSWORD).await?.logout().await?;
+        for door in [&plain, &tls] {
+            Session::login(door, account, PASSWORD).await?.logout().await?;
+        }
     }
-    let mut sessions = Sessions::hold(&daemon, &door, count).await?;
-    sessions.report_memory(bench, &daemon, if load.tls { "session over TLS" } else { "session" }).await?;
+    let mut sessions = Sessions::none();
+    for (door, kind, goal) in [(&plain, "without TLS", GOAL), (&tls, "over TLS", GOAL_TLS)] {
+        let before = sessions.settled_memory(&daemon).await?;
+        sessions.hold(door, count / 2).await?;
+        let grown = sessions.settled_memory(&daemon).await?.saturating_sub(before);
+        let each = grown as f64 / (count / 2) as f64;
+        let name = format!("memory of one idle session {kind}");
+        bench.report.figure(Figure::new(name, each / 1024.0, "KiB").limit_goal(goal));
+    }
+    sessions.report_quiet(bench, &daemon).await?;
     let seconds = if bench.quick { 2 } else { 10 };
     sessions.deliver(bench, seconds, "nothing else going on").await?;
     match Source::find() {
@@ -87,26 +91,30 @@ pub async fn run(bench: &mut Bench, load: Load) -> Result<(), Trouble> {
 struct Sessions {
     /// In their order; the n-th watches account n modulo [`ACCOUNTS`], plus 1.
     seen: Vec<Arc<Seen>>,
+    end: mpsc::UnboundedSender<Trouble>,
     ended: mpsc::UnboundedReceiver<Trouble>,
     /// Messages in each account's INBOX, as far as they were sent by us.
     delivered: Vec<u32>,
-    before: u64,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Sessions {
-    async fn hold(daemon: &Daemon, door: &Door, count: usize) -> Result<Self, Trouble> {
-        progress(&format!("opening {count} sessions"));
-        let before = machine::memory(daemon.pid())?.now;
-        let seen: Vec<Arc<Seen>> = (0..count).map(|_| Arc::default()).collect();
-        let (ready, mut readies) = mpsc::unbounded_channel();
+    fn none() -> Self {
         let (end, ended) = mpsc::unbounded_channel();
+        Self { seen: Vec::new(), end, ended, delivered: vec![0; ACCOUNTS], tasks: JoinSet::new() }
+    }
+
+    /// Opens `count` more.
+    async fn hold(&mut self, door: &Door, count: usize) -> Result<(), Trouble> {
+        progress(&format!("opening {count} sessions"));
+        let (ready, mut readies) = mpsc::unbounded_channel();
         let logins = Arc::new(Semaphore::new(LOGINS));
-        let mut tasks = JoinSet::new();
-        for (number, seen) in seen.iter().enumerate() {
-            let (door, seen, logins) = (door.clone(), seen.clone(), logins.clone());
-            let (ready, end) = (ready.clone(), end.clone());
-            tasks.spawn(async move {
+        for number in (self.seen.len()..).take(count) {
+            let seen = Arc::<Seen>::default();
+            self.seen.push(seen.clone());
+            let (door, logins) = (door.clone(), logins.clone());
+            let (ready, end) = (ready.clone(), self.end.clone());
+            self.tasks.spawn(async move {
                 let begun = async {
                     let _turn = logins.acquire().await.told("wait for a turn")?;
                     let mut session = Session::login(&door, number % ACCOUNTS + 1, PASSWORD).await?;
@@ -145,12 +153,19 @@ impl Sessions {
                 }
             }
         }
-        Ok(Self { seen, ended, delivered: vec![0; ACCOUNTS], before, _tasks: tasks })
+        Ok(())
     }
 
-    async fn report_memory(&mut self, bench: &mut Bench, daemon: &Daemon, kind: &str) -> Result<(), Trouble> {
+    /// What the daemon has resident when everything about the sessions has been written down.
+    async fn settled_memory(&mut self, daemon: &Daemon) -> Result<u64, Trouble> {
         // The rows of live.session are written twice a second; then nothing should be going on.
         tokio::time::sleep(Duration::from_secs(2)).await;
+        self.still_alive()?;
+        Ok(machine::memory(daemon.pid())?.now)
+    }
+
+    /// What all of them take while nothing happens.
+    async fn report_quiet(&mut self, bench: &mut Bench, daemon: &Daemon) -> Result<(), Trouble> {
         let busy = machine::processor_seconds(daemon.pid())?;
         let window = Duration::from_secs(5);
         tokio::time::sleep(window).await;
@@ -159,20 +174,13 @@ impl Sessions {
         let count = "select count(*) from live.session where service = 'imap'";
         let known: i64 =
             within(HEARD, "counting the sessions", daemon.sql.query_one(count, &[])).await?.get(0);
-        let after = machine::memory(daemon.pid())?.now;
-        let held = self.seen.len();
-        let each = after.saturating_sub(self.before) as f64 / held as f64;
-        let mib = |bytes: u64| number(bytes as f64 / 1024.0 / 1024.0);
         let report = &mut bench.report;
         report.note(&format!(
-            "{held} idle IMAP sessions of {ACCOUNTS} accounts were held at once; live.session shows {known}"
+            "{} idle IMAP sessions of {ACCOUNTS} accounts, half over TLS, were held at once; live.session shows {known}",
+            self.seen.len()
         ));
-        report.note(&format!(
-            "resident memory of the daemon: {} MiB before, {} MiB with them",
-            mib(self.before),
-            mib(after)
-        ));
-        report.figure(Figure::new(format!("memory of one idle {kind}"), each / 1024.0, "KiB"));
+        let mib = machine::memory(daemon.pid())?.now as f64 / 1024.0 / 1024.0;
+        report.note(&format!("resident memory of the daemon with them: {} MiB", number(mib)));
         report.figure(Figure::new(
             "processor time while nothing happens",
             busy / window.as_secs_f64() * 100.0,

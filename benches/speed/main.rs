@@ -10,18 +10,25 @@ mod bounds;
 mod child;
 mod claim;
 mod daemon;
+mod dovecot;
+mod fetch;
 mod flags;
 mod idle;
+mod imap;
+mod letter;
 mod machine;
 mod mail;
 mod pair;
 mod relay;
 mod report;
+mod round;
+mod scale;
 mod sink;
 mod smtp;
 mod submission;
 mod trouble;
 mod watch;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,8 +46,10 @@ usage: cargo bench -- [--quick] [PART...]
   submission  mail by 20 users in and by SMTP out: unsigned, signed with RSA, signed with RSA and Ed25519
   claim       finding what is due in a queue of 1,000 and of 1,000,000 recipients
   bounds      what PostgreSQL and the sender could do at best
-  idle        5,000 idle IMAP sessions: memory of each, and how soon they hear of new mail
-  idle-tls    the same with 1,000 sessions over TLS
+  imap        what mail programs do, by 20 IMAP connections in 50 mailboxes, beside Dovecot
+  fetch       all envelopes and all bodies of 10,000 messages, cold and warm, beside Dovecot
+  scale       IMAP in mailboxes of 1,000 to 1,000,000 messages; memory of a view
+  idle        10,000 idle IMAP sessions, half over TLS: memory of each, and how soon they hear of new mail
   flags       two designs for the list of flag changes
 
   Without a PART, all of them. --quick shows in a minute that the benchmark works; its figures mean nothing.";
@@ -63,19 +72,23 @@ enum Part {
     Submission,
     Claim,
     Bounds,
+    Imap,
+    Fetch,
+    Scale,
     Idle,
-    IdleTls,
     Flags,
 }
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 10] = [
     ("smtp", Part::Smtp),
     ("relay", Part::Relay),
     ("submission", Part::Submission),
     ("claim", Part::Claim),
     ("bounds", Part::Bounds),
+    ("imap", Part::Imap),
+    ("fetch", Part::Fetch),
+    ("scale", Part::Scale),
     ("idle", Part::Idle),
-    ("idle-tls", Part::IdleTls),
     ("flags", Part::Flags),
 ];
 
@@ -164,8 +177,10 @@ async fn run(asked: Asked) -> Result<(), Trouble> {
             Part::Submission => submission::run(&mut bench).await,
             Part::Claim => claim::run(&mut bench).await,
             Part::Bounds => bounds::run(&mut bench).await,
-            Part::Idle => idle::run(&mut bench, idle::PLAIN).await,
-            Part::IdleTls => idle::run(&mut bench, idle::TLS).await,
+            Part::Imap => imap::run(&mut bench).await,
+            Part::Fetch => fetch::run(&mut bench).await,
+            Part::Scale => scale::run(&mut bench).await,
+            Part::Idle => idle::run(&mut bench).await,
             Part::Flags => flags::run(&mut bench).await,
         };
         match outcome {

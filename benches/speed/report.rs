@@ -94,6 +94,13 @@ impl Figure {
         self
     }
 
+    /// Ratio and goal in a word each, for a table.
+    pub fn verdict(&self) -> Vec<String> {
+        let ratio = self.beside.as_ref().map(|beside| format!("{:.2}", beside.ratio));
+        let met = self.goal.as_ref().map(|goal| if goal.met { "met" } else { "NOT MET" }.to_owned());
+        ratio.into_iter().chain(met).collect()
+    }
+
     fn text(&self) -> String {
         let mut text = format!("  {:<58} {:>10} {}", self.name, number(self.value), self.unit);
         if self.runs.0.len() > 1 {
