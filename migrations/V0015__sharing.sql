@@ -35,7 +35,8 @@ create table store.metadata (
   entry text collate "C" not null
     constraint "an entry is like /comment, in lower case and without /private or /shared" check (
       octet_length(entry) between 2 and 255 and entry ~ '^(/[^/*%[:cntrl:]]+)+$' and entry !~ '[A-Z]'),
-  value bytea not null,
+  value bytea not null
+    constraint "the value of an entry has up to 1048576 bytes" check (octet_length(value) <= 1048576),
   primary key (account_id, mailbox_id, user_id, entry)
 );
 create index metadata_user on store.metadata (user_id) where user_id <> 0;
@@ -45,6 +46,20 @@ comment on column store.metadata.mailbox_id is 'The mailbox; 0 = none: of the ac
 comment on column store.metadata.user_id is 'The account whose private value it is; 0 = shared by all who may read it';
 comment on column store.metadata.entry is 'Name in lower case without /private or /shared in front, e.g. /comment';
 comment on column store.metadata.value is 'The value';
+
+alter table control.imap
+  add column admin_contact text
+    constraint "admin_contact is a URI, such as mailto:postmaster@example.test" check (admin_contact ~ '^[a-z][a-z0-9+.-]*:[!-~]{1,900}$'),
+  add column server_comment text
+    constraint "server_comment has up to 1000 bytes" check (octet_length(server_comment) <= 1000),
+  add column max_metadata_bytes integer not null default 65536
+    constraint "max_metadata_bytes is from 0 to 65536" check (max_metadata_bytes between 0 and 65536),
+  add column max_metadata_entries integer not null default 100
+    constraint "max_metadata_entries is from 0 to 10000" check (max_metadata_entries between 0 and 10000);
+comment on column control.imap.admin_contact is 'How the administrator is reached, as a URI such as mailto:postmaster@example.test: mail programs read it as /shared/admin (RFC 5464). Empty = not said';
+comment on column control.imap.server_comment is 'A comment on this server that mail programs can show, read as /shared/comment (RFC 5464). Empty = none';
+comment on column control.imap.max_metadata_bytes is 'Largest value of an annotation (METADATA), bytes';
+comment on column control.imap.max_metadata_entries is 'Annotations that a mailbox may have shared, and that each user may have private on it';
 
 create table directory.sql_login (
   role_name name primary key,

@@ -128,6 +128,10 @@ pub struct Imap {
     pub login_timeout_seconds: u32,
     pub max_errors: u32,
     pub max_mailboxes: i64,
+    pub admin_contact: Option<String>,
+    pub server_comment: Option<String>,
+    pub max_metadata_bytes: usize,
+    pub max_metadata_entries: i32,
 }
 
 #[derive(Debug, Deserialize)]

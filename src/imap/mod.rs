@@ -4,7 +4,7 @@
 //! [`wire`] turns bytes into units, units into words, and answers into bytes; it does no I/O. [`table`] lists
 //! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
 //! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
-//! names it shows, `place` where a name leads and what may be done there. [`session`] is the
+//! names it shows, `namespace` how mailboxes of others are called, `place` where a name leads and what may be done there. [`session`] is the
 //! connection's state; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
 //!
 //! What must hold:
@@ -21,6 +21,7 @@
 pub mod answer;
 pub mod cmd;
 pub mod listing;
+mod namespace;
 pub mod pattern;
 mod place;
 pub mod selected;

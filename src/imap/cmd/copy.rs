@@ -31,9 +31,10 @@ impl Copy {
         Ok(Copy { numbering, set, mailbox })
     }
 
-    /// Copies all of the messages, or none.
+    /// Copies all of the messages, or none. They count for the owner of the target, and only those flags go along that the
+    /// client may set there (RFC 4314 §4).
     pub async fn run(self, session: &mut Session) -> Outcome {
-        let target = session.target(&self.mailbox).await?.mailbox;
+        let target = session.target(&self.mailbox).await?;
         let (house, _, selected) = session.at_work()?;
         let uids = selected.uids(&self.set, self.numbering)?;
         if uids.is_empty() {
@@ -41,10 +42,11 @@ impl Copy {
         }
         let (account, mailbox) = (selected.account, selected.mailbox);
         let size = house.store.sum_sizes(account, mailbox, &uids).await?;
-        if !house.directory.account_has_room(account, size).await? {
+        if !house.directory.account_has_room(target.account, size).await? {
             return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
         }
-        match house.store.copy(account, mailbox, &uids, target.id).await? {
+        let (from, to) = ((account, mailbox), (target.account, target.mailbox.id));
+        match house.store.copy(from, &uids, to, target.rights.flags()).await? {
             Some(copied) => Ok(Done::with(copy_uid(&copied), "copied")),
             None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
         }

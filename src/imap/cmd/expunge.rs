@@ -7,7 +7,7 @@ use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::intake::House;
-use crate::mail::UidSet;
+use crate::mail::{Rights, UidSet};
 use crate::store::change::Which;
 use crate::store::view::DELETED;
 
@@ -37,6 +37,7 @@ impl Expunge {
     pub async fn run(self, session: &mut Session) -> Outcome {
         let (house, _, selected) = session.at_work()?;
         selected.writable()?;
+        selected.needs(Rights::EXPUNGE)?;
         let mut marked = marked(selected);
         if let Some(set) = &self.uids {
             let named: UidSet = selected.uids(set, Numbering::Uid)?.into_iter().collect();
@@ -47,10 +48,11 @@ impl Expunge {
     }
 }
 
-/// CLOSE (RFC 3501 §6.4.2): removes what is marked, says nothing of it, and leaves the mailbox.
+/// CLOSE (RFC 3501 §6.4.2): removes what is marked, says nothing of it, and leaves the mailbox. Who may not expunge leaves it
+/// all the same (RFC 4314 §4).
 pub async fn close(session: &mut Session) -> Outcome {
     let (house, _, selected) = session.at_work()?;
-    if selected.access == Access::ReadWrite {
+    if selected.access == Access::ReadWrite && selected.rights.contains(Rights::EXPUNGE) {
         remove(&house, selected, &marked(selected)).await?;
     }
     session.unselect();

@@ -296,6 +296,9 @@ impl<'a, B: BufMut> Line<'a, B> {
                 self.raw(" ").number(validity).raw(" ").ascii(from).raw(" ").ascii(to)
             }
             Code::HighestModSeq(modseq) => self.raw(" ").number(modseq),
+            Code::MetadataLongEntries(size) => self.raw(" LONGENTRIES ").number(size),
+            Code::MetadataMaxSize(size) => self.raw(" MAXSIZE ").number(size),
+            Code::MetadataTooMany => self.raw(" TOOMANY"),
             Code::Modified(set) => self.raw(" ").ascii(set),
             Code::PermanentFlags(flags, new) => {
                 let any = (new == NewKeywords::Allowed).then_some("\\*");
