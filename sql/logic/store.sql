@@ -1,6 +1,7 @@
 -- Mail changed by people with SQL obeys the rules of the daemon: UIDs and modseqs from the mailbox row under its lock,
 -- usage counted, deletions kept for their retention, clients told. The daemon's own statements do all that themselves
--- and switch these triggers off by the setting mailwright.daemon.
+-- and switch these triggers off by the setting mailwright.daemon. People under row-level security cannot switch them off, and
+-- need no rights of their own for what the triggers do: these run as the owner of the tables.
 
 -- Tells the nodes which mailboxes have news. Equal bells within a transaction are one.
 create function logic.ring_mailbox(account bigint, mailbox bigint) returns void language sql as $$
@@ -20,7 +21,7 @@ begin
   return m;
 end $$;
 
-create function logic.before_message() returns trigger language plpgsql as $$
+create function logic.before_message() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 declare m store.mailbox;
 begin
   if tg_op = 'INSERT' then
@@ -61,9 +62,9 @@ begin
   return new;
 end $$;
 create trigger by_hand before insert or update on store.message for each row
-  when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.before_message();
+  when (current_setting('mailwright.daemon', true) is distinct from 'on' or row_security_active('store.message'::regclass)) execute function logic.before_message();
 
-create function logic.after_message_delete() returns trigger language plpgsql as $$
+create function logic.after_message_delete() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
   -- Whole mailboxes that go take their messages along: nothing is left to number.
   with n as (
@@ -84,10 +85,10 @@ begin
   return null;
 end $$;
 create trigger by_hand_delete after delete on store.message referencing old table as old_rows for each statement
-  when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.after_message_delete();
+  when (current_setting('mailwright.daemon', true) is distinct from 'on' or row_security_active('store.message'::regclass)) execute function logic.after_message_delete();
 
 -- A new mailbox by SQL needs only account and name; a deleted one takes its messages along.
-create function logic.before_mailbox() returns trigger language plpgsql as $$
+create function logic.before_mailbox() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
   if upper(new.name) = 'INBOX' then new.name := 'INBOX'; end if;
   if new.name ~* '^inbox/' then new.name := 'INBOX' || right(new.name, -5); end if;
@@ -101,7 +102,8 @@ begin
 end $$;
 create trigger complete before insert on store.mailbox for each row execute function logic.before_mailbox();
 
-create function logic.clear_mailbox() returns trigger language plpgsql as $$
+create function logic.clear_mailbox() returns trigger language plpgsql security definer
+set search_path = pg_catalog set mailwright.daemon = 'off' as $$
 begin
   delete from store.message where account_id = old.account_id and mailbox_id = old.id;
   with gone as (
@@ -109,6 +111,7 @@ begin
   )
   insert into store.orphan (content_id) select distinct content_id from gone where content_id is not null on conflict do nothing;
   delete from store.change where account_id = old.account_id and mailbox_id = old.id;
+  delete from store.metadata where account_id = old.account_id and mailbox_id = old.id;
   perform logic.ring_mailbox(old.account_id, old.id);
   return null;
 end $$;

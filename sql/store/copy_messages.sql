@@ -1,20 +1,21 @@
--- Copies the messages $3 of mailbox $2 of account $1 into mailbox $4 of the same account, flags and dates kept. Returns old
--- and new UIDs, and the target's UIDVALIDITY.
+-- Copies the messages $3 of mailbox $2 of account $1 into mailbox $5 of account $4, dates kept, and those flags that $6 lets
+-- through (a bitmap as in set_flags.sql). They count for account $4. Returns old and new UIDs, and the target's UIDVALIDITY.
 with src as (
   select m.*, row_number() over (order by m.uid) as nth from store.message m
   where m.account_id = $1 and m.mailbox_id = $2 and m.uid = any($3::bigint[])
 ), b as (
   update store.mailbox set uid_next = uid_next + (select count(*) from src), highest_modseq = highest_modseq + 1
-  where account_id = $1 and id = $4 and exists (select 1 from src)
+  where account_id = $4 and id = $5 and exists (select 1 from src)
   returning uid_next - (select count(*) from src) - 1 as last_uid, highest_modseq, uid_validity
 ), placed as (
   insert into store.message (account_id, mailbox_id, uid, content_id, internal_date, modseq, size, zone_minutes,
     seen, answered, flagged, deleted, draft, keywords, prefix)
-  select $1, $4, b.last_uid + s.nth, s.content_id, s.internal_date, b.highest_modseq, s.size, s.zone_minutes,
-    s.seen, s.answered, s.flagged, s.deleted, s.draft, s.keywords, s.prefix
+  select $4, $5, b.last_uid + s.nth, s.content_id, s.internal_date, b.highest_modseq, s.size, s.zone_minutes,
+    s.seen and $6::int & 1 <> 0, s.answered and $6::int & 2 <> 0, s.flagged and $6::int & 4 <> 0, s.deleted and $6::int & 8 <> 0,
+    s.draft and $6::int & 16 <> 0, case when $6::int & 32 <> 0 then s.keywords end, s.prefix
   from src s, b
 ), used as (
   update store.usage u set bytes = u.bytes + s.bytes, messages = u.messages + s.messages
-  from (select sum(size) as bytes, count(*) as messages from src having count(*) > 0) s where u.account_id = $1
+  from (select sum(size) as bytes, count(*) as messages from src having count(*) > 0) s where u.account_id = $4
 )
 select s.uid, b.last_uid + s.nth, b.uid_validity from src s, b order by s.uid

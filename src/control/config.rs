@@ -131,6 +131,10 @@ pub struct Imap {
     pub max_mailboxes: i64,
     pub progress_seconds: u64,
     pub language: String,
+    pub admin_contact: Option<String>,
+    pub server_comment: Option<String>,
+    pub max_metadata_bytes: usize,
+    pub max_metadata_entries: i32,
 }
 
 /// A capability that some IMAP clients are not told of.

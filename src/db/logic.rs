@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     sql!("logic/forwarding"),
     sql!("logic/receive"),
     sql!("logic/store"),
+    sql!("logic/rights"),
     sql!("logic/queue"),
     sql!("logic/report"),
     sql!("logic/verify"),

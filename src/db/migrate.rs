@@ -2,6 +2,7 @@
 //! lock so that any number of nodes may start at once.
 
 use super::{Error, Target, logic};
+use crate::sql;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -9,6 +10,9 @@ mod embedded {
 
 /// Key of the advisory lock that migrations hold ("mailwrig" in bytes).
 const LOCK: i64 = 0x6d61_696c_7772_6967;
+
+/// Makes the role that people with SQL logins of their own are members of.
+const ARRANGE_USER_ROLE: &str = sql!("control/arrange_user_role");
 
 /// Migrates the database and rebuilds the logic if it changed. Migrations of a newer daemon are left alone: they only
 /// ever add to what an older one needs.
@@ -37,6 +41,10 @@ pub async fn migrate(target: &Target) -> Result<(), Error> {
         tracing::info!(migration = %done, "schema migrated");
     }
     logic::rebuild(&mut client).await?;
+    // Mail works without it.
+    if let Some(why) = client.query_one(ARRANGE_USER_ROLE, &[]).await?.get::<_, Option<String>>(0) {
+        tracing::warn!("{why}");
+    }
     client.query("select pg_advisory_unlock($1)", &[&LOCK]).await?;
     Ok(())
 }

@@ -132,6 +132,7 @@ impl From<MailboxError> for Fail {
         let text = error.to_string();
         match error {
             MailboxError::Missing => Fail::no(Code::NonExistent, text),
+            MailboxError::UseTaken(_) => Fail::no(Code::UseAttr, text),
             MailboxError::Exists => Fail::no(Code::AlreadyExists, text),
             MailboxError::Inbox | MailboxError::HasChildren | MailboxError::BelowItself => {
                 Fail::no(Code::Cannot, text)

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use super::wire::name::SEPARATOR;
 use crate::store::mailbox::{Entry, Mailbox};
+use crate::store::sharing::Shared;
 
 /// A name in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Node<'a> {
     pub name: &'a str,
     /// The mailbox, if there is one.
     pub mailbox: Option<&'a Mailbox>,
+    /// Whose it is, where it is another account's.
+    pub shared: Option<&'a Shared>,
     /// Whether the account has subscribed to it.
     pub subscribed: bool,
     /// Whether a mailbox is below it.
@@ -77,13 +80,21 @@ impl<'a> Tree<'a> {
             for name in missing.filter_map(|at| entry.name.get(..at)) {
                 let parent = above.last().copied();
                 above.push(nodes.len());
-                nodes.push(Node { name, mailbox: None, subscribed: false, has_children: false, parent });
+                nodes.push(Node {
+                    name,
+                    mailbox: None,
+                    shared: None,
+                    subscribed: false,
+                    has_children: false,
+                    parent,
+                });
             }
             let parent = above.last().copied();
             above.push(nodes.len());
             nodes.push(Node {
                 name: &entry.name,
                 mailbox: entry.mailbox.as_ref(),
+                shared: entry.shared.as_ref(),
                 subscribed: entry.subscribed,
                 has_children: false,
                 parent,
@@ -166,6 +177,7 @@ mod tests {
                 name: name.into(),
                 mailbox: (!word.starts_with('?')).then_some(mailbox),
                 subscribed: word.starts_with(['+', '?']),
+                shared: None,
             }
         };
         names.iter().map(entry).collect()

@@ -4,8 +4,9 @@
 //! [`wire`] turns bytes into units, units into words, and answers into bytes; it does no I/O. [`table`] lists
 //! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
 //! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
-//! names it shows, `place` where a name leads and what may be done there. [`session`] is the
-//! connection's state; [`language`] what people read; `progress` what is heard of long commands; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
+//! names it shows, `namespace` how mailboxes of others are called, `place` where a name leads and what may be done there.
+//! [`session`] is the connection's state; [`language`] what people read; `progress` what is heard of long commands;
+//! [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
 //!
 //! What must hold:
 //! - A connection runs one command at a time.
@@ -22,6 +23,7 @@ pub mod answer;
 pub mod cmd;
 pub mod language;
 pub mod listing;
+mod namespace;
 pub mod pattern;
 mod place;
 mod progress;

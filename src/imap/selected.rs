@@ -9,13 +9,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::answer::Fail;
+use super::place;
 use super::table::Expunges;
 use super::wire::code::{Code, Condition, NewKeywords};
 use super::wire::flag::Flag;
 use super::wire::reply::{Line, untagged};
 use super::wire::set::{Numbering, RawSet};
 use crate::intake::House;
-use crate::mail::{AccountId, MailboxId, Rights, SequenceSet, UidSet};
+use crate::mail::{AccountId, Flags, MailboxId, Rights, SequenceSet, UidSet};
 use crate::net::out::Out;
 use crate::store::OpenMailbox;
 use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, SEEN, View, diff, hold_expunges};
@@ -169,10 +170,17 @@ impl Selected {
         let mut flags = vec![Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
         flags.extend(self.view.keywords().names().map(|name| Flag::Keyword(name.to_string())));
         Line::untagged(&mut out.buffer()).raw("FLAGS ").flags(&flags);
-        let permanent = match self.access {
-            Access::ReadWrite => Code::PermanentFlags(&flags, NewKeywords::Allowed),
-            Access::ReadOnly => Code::PermanentFlags(&[], NewKeywords::Refused),
-        };
+        let mask = match self.access {
+            Access::ReadWrite => self.rights,
+            Access::ReadOnly => Rights::NONE,
+        }
+        .flags();
+        flags.retain(|flag| match flag {
+            Flag::Keyword(_) => mask.keywords,
+            system => mask.flags.contains(system_flag(system)),
+        });
+        let new = if mask.keywords { NewKeywords::Allowed } else { NewKeywords::Refused };
+        let permanent = Code::PermanentFlags(&flags, new);
         untagged(&mut out.buffer(), Condition::Ok, Some(permanent), "flags that can be changed");
     }
 
@@ -238,12 +246,40 @@ impl Selected {
         }
     }
 
+    /// Asks again what this client may do, in a mailbox of others: what was given may have been taken away.
+    pub async fn renew_rights(&mut self, house: &House, who: AccountId) -> Result<(), Fail> {
+        if self.account == who {
+            return Ok(());
+        }
+        self.rights = house.store.rights((self.account, self.mailbox), who).await?;
+        if self.rights.contains(Rights::READ) {
+            return Ok(());
+        }
+        Err(Fail::Bye("the selected mailbox is no longer shared with you".into()))
+    }
+
+    /// Refuses where one of these rights is missing.
+    pub fn needs(&self, rights: Rights) -> Result<(), Fail> {
+        place::needs(self.rights, rights)
+    }
+
     /// Refuses in a mailbox opened by EXAMINE.
     pub fn writable(&self) -> Result<(), Fail> {
         match self.access {
             Access::ReadWrite => Ok(()),
             Access::ReadOnly => Err(Fail::No(None, "the mailbox is open for reading only".into())),
         }
+    }
+}
+
+fn system_flag(flag: &Flag) -> Flags {
+    match flag {
+        Flag::Answered => Flags::ANSWERED,
+        Flag::Flagged => Flags::FLAGGED,
+        Flag::Deleted => Flags::DELETED,
+        Flag::Seen => Flags::SEEN,
+        Flag::Draft => Flags::DRAFT,
+        Flag::Keyword(_) => Flags::NONE,
     }
 }
 

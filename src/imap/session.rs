@@ -265,7 +265,8 @@ impl Session {
             Look::IfMarked
         };
         let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq(), known: None });
-        if let State::Selected(_, selected) = &mut self.state {
+        if let State::Selected(login, selected) = &mut self.state {
+            selected.renew_rights(&house, login.account).await?;
             selected.look(&house, look).await?;
             selected.announce(&house, out, Expunges::Held, mode).await?;
         }
@@ -299,6 +300,13 @@ impl Session {
             Command::Rename(c) => c.run(self).await?,
             Command::Subscribe(c) => c.run(self).await?,
             Command::Unsubscribe(c) => c.run(self).await?,
+            Command::SetAcl(c) => c.run(self).await?,
+            Command::DeleteAcl(c) => c.run(self).await?,
+            Command::GetAcl(c) => c.run(self, out).await?,
+            Command::ListRights(c) => c.run(self, out).await?,
+            Command::MyRights(c) => c.run(self, out).await?,
+            Command::GetMetadata(c) => c.run(self, out).await?,
+            Command::SetMetadata(c) => c.run(self).await?,
             Command::List(c) => c.run(self, out).await?,
             Command::Lsub(c) => c.run(self, out).await?,
             Command::Namespace => super::cmd::list::namespace(out),
@@ -413,7 +421,10 @@ impl Session {
     async fn announce(&mut self, expunges: Expunges, out: &mut Out<'_>) -> Result<(), Fail> {
         let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq(), known: None });
         match &mut self.state {
-            State::Selected(_, selected) => {
+            State::Selected(login, selected) => {
+                if matches!(self.turn, Turn::Idle(_)) {
+                    selected.renew_rights(&house, login.account).await?;
+                }
                 selected.look(&house, Look::IfMarked).await?;
                 selected.announce(&house, out, expunges, mode).await
             }

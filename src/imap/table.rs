@@ -2,6 +2,7 @@
 //! specified, and what reads it. Sorted by the chapters of RFC 3501 and then of its extensions.
 
 use super::cmd::Command;
+use super::cmd::acl::{DeleteAcl, GetAcl, SetAcl};
 use super::cmd::append::Append;
 use super::cmd::authenticate::Authenticate;
 use super::cmd::compress::Compress;
@@ -11,6 +12,7 @@ use super::cmd::delete::Delete;
 use super::cmd::enable::Enable;
 use super::cmd::expunge::Expunge;
 use super::cmd::fetch::Fetch;
+use super::cmd::get_metadata::GetMetadata;
 use super::cmd::id::Id;
 use super::cmd::language::Speak;
 use super::cmd::list::List;
@@ -19,8 +21,10 @@ use super::cmd::lsub::Lsub;
 use super::cmd::quota::{GetQuota, GetQuotaRoot, SetQuota};
 use super::cmd::relocate::Move;
 use super::cmd::rename::Rename;
+use super::cmd::rights::{ListRights, MyRights};
 use super::cmd::search::Search;
 use super::cmd::select::{Access, Select};
+use super::cmd::set_metadata::SetMetadata;
 use super::cmd::status::Status;
 use super::cmd::store::Store;
 use super::cmd::subscribe::{Subscribe, Unsubscribe};
@@ -143,7 +147,14 @@ pub static COMMANDS: &[Row] = &[
     row("ID",           ANY,      Open,        Sent,     "RFC 2971 §3.1",    |p| Id::parse(p).map(Command::Id)),
     row("UNSELECT",     SELECTED, Open,        Sent,     "RFC 3691 §2",      |_| Ok(Command::Unselect)),
     row("UID EXPUNGE",  SELECTED, Open,        Sent,     "RFC 4315 §2.1",    |p| Expunge::parse(p, Uid).map(Command::Expunge)),
+    row("SETACL",       AUTH,     Open,        Sent,     "RFC 4314 §3.1",    |p| SetAcl::parse(p).map(Command::SetAcl)),
+    row("DELETEACL",    AUTH,     Open,        Sent,     "RFC 4314 §3.2",    |p| DeleteAcl::parse(p).map(Command::DeleteAcl)),
+    row("GETACL",       AUTH,     Open,        Sent,     "RFC 4314 §3.3",    |p| GetAcl::parse(p).map(Command::GetAcl)),
+    row("LISTRIGHTS",   AUTH,     Open,        Sent,     "RFC 4314 §3.4",    |p| ListRights::parse(p).map(Command::ListRights)),
+    row("MYRIGHTS",     AUTH,     Open,        Sent,     "RFC 4314 §3.5",    |p| MyRights::parse(p).map(Command::MyRights)),
     row("ENABLE",       AUTH,     Open,        Sent,     "RFC 5161 §3.1",    |p| Enable::parse(p).map(Command::Enable)),
+    row("GETMETADATA",  AUTH,     Open,        Sent,     "RFC 5464 §4.2",    |p| GetMetadata::parse(p).map(Command::GetMetadata)),
+    row("SETMETADATA",  AUTH,     Open,        Sent,     "RFC 5464 §4.3",    |p| SetMetadata::parse(p).map(Command::SetMetadata)),
     row("MOVE",         SELECTED, Open,        Sent,     "RFC 6851 §3.1",    |p| Move::parse(p, Sequence).map(Command::Move)),
     row("UID MOVE",     SELECTED, Open,        Sent,     "RFC 6851 §3.2",    |p| Move::parse(p, Uid).map(Command::Move)),
     row("COMPRESS",     AUTH,     Open,        Sent,     "RFC 4978 §3",      |p| Compress::parse(p).map(Command::Compress)),

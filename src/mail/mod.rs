@@ -21,6 +21,6 @@ pub use domain::{DomainError, domain_to_ascii, domain_to_unicode};
 pub use flag::{Flags, Keyword, KeywordError};
 pub use id::{AccountId, ContentId, DomainId, MailboxId, ModSeq, Uid};
 pub use path::{Path, parse_path};
-pub use rights::Rights;
+pub use rights::{FlagMask, Rights};
 pub use sequence_set::{SequenceSet, SequenceSetError};
 pub use uid_set::UidSet;

@@ -1,9 +1,10 @@
-//! What clients do to messages: flags, expunge, copy, move. One round trip each, two for a move.
+//! What clients do to messages: flags, expunge, copy, move. One round trip each, two for a move. Who may do it was asked
+//! before.
 
 use super::Store;
 use super::view::{EntryRow, Update};
 use crate::db::Error;
-use crate::mail::{AccountId, Flags, MailboxId};
+use crate::mail::{AccountId, FlagMask, Flags, MailboxId};
 use crate::sql;
 
 const SET_FLAGS: &str = sql!("store/set_flags");
@@ -12,6 +13,7 @@ const SUM_SIZES: &str = sql!("store/sum_sizes");
 const COPY: &str = sql!("store/copy_messages");
 const LOCK_TWO: &str = sql!("store/lock_two");
 const MOVE: &str = sql!("store/move_messages");
+const GIVE: &str = sql!("store/give_messages");
 
 /// How STORE combines flags with those that are there (RFC 9051 §6.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,20 @@ pub enum Combine {
     Add,
     /// -FLAGS
     Remove,
+    /// FLAGS by somebody who may change these only: the others stay.
+    ReplaceAmong(FlagMask),
+}
+
+impl Combine {
+    /// As the statement has it: what is done, and what of it counts where all flags are replaced.
+    fn parameters(self) -> (i32, i32) {
+        match self {
+            Combine::Replace => (0, FlagMask::ALL.bits()),
+            Combine::ReplaceAmong(mask) => (0, mask.bits()),
+            Combine::Add => (1, 0),
+            Combine::Remove => (2, 0),
+        }
+    }
 }
 
 /// UIDs of copies: old and new, in the order of the old, and the target's UIDVALIDITY (COPYUID, RFC 4315).
@@ -42,6 +58,9 @@ pub enum Which {
     All,
 }
 
+/// A parameter of a statement.
+type Value<'a> = &'a (dyn tokio_postgres::types::ToSql + Sync);
+
 fn uids(list: &[u32]) -> Vec<i64> {
     list.iter().map(|&uid| i64::from(uid)).collect()
 }
@@ -58,9 +77,12 @@ impl Store {
         unchanged_since: Option<u64>,
     ) -> Result<Vec<EntryRow>, Error> {
         let limit = unchanged_since.map_or(i64::MAX, |modseq| modseq.min(i64::MAX as u64) as i64);
-        let (combine, bits) = (combine as i32, i32::from(flags.bits()));
+        let ((combine, mask), bits) = (combine.parameters(), i32::from(flags.bits()));
         let rows = self
-            .retried(SET_FLAGS, &[&account.0, &mailbox.0, &uids(list), &limit, &combine, &bits, &keywords])
+            .retried(
+                SET_FLAGS,
+                &[&account.0, &mailbox.0, &uids(list), &limit, &combine, &bits, &keywords, &mask],
+            )
             .await?;
         // The first row is the mailbox's.
         let Some((first, rows)) = rows.split_first() else { return Ok(Vec::new()) };
@@ -109,42 +131,47 @@ impl Store {
         Ok(row.map_or(0, |row| row.get::<_, i64>(0) as u64))
     }
 
-    /// Copies messages into a mailbox of the same account; `None` when there was nothing to copy, or no such mailbox.
+    /// Copies messages into another mailbox, of this account or another, with the flags that `mask` lets through; `None`
+    /// when there was nothing to copy, or no such mailbox.
     pub async fn copy(
         &self,
-        account: AccountId,
-        from: MailboxId,
+        (account, mailbox): (AccountId, MailboxId),
         list: &[u32],
-        to: MailboxId,
+        to: (AccountId, MailboxId),
+        mask: FlagMask,
     ) -> Result<Option<Copied>, Error> {
-        let rows = self.retried(COPY, &[&account.0, &from.0, &uids(list), &to.0]).await?;
-        self.views.mark(account, to);
+        let values: [Value<'_>; 6] = [&account.0, &mailbox.0, &uids(list), &to.0.0, &to.1.0, &mask.bits()];
+        let rows = self.retried(COPY, &values).await?;
+        self.views.mark(to.0, to.1);
         Ok(copied(&rows))
     }
 
-    /// Moves messages to another mailbox of the same account, all or none.
+    /// Moves messages to another mailbox, all or none. In another account only the flags that `mask` lets through go
+    /// along.
     pub async fn relocate(
         &self,
-        account: AccountId,
-        from: MailboxId,
+        from: (AccountId, MailboxId),
         list: &[u32],
-        to: MailboxId,
+        to: (AccountId, MailboxId),
+        mask: FlagMask,
     ) -> Result<Option<Copied>, Error> {
+        let (list, mask) = (uids(list), mask.bits());
+        let within: [Value<'_>; 4] = [&from.0.0, &from.1.0, &list, &to.1.0];
+        let across: [Value<'_>; 6] = [&from.0.0, &from.1.0, &list, &to.0.0, &to.1.0, &mask];
+        // What only changes its mailbox keeps its row.
+        let (sql, values): (_, &[Value<'_>]) = if from.0 == to.0 { (MOVE, &within) } else { (GIVE, &across) };
         let mut client = self.control.db.client().await?;
         let lock = client.prepare(LOCK_TWO).await?;
-        let relocate = client.prepare(MOVE).await?;
+        let relocate = client.prepare(sql).await?;
         let transaction = client.transaction().await?;
-        let (list, lock_values): (Vec<i64>, [&(dyn tokio_postgres::types::ToSql + Sync); 3]) =
-            (uids(list), [&account.0, &from.0, &to.0]);
-        let move_values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&account.0, &from.0, &list, &to.0];
+        let lock_values: [Value<'_>; 4] = [&from.0.0, &from.1.0, &to.0.0, &to.1.0];
         let (locked, rows) =
-            tokio::join!(transaction.query(&lock, &lock_values), transaction.query(&relocate, &move_values));
+            tokio::join!(transaction.query(&lock, &lock_values), transaction.query(&relocate, values));
         locked?;
         let rows = rows?;
         transaction.commit().await?;
-        self.views.mark(account, from);
-        self.views.mark(account, to);
+        self.views.mark(from.0, from.1);
+        self.views.mark(to.0, to.1);
         Ok(copied(&rows))
     }
 

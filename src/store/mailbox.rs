@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::Store;
-use crate::db::Error;
-use crate::mail::{AccountId, MailboxId};
+use super::sharing::Shared;
+use crate::db::{Client, Error, Prepared};
+use crate::mail::{AccountId, FlagMask, MailboxId};
 use crate::sql;
 
 const LIST: &str = sql!("store/list_mailboxes");
@@ -17,6 +18,8 @@ const SUBSCRIBE: &str = sql!("store/subscribe");
 const UNSUBSCRIBE: &str = sql!("store/unsubscribe");
 const STATUS: &str = sql!("store/status");
 const TAKE_RECENT: &str = sql!("store/take_recent");
+const LOCK_USAGE: &str = sql!("store/lock_usage");
+const FIND_SPECIAL_USE: &str = sql!("store/find_special_use");
 
 /// The constraint that keeps names apart (migrations/V0003__store.sql).
 const NAME_TAKEN: &str = "this account has a mailbox of that name already";
@@ -30,6 +33,8 @@ pub struct Entry {
     pub mailbox: Option<Mailbox>,
     /// Whether the account has subscribed to the name.
     pub subscribed: bool,
+    /// Whose the mailbox is, where it is another account's.
+    pub shared: Option<Shared>,
 }
 
 /// A mailbox.
@@ -99,6 +104,9 @@ pub enum MailboxError {
     /// Mailboxes below it exist.
     #[error("it has mailboxes below it: delete those first")]
     HasChildren,
+    /// Another mailbox of the account has the special use.
+    #[error("the mailbox {0} has this special use already")]
+    UseTaken(String),
     /// It would be below itself.
     #[error("a mailbox cannot be moved below itself")]
     BelowItself,
@@ -113,7 +121,7 @@ pub enum MailboxError {
     Database(#[from] Error),
 }
 
-fn entry(row: &tokio_postgres::Row) -> Entry {
+pub(super) fn entry(row: &tokio_postgres::Row) -> Entry {
     let mailbox = row.get::<_, Option<i64>>(1).map(|id| Mailbox {
         id: MailboxId(id),
         uid_validity: row.get::<_, i64>(2) as u32,
@@ -122,7 +130,7 @@ fn entry(row: &tokio_postgres::Row) -> Entry {
         highest_modseq: row.get::<_, i64>(5) as u64,
         special_use: row.get(6),
     });
-    Entry { name: row.get(0), mailbox, subscribed: row.get(7) }
+    Entry { name: row.get(0), mailbox, subscribed: row.get(7), shared: None }
 }
 
 fn status(row: &tokio_postgres::Row) -> Status {
@@ -168,11 +176,32 @@ impl Store {
         if missing > 0 && all + missing > max {
             return Err(MailboxError::TooMany(max));
         }
-        let made = self.control.db.query(CREATE, &[&account.0, &names, &special_use]).await?;
+        let made = match special_use {
+            None => self.control.db.query(CREATE, &[&account.0, &names, &special_use]).await?,
+            Some(_) => self.create_special(account, &names, special_use).await?,
+        };
         if !made.iter().any(|row| row.get::<_, &str>(0) == name) {
             return Err(MailboxError::Exists);
         }
         self.find_mailbox(account, name).await?.ok_or(MailboxError::Missing)
+    }
+
+    /// As two who ask for the same special use at once would both find it free, they queue up.
+    async fn create_special(
+        &self,
+        account: AccountId,
+        names: &[&str],
+        special_use: Option<&str>,
+    ) -> Result<Vec<tokio_postgres::Row>, MailboxError> {
+        let mut client = self.control.db.client().await?;
+        let create = client.prepare(CREATE).await?;
+        let uses = UseLock::prepare(&client).await?;
+        let transaction = client.transaction().await?;
+        uses.take(&transaction, account, special_use, None).await?;
+        let made =
+            transaction.query(&create, &[&account.0, &names, &special_use]).await.map_err(Error::from)?;
+        transaction.commit().await.map_err(Error::from)?;
+        Ok(made)
     }
 
     /// Deletes a mailbox with its messages, and says which it was. One with mailboxes below it is refused (RFC 9051
@@ -194,7 +223,7 @@ impl Store {
         Ok(mailbox.id)
     }
 
-    /// Renames a mailbox and all below it; INBOX gives its messages away and stays (RFC 9051 §6.3.6).
+    /// Renames a mailbox and all below it, the owner's subscriptions with them; INBOX gives its messages away and stays (RFC 9051 §6.3.6).
     pub async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<(), MailboxError> {
         let source = self.find_mailbox(account, from).await?.ok_or(MailboxError::Missing)?;
         if to == "INBOX" {
@@ -207,7 +236,8 @@ impl Store {
             let target = self.create_mailbox(account, to, None).await?;
             let inbox = self.views.open(account, source.id, None).await?.ok_or(MailboxError::Missing)?.view();
             let uids: Vec<u32> = inbox.iter().map(|(_, entry)| entry.uid()).collect();
-            self.relocate(account, source.id, &uids, target.id).await?;
+            let (from, to) = ((account, source.id), (account, target.id));
+            self.relocate(from, &uids, to, FlagMask::ALL).await?;
             return Ok(());
         }
         if to.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
@@ -243,11 +273,11 @@ impl Store {
     /// STATUS of these mailboxes, in one query that counts their messages; those that are gone are not among the answers.
     pub async fn statuses(
         &self,
-        account: AccountId,
-        mailboxes: &[MailboxId],
+        mailboxes: &[(AccountId, MailboxId)],
     ) -> Result<HashMap<MailboxId, Status>, Error> {
-        let ids: Vec<i64> = mailboxes.iter().map(|mailbox| mailbox.0).collect();
-        let rows = self.control.db.query(STATUS, &[&account.0, &ids]).await?;
+        let (accounts, ids): (Vec<i64>, Vec<i64>) =
+            mailboxes.iter().map(|(account, mailbox)| (account.0, mailbox.0)).unzip();
+        let rows = self.control.db.query(STATUS, &[&accounts, &ids]).await?;
         Ok(rows.iter().map(|row| (MailboxId(row.get(0)), status(row))).collect())
     }
 
@@ -271,5 +301,35 @@ impl Store {
         transaction.execute(&statement, values).await?;
         transaction.commit().await?;
         Ok(())
+    }
+}
+
+/// The right to give a special use, which one at a time has in an account.
+pub(super) struct UseLock {
+    lock: Prepared,
+    find: Prepared,
+}
+
+impl UseLock {
+    pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+        Ok(Self { lock: client.prepare(LOCK_USAGE).await?, find: client.prepare(FIND_SPECIAL_USE).await? })
+    }
+
+    /// Takes it until the transaction ends, and makes sure that no mailbox but `except` has this use.
+    pub(super) async fn take(
+        &self,
+        transaction: &tokio_postgres::Transaction<'_>,
+        account: AccountId,
+        special_use: Option<&str>,
+        except: Option<MailboxId>,
+    ) -> Result<(), MailboxError> {
+        transaction.query(&self.lock, &[&account.0]).await.map_err(Error::from)?;
+        // A client that asks for a second one would not find its way: the first is the one that others use.
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&account.0, &special_use, &except.map(|mailbox| mailbox.0)];
+        match transaction.query_opt(&self.find, &values).await.map_err(Error::from)? {
+            Some(row) => Err(MailboxError::UseTaken(row.get(0))),
+            None => Ok(()),
+        }
     }
 }

@@ -88,10 +88,7 @@ async fn a_capability_is_hidden_from_an_account_or_from_all_and_is_not_enabled()
             "IMAP4rev1 cannot be hidden",
         ),
         ("insert into control.imap_capability (capability) values ('no such')", "a capability is one word"),
-        (
-            "insert into control.imap_capability (capability) values ('idle')",
-            "hidden there already",
-        ),
+        ("insert into control.imap_capability (capability) values ('idle')", "hidden there already"),
         ("insert into control.imap_capability (capability, client) values ('ID', '')", "a client is from 1"),
     ] {
         let told = db.refusal(statement).await;

@@ -150,7 +150,9 @@ impl Receiving {
             .append
             .date
             .map(|date| crate::mail::DateTime::new(date.at, (date.zone.seconds() / 60) as i16));
+        // RFC 4314 §4: flags that may not be set are left out.
         let (flags, keywords) = split_flags(self.append.flags);
+        let (flags, keywords) = self.place.rights.flags().pass(flags, keywords);
         let place = Place {
             account: self.place.account,
             mailbox: self.place.mailbox.id,

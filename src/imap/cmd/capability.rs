@@ -68,6 +68,13 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("WITHIN",                  "RFC 5032",       Announced::AfterLogin),
     capability("LIST-EXTENDED",           "RFC 5258",       Announced::AfterLogin),
     capability("LIST-STATUS",             "RFC 5819",       Announced::AfterLogin),
+    capability("ACL",                     "RFC 4314",       Announced::AfterLogin),
+    // RFC 4314 §2.2 wants the rights named that RFC 2086 had not; n is of RFC 5257 §3.4.
+    capability("RIGHTS=kxten",            "RFC 4314",       Announced::AfterLogin),
+    capability("LIST-MYRIGHTS",           "RFC 8440",       Announced::AfterLogin),
+    capability("METADATA",                "RFC 5464",       Announced::AfterLogin),
+    capability("METADATA-SERVER",         "RFC 5464",       Announced::AfterLogin),
+    capability("LIST-METADATA",           "RFC 9590",       Announced::AfterLogin),
     capability("STATUS=SIZE",             "RFC 8438",       Announced::AfterLogin),
     capability("COMPRESS=DEFLATE",        "RFC 4978",       Announced::AfterLogin),
     capability("UTF8=ACCEPT",             "RFC 6855",       Announced::AfterLogin),

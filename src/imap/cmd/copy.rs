@@ -34,10 +34,11 @@ impl Copy {
         Ok(Copy { numbering, set, mailbox })
     }
 
-    /// Copies all of the messages, or none.
+    /// Copies all of the messages, or none. They count for the owner of the target, and only those flags go along that the
+    /// client may set there (RFC 4314 §4).
     pub async fn run(self, tag: &Tag, session: &mut Session, out: &mut Out<'_>) -> Outcome {
         let mut progress = Progress::new(tag, &session.config());
-        let target = session.target(&self.mailbox).await?.mailbox;
+        let target = session.target(&self.mailbox).await?;
         let (house, _, selected) = session.at_work()?;
         let uids = selected.uids(&self.set, self.numbering)?;
         if uids.is_empty() {
@@ -45,10 +46,11 @@ impl Copy {
         }
         let (account, mailbox) = (selected.account, selected.mailbox);
         let size = house.store.sum_sizes(account, mailbox, &uids).await?;
-        if !house.directory.account_has_room_for(account, uids.len() as u64, size).await? {
+        if !house.directory.account_has_room_for(target.account, uids.len() as u64, size).await? {
             return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
         }
-        let copying = house.store.copy(account, mailbox, &uids, target.id);
+        let (from, to) = ((account, mailbox), (target.account, target.mailbox.id));
+        let copying = house.store.copy(from, &uids, to, target.rights.flags());
         match progress.during(copying, uids.len() as u64, out).await?? {
             Some(copied) => Ok(Done::with(copy_uid(&copied), "copied")),
             None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),

@@ -37,6 +37,16 @@ impl UseAttr {
         UseAttr::Trash,
     ];
 
+    /// The attribute of this name, in any case.
+    pub fn find(name: &[u8]) -> Option<Self> {
+        UseAttr::EVERY.into_iter().find(|attr| attr.as_str().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a mailbox can have it. RFC 6154 §2: the others would show messages of other mailboxes.
+    pub fn is_mailbox(self) -> bool {
+        !matches!(self, UseAttr::All | UseAttr::Flagged)
+    }
+
     /// The attribute as it is written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -94,30 +104,19 @@ fn use_attr(parser: &mut Parser<'_>) -> Result<UseAttr, Bad> {
 impl Create {
     /// Creates the mailbox, and the levels above it that are missing.
     pub async fn run(self, session: &mut Session) -> Outcome {
-        let account = session.login()?.account;
-        let store = &session.house.store;
+        let site = session.building_site(&self.mailbox).await?;
         let special = match self.uses.as_slice() {
             [] => None,
-            // RFC 6154 §2: these would show messages of other mailboxes.
-            [UseAttr::All | UseAttr::Flagged] => {
+            [special] if !special.is_mailbox() => {
                 return Err(Fail::no(Code::UseAttr, "there are no virtual mailboxes here"));
             }
             [special] => Some(special.as_str()),
             _ => return Err(Fail::no(Code::UseAttr, "a mailbox has one special use here")),
         };
-        if let Some(special) = special {
-            let all = store.list_mailboxes(account).await?;
-            let holder = all.iter().find(|entry| {
-                let held = entry.mailbox.as_ref().and_then(|mailbox| mailbox.special_use.as_deref());
-                held == Some(special)
-            });
-            // A client that asks for a second one would not find its way: the first is the one that others use.
-            if let Some(holder) = holder {
-                let text = format!("the mailbox {} has this special use already", holder.name);
-                return Err(Fail::no(Code::UseAttr, text));
-            }
+        if special.is_some() && !site.personal {
+            return Err(Fail::no(Code::UseAttr, "only your own mailboxes have special uses"));
         }
-        store.create_mailbox(account, self.mailbox.as_str(), special).await?;
+        session.house.store.create_mailbox(site.account, &site.name, special).await?;
         Ok(Done::ok("mailbox created"))
     }
 }

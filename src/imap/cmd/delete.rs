@@ -7,6 +7,7 @@ use crate::imap::wire::code::{Code, Condition};
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::untagged;
+use crate::mail::Rights;
 use crate::net::out::Out;
 
 /// `DELETE mailbox`
@@ -27,8 +28,9 @@ impl Delete {
 impl Delete {
     /// Deletes the mailbox with all that is in it. When it is the selected one, none is selected any more.
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
-        let account = session.login()?.account;
-        let gone = session.house.store.delete_mailbox(account, self.mailbox.as_str()).await?;
+        let site = session.site(&self.mailbox).await?;
+        site.needs(Rights::DELETE_MAILBOX)?;
+        let gone = session.house.store.delete_mailbox(site.account, &site.name).await?;
         if matches!(&session.state, State::Selected(_, selected) if selected.mailbox == gone) {
             session.unselect();
             let text = "the selected mailbox has been deleted";

@@ -9,7 +9,7 @@ use crate::imap::wire::parser::Parser;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::imap::wire::unit::Tag;
 use crate::intake::House;
-use crate::mail::UidSet;
+use crate::mail::{Rights, UidSet};
 use crate::net::out::Out;
 use crate::store::change::Which;
 use crate::store::view::DELETED;
@@ -41,6 +41,7 @@ impl Expunge {
         let mut progress = Progress::new(tag, &session.config());
         let (house, _, selected) = session.at_work()?;
         selected.writable()?;
+        selected.needs(Rights::EXPUNGE)?;
         let mut marked = marked(selected);
         if let Some(set) = &self.uids {
             let named: UidSet = selected.uids(set, Numbering::Uid)?.into_iter().collect();
@@ -54,10 +55,11 @@ impl Expunge {
     }
 }
 
-/// CLOSE (RFC 3501 §6.4.2): removes what is marked, says nothing of it, and leaves the mailbox.
+/// CLOSE (RFC 3501 §6.4.2): removes what is marked, says nothing of it, and leaves the mailbox. Who may not expunge leaves it
+/// all the same (RFC 4314 §4).
 pub async fn close(session: &mut Session) -> Outcome {
     let (house, _, selected) = session.at_work()?;
-    if selected.access == Access::ReadWrite {
+    if selected.access == Access::ReadWrite && selected.rights.contains(Rights::EXPUNGE) {
         for (some, _) in in_parts(&marked(selected)) {
             remove(&house, selected, some).await?;
         }

@@ -1,15 +1,23 @@
-//! LIST (RFC 3501 §6.3.8), extended (RFC 5258), with special uses (RFC 6154) and STATUS (RFC 5819).
+//! LIST (RFC 3501 §6.3.8), extended (RFC 5258), with special uses (RFC 6154), STATUS (RFC 5819), MYRIGHTS (RFC 8440) and
+//! METADATA (RFC 9590).
 
+use std::collections::HashMap;
+
+use super::get_metadata::{self, Entries, Valued, entries_to_return};
+use super::rights;
 use super::status::{self, StatusItem, status_items};
-use crate::imap::answer::{Done, Outcome};
-use crate::imap::listing::{Criteria, Listed, Tree};
+use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::listing::{Criteria, Listed, Node, Tree};
+use crate::imap::namespace::{OTHER_USERS, SHARED};
 use crate::imap::pattern::Pattern;
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::NameCoding;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::Line;
+use crate::mail::{AccountId, MailboxId, Rights};
 use crate::net::out::Out;
+use crate::store::mailbox::Mailbox;
 
 /// Patterns in one command. Each is matched with every mailbox of the account.
 const PATTERNS_MAX: usize = 32;
@@ -58,6 +66,10 @@ pub enum Return {
     SpecialUse,
     /// A STATUS response after each LIST response.
     Status(Vec<StatusItem>),
+    /// A MYRIGHTS response after each.
+    MyRights,
+    /// A METADATA response after each.
+    Metadata(Entries),
 }
 
 impl List {
@@ -144,6 +156,8 @@ fn return_option(parser: &mut Parser<'_>) -> Result<Return, Bad> {
             parser.space()?;
             status_items(parser).map(Return::Status)
         }
+        b"MYRIGHTS" => Ok(Return::MyRights),
+        b"METADATA" => entries_to_return(parser).map(Return::Metadata),
         _ => Err(Bad::new("unknown LIST return option", at)),
     }
 }
@@ -160,7 +174,7 @@ impl List {
             }
             Asked::Mailboxes(patterns) => patterns,
         };
-        let entries = session.house.store.list_mailboxes(account).await?;
+        let entries = session.names().await?;
         let tree = Tree::new(&entries);
         let matched = matched(&tree, patterns).await;
         let criteria = self.criteria();
@@ -171,9 +185,9 @@ impl List {
         });
         let answers = match items {
             Some(items) => {
-                let shown = listed.iter().filter(|listed| listed.meets);
-                status::gather(session, account, items, shown.filter_map(|listed| listed.node.mailbox))
-                    .await?
+                let shown =
+                    listed.iter().filter(|listed| listed.meets && may(listed.node).contains(Rights::READ));
+                status::gather(session, items, shown.filter_map(|listed| owned(listed.node, account))).await?
             }
             None => Default::default(),
         };
@@ -182,6 +196,8 @@ impl List {
             criteria,
             subscribed: criteria.subscribed || self.returns.contains(&Return::Subscribed),
         };
+        let my_rights = self.returns.contains(&Return::MyRights);
+        let mut annotations = self.annotations(session, account, &listed).await?;
         for listed in listed {
             shape.write(out, listed);
             // RFC 5819 §2: no STATUS for what cannot be selected; it follows the LIST response.
@@ -189,9 +205,44 @@ impl List {
             if let (Some(items), Some(status)) = (items, status) {
                 status::write(out, listed.node.name, shape.coding, items, status);
             }
+            let Some(mailbox) = listed.node.mailbox.filter(|_| listed.meets) else { continue };
+            if my_rights {
+                rights::write(out, listed.node.name, shape.coding, may(listed.node));
+            }
+            if let Some(values) = annotations.remove(&mailbox.id) {
+                get_metadata::write(out, listed.node.name, shape.coding, &values).await?;
+            }
             out.page().await?;
         }
         Ok(Done::ok("done"))
+    }
+
+    /// The annotations of all mailboxes shown, by one query or none.
+    async fn annotations(
+        &self,
+        session: &Session,
+        account: AccountId,
+        listed: &[Listed<'_, '_>],
+    ) -> Result<HashMap<MailboxId, Vec<Valued>>, Fail> {
+        let asked = self.returns.iter().find_map(|asked| match asked {
+            Return::Metadata(asked) => Some(asked),
+            _ => None,
+        });
+        let Some(asked) = asked else { return Ok(HashMap::new()) };
+        let shown =
+            listed.iter().filter(|listed| listed.meets && get_metadata::may_annotate(may(listed.node)));
+        let mailboxes: Vec<(AccountId, &Mailbox)> =
+            shown.filter_map(|listed| owned(listed.node, account)).collect();
+        let of: Vec<_> = mailboxes.iter().map(|(account, mailbox)| (*account, mailbox.id)).collect();
+        let mut values: HashMap<MailboxId, Vec<Valued>> = HashMap::new();
+        for stored in session.house.store.annotations(account, &of, &asked.names, asked.depth).await? {
+            values.entry(stored.mailbox).or_default().push((stored.name, Some(stored.value)));
+        }
+        for (_, mailbox) in mailboxes {
+            let known = vec![get_metadata::special_use(mailbox.special_use.as_deref())];
+            asked.complete(values.entry(mailbox.id).or_default(), known);
+        }
+        Ok(values)
     }
 
     fn criteria(&self) -> Criteria {
@@ -212,6 +263,17 @@ pub(super) async fn matched(tree: &Tree<'_>, patterns: &[Pattern]) -> Vec<bool> 
         tokio::task::yield_now().await;
     }
     matched
+}
+
+/// What the client may do in a mailbox shown.
+fn may(node: &Node<'_>) -> Rights {
+    node.shared.map_or(Rights::ALL, |shared| shared.rights)
+}
+
+/// The mailbox of a name, with its owner.
+fn owned<'a>(node: &Node<'a>, account: AccountId) -> Option<(AccountId, &'a Mailbox)> {
+    let mailbox = node.mailbox?;
+    Some((node.shared.map_or(account, |shared| shared.account), mailbox))
 }
 
 /// How the names are shown.
@@ -249,9 +311,14 @@ impl Shape {
     }
 }
 
-/// NAMESPACE (RFC 2342): one personal namespace, its levels separated by `/`.
+/// NAMESPACE (RFC 2342): one's own mailboxes, those of other people, those of public accounts; levels are separated by `/`.
 pub fn namespace(out: &mut Out<'_>) -> Done {
-    Line::untagged(&mut out.buffer()).raw("NAMESPACE ((\"\" \"/\")) NIL NIL");
+    let mut buffer = out.buffer();
+    let mut line = Line::untagged(&mut buffer);
+    line.raw("NAMESPACE ((\"\" \"/\"))");
+    for prefix in [OTHER_USERS, SHARED] {
+        line.raw(" ((").string(prefix.as_bytes()).raw(" \"/\"))");
+    }
     Done::ok("done")
 }
 

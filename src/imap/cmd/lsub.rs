@@ -32,8 +32,7 @@ impl Lsub {
     /// Shows the subscribed names, whether their mailboxes exist or not. Where `%` stops above one, the level that it
     /// reaches is shown for it with `\Noselect`, which here says that the level itself is not subscribed.
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
-        let account = session.login()?.account;
-        let entries = session.house.store.list_mailboxes(account).await?;
+        let entries = session.names().await?;
         let tree = Tree::new(&entries);
         let matched = matched(&tree, &[self.pattern]).await;
         let criteria = Criteria { subscribed: true, special_use: false, recursive: true };

@@ -3,6 +3,7 @@
 //! [`parse`] is the way in: a unit becomes a [`Request`] or a refusal that carries its answer. Legality is decided
 //! by the table before the arguments are looked at, so that nobody reaches SEARCH's parser without logging in.
 
+pub mod acl;
 pub mod append;
 pub mod authenticate;
 pub mod capability;
@@ -13,6 +14,7 @@ pub mod delete;
 pub mod enable;
 pub mod expunge;
 pub mod fetch;
+pub mod get_metadata;
 pub mod id;
 pub mod language;
 pub mod list;
@@ -21,8 +23,10 @@ pub mod lsub;
 pub mod quota;
 pub mod relocate;
 pub mod rename;
+pub mod rights;
 pub mod search;
 pub mod select;
+pub mod set_metadata;
 pub mod status;
 pub mod store;
 pub mod subscribe;
@@ -91,8 +95,22 @@ pub enum Command {
     Id(id::Id),
     /// RFC 3691
     Unselect,
+    /// RFC 4314 §3.1
+    SetAcl(acl::SetAcl),
+    /// RFC 4314 §3.2
+    DeleteAcl(acl::DeleteAcl),
+    /// RFC 4314 §3.3
+    GetAcl(acl::GetAcl),
+    /// RFC 4314 §3.4
+    ListRights(rights::ListRights),
+    /// RFC 4314 §3.5
+    MyRights(rights::MyRights),
     /// RFC 5161
     Enable(enable::Enable),
+    /// RFC 5464 §4.2
+    GetMetadata(get_metadata::GetMetadata),
+    /// RFC 5464 §4.3
+    SetMetadata(set_metadata::SetMetadata),
     /// RFC 6851
     Move(relocate::Move),
     /// RFC 4978

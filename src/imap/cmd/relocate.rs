@@ -11,6 +11,7 @@ use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::imap::wire::unit::Tag;
+use crate::mail::Rights;
 use crate::net::out::Out;
 
 /// `MOVE set mailbox`
@@ -35,21 +36,30 @@ impl Move {
     }
 
     /// Moves all of the messages, or none. RFC 6851 §4.3: the new UIDs are told before the messages are gone from here,
-    /// which the end of the command announces.
+    /// which the end of the command announces. RFC 6851 §4.4: it takes the rights of COPY, of marking and of EXPUNGE.
     pub async fn run(self, tag: &Tag, session: &mut Session, out: &mut Out<'_>) -> Outcome {
         let mut progress = Progress::new(tag, &session.config());
-        session.selected()?.writable()?;
-        let target = session.target(&self.mailbox).await?.mailbox;
+        let selected = session.selected()?;
+        selected.writable()?;
+        selected.needs(Rights::DELETE_MESSAGES | Rights::EXPUNGE)?;
+        let target = session.target(&self.mailbox).await?;
         let (house, _, selected) = session.at_work()?;
         let uids = selected.uids(&self.set, self.numbering)?;
         // Nothing would be gained by new UIDs but work for all who look at the mailbox.
-        if target.id == selected.mailbox {
+        if target.mailbox.id == selected.mailbox {
             return Err(Fail::no(Code::Cannot, "the messages are in that mailbox already"));
         }
         if uids.is_empty() {
             return Ok(Done::ok("there was nothing to move"));
         }
-        let moving = house.store.relocate(selected.account, selected.mailbox, &uids, target.id);
+        let (from, to) = ((selected.account, selected.mailbox), (target.account, target.mailbox.id));
+        if from.0 != to.0 {
+            let size = house.store.sum_sizes(from.0, from.1, &uids).await?;
+            if !house.directory.account_has_room_for(to.0, uids.len() as u64, size).await? {
+                return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
+            }
+        }
+        let moving = house.store.relocate(from, &uids, to, target.rights.flags());
         match progress.during(moving, uids.len() as u64, out).await?? {
             Some(moved) => {
                 let code = copy_uid(&moved);

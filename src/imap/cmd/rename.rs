@@ -1,10 +1,12 @@
 //! RENAME (RFC 3501 §6.3.5).
 
-use crate::imap::answer::{Done, Outcome};
+use crate::imap::answer::{Done, Fail, Outcome};
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
+use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
+use crate::mail::Rights;
 
 /// `RENAME from to`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +29,21 @@ impl Rename {
 }
 
 impl Rename {
-    /// Renames the mailbox and all below it. Subscriptions are names, and stay as they are.
+    /// Renames the mailbox and all below it; the owner's subscriptions follow. It stays its owner's.
     pub async fn run(self, session: &mut Session) -> Outcome {
-        let account = session.login()?.account;
-        session.house.store.rename_mailbox(account, self.from.as_str(), self.to.as_str()).await?;
+        let from = session.site(&self.from).await?;
+        from.needs(Rights::DELETE_MAILBOX)?;
+        let to = session.building_site(&self.to).await?;
+        if from.account != to.account {
+            return Err(Fail::no(
+                Code::Cannot,
+                "a mailbox cannot change its owner: copy its messages instead",
+            ));
+        }
+        if !from.personal && from.name == "INBOX" {
+            return Err(Fail::no(Code::NoPerm, "only its owner can rename INBOX"));
+        }
+        session.house.store.rename_mailbox(from.account, &from.name, &to.name).await?;
         Ok(Done::ok("mailbox renamed"))
     }
 }

@@ -57,34 +57,40 @@ impl Select {
         }
         let place = session.place(&self.mailbox).await?;
         place.needs(Rights::READ)?;
-        let selected = self.open(&session.house, place).await?;
+        let access = self.access_with(place.rights);
+        let selected = open(&session.house, place, access).await?;
         describe(&selected, out);
         session.select(selected);
-        let code = match self.access {
+        let code = match access {
             Access::ReadWrite => Code::ReadWrite,
             Access::ReadOnly => Code::ReadOnly,
         };
         Ok(Done::with(OwnedCode::Plain(code), "mailbox selected"))
     }
 
-    async fn open(&self, house: &House, place: Place) -> Result<Selected, Fail> {
-        let store = &house.store;
-        let Place { account, mailbox, rights } = place;
-        // Taken before the view is read: a message that comes in between is recent here and for the next session too,
-        // which RFC 3501 §2.3.2 prefers to its being recent for nobody.
-        let recent_from = match self.access {
-            // What has been shown to somebody already needs no taking.
-            Access::ReadWrite if mailbox.recent_uid >= mailbox.uid_next => mailbox.recent_uid,
-            Access::ReadWrite => {
-                store.take_recent(account, mailbox.id).await?.ok_or(MailboxError::Missing)?
-            }
-            // RFC 3501 §6.3.2: EXAMINE must not take \Recent away from anybody.
-            Access::ReadOnly => mailbox.recent_uid,
-        };
-        let known = Some(mailbox.highest_modseq);
-        let open = store.views.open(account, mailbox.id, known).await?.ok_or(MailboxError::Missing)?;
-        Ok(Selected::new(open, self.access, rights, recent_from))
+    /// RFC 4314 §5.2: whoever may change nothing has opened the mailbox for reading.
+    fn access_with(&self, rights: Rights) -> Access {
+        let changing =
+            Rights::INSERT | Rights::EXPUNGE | Rights::SEEN | Rights::WRITE | Rights::DELETE_MESSAGES;
+        if rights.intersects(changing) { self.access } else { Access::ReadOnly }
     }
+}
+
+async fn open(house: &House, place: Place, access: Access) -> Result<Selected, Fail> {
+    let store = &house.store;
+    let Place { account, mailbox, rights } = place;
+    // Taken before the view is read: a message that comes in between is recent here and for the next session too,
+    // which RFC 3501 §2.3.2 prefers to its being recent for nobody.
+    let recent_from = match access {
+        // What has been shown to somebody already needs no taking.
+        Access::ReadWrite if mailbox.recent_uid >= mailbox.uid_next => mailbox.recent_uid,
+        Access::ReadWrite => store.take_recent(account, mailbox.id).await?.ok_or(MailboxError::Missing)?,
+        // RFC 3501 §6.3.2: EXAMINE must not take \Recent away from anybody.
+        Access::ReadOnly => mailbox.recent_uid,
+    };
+    let known = Some(mailbox.highest_modseq);
+    let open = store.views.open(account, mailbox.id, known).await?.ok_or(MailboxError::Missing)?;
+    Ok(Selected::new(open, access, rights, recent_from))
 }
 
 fn describe(selected: &Selected, out: &mut Out<'_>) {

@@ -138,29 +138,30 @@ impl Status {
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
         let place = session.place(&self.mailbox).await?;
         place.needs(Rights::READ)?;
-        let answers = gather(session, place.account, &self.items, [&place.mailbox]).await?;
+        let answers = gather(session, &self.items, [(place.account, &place.mailbox)]).await?;
         let status = answers.get(&place.mailbox.id).ok_or(MailboxError::Missing)?;
         write(out, self.mailbox.as_str(), session.coding(), &self.items, status);
         Ok(Done::ok("done"))
     }
 }
 
-/// What `items` are of these mailboxes of an account, with one query or none. A mailbox that has just been deleted may be missing.
+/// What `items` are of these mailboxes, each with its owner, by one query or none. One that has just been deleted may be
+/// missing.
 pub(super) async fn gather(
     session: &mut Session,
-    account: AccountId,
     items: &[StatusItem],
-    mailboxes: impl IntoIterator<Item = &Mailbox>,
+    mailboxes: impl IntoIterator<Item = (AccountId, &Mailbox)>,
 ) -> Result<HashMap<MailboxId, mailbox::Status>, Fail> {
     if items.contains(&StatusItem::HighestModSeq) {
         // RFC 7162 §3.1: the client has shown that it knows mod-sequences.
         session.enable_condstore();
     }
     if !items.iter().any(|item| item.is_counted()) {
-        return Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox.into())).collect());
+        return Ok(mailboxes.into_iter().map(|(_, mailbox)| (mailbox.id, mailbox.into())).collect());
     }
-    let ids: Vec<MailboxId> = mailboxes.into_iter().map(|mailbox| mailbox.id).collect();
-    Ok(session.house.store.statuses(account, &ids).await?)
+    let ids: Vec<(AccountId, MailboxId)> =
+        mailboxes.into_iter().map(|(account, mailbox)| (account, mailbox.id)).collect();
+    Ok(session.house.store.statuses(&ids).await?)
 }
 
 /// `* STATUS name (…)`

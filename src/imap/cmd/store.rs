@@ -15,7 +15,7 @@ use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::Line;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::imap::wire::unit::Tag;
-use crate::mail::{Flags, UidSet};
+use crate::mail::{FlagMask, Flags, Rights, UidSet};
 use crate::net::out::Out;
 use crate::store::change::Combine;
 use crate::store::view::{Entry, View};
@@ -96,8 +96,9 @@ impl Store {
         let (flags, keywords) = split_flags(self.flags);
         let keywords = spelled_as_known(selected.view(), keywords);
         let wish = Wish { change: self.change, flags, keywords };
+        let doable = Doable::of(&wish, selected.rights)?;
         if wish.change != Change::Remove
-            && let Some(new) = wish.keywords.iter().find(|name| !selected.view().keywords().admits(name))
+            && let Some(new) = doable.keywords.iter().find(|name| !selected.view().keywords().admits(name))
         {
             let text = format!("this mailbox has as many keywords as it can have: no room for {new}");
             return Err(Fail::no(Code::Limit, text));
@@ -107,9 +108,9 @@ impl Store {
         let mut changed = UidSet::new();
         for (some, done) in uids.chunks(LOCKED_AT_ONCE).zip((LOCKED_AT_ONCE as u64..).step_by(LOCKED_AT_ONCE))
         {
-            let values = (wish.flags, wish.keywords.as_slice());
+            let values = (doable.flags, doable.keywords.as_slice());
             let rows =
-                house.store.set_flags(mailbox, some, wish.combine(), values, self.unchanged_since).await?;
+                house.store.set_flags(mailbox, some, doable.combine, values, self.unchanged_since).await?;
             rows.iter().for_each(|row| changed.insert(row.uid));
             progress.at(done, uids.len() as u64, out).await?;
         }
@@ -143,15 +144,35 @@ struct Wish {
     keywords: Vec<String>,
 }
 
-impl Wish {
-    fn combine(&self) -> Combine {
-        match self.change {
-            Change::Replace => Combine::Replace,
-            Change::Add => Combine::Add,
-            Change::Remove => Combine::Remove,
-        }
-    }
+/// What of it the client may do. RFC 4314 §4: STORE does not fail where at least one of the flags can be changed, as few
+/// clients can live with that.
+struct Doable {
+    combine: Combine,
+    flags: Flags,
+    keywords: Vec<String>,
+}
 
+impl Doable {
+    fn of(wish: &Wish, rights: Rights) -> Result<Self, Fail> {
+        let mask = rights.flags();
+        let (flags, keywords) = mask.pass(wish.flags, wish.keywords.clone());
+        let left = !flags.is_empty() || !keywords.is_empty();
+        let asked = !wish.flags.is_empty() || !wish.keywords.is_empty();
+        let combine = match wish.change {
+            Change::Replace if mask == FlagMask::ALL => Combine::Replace,
+            // To take all flags away is to take away those that can be.
+            Change::Replace if left || !asked && (mask.keywords || !mask.flags.is_empty()) => {
+                Combine::ReplaceAmong(mask)
+            }
+            Change::Add if left || !asked => Combine::Add,
+            Change::Remove if left || !asked => Combine::Remove,
+            _ => return Err(Fail::no(Code::NoPerm, "you may change none of these flags here")),
+        };
+        Ok(Doable { combine, flags, keywords })
+    }
+}
+
+impl Wish {
     /// Those messages whose flags are what the client must think they are. If somebody else has changed them too, even
     /// `.SILENT` keeps nothing back (RFC 3501 §6.4.6).
     fn as_expected(&self, selected: &Selected, uids: &[u32]) -> UidSet {
@@ -279,6 +300,29 @@ mod tests {
     use super::*;
     use crate::imap::cmd::Command;
     use crate::imap::cmd::tests::{command, refusal};
+
+    #[test]
+    fn what_rights_leave_of_it() {
+        let rights = |letters| Rights::parse(letters).unwrap();
+        let among = |letters| Some(Combine::ReplaceAmong(rights(letters).flags()));
+        for (change, letters, flags, keyword, done) in [
+            (Change::Add, "lrswipkxtea", Flags::ALL, true, Some(Combine::Add)),
+            (Change::Add, "lrs", Flags::ALL, true, Some(Combine::Add)),
+            (Change::Add, "lrs", Flags::DELETED, true, None),
+            (Change::Add, "lr", Flags::NONE, false, Some(Combine::Add)),
+            (Change::Remove, "lrt", Flags::SEEN, false, None),
+            (Change::Remove, "lrw", Flags::SEEN, true, Some(Combine::Remove)),
+            (Change::Replace, "lrswt", Flags::SEEN, true, Some(Combine::Replace)),
+            (Change::Replace, "lrsw", Flags::SEEN, false, among("sw")),
+            (Change::Replace, "lrsw", Flags::NONE, false, among("sw")),
+            (Change::Replace, "lrsw", Flags::DELETED, false, None),
+            (Change::Replace, "lr", Flags::NONE, false, None),
+        ] {
+            let keywords = if keyword { vec!["k".to_owned()] } else { Vec::new() };
+            let doable = Doable::of(&Wish { change, flags, keywords }, rights(letters));
+            assert_eq!(doable.ok().map(|doable| doable.combine), done, "{change:?} {letters} {flags:?}");
+        }
+    }
 
     #[test]
     fn what_the_client_must_think_the_keywords_are() {

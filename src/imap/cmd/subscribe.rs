@@ -1,10 +1,12 @@
 //! SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.6, §6.3.7).
 
 use crate::imap::answer::{Done, Outcome};
+use crate::imap::namespace::is_foreign;
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
+use crate::mail::Rights;
 
 /// `SUBSCRIBE mailbox`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +39,13 @@ impl Unsubscribe {
 }
 
 impl Subscribe {
-    /// Subscribes. The mailbox need not exist: it may come, or come back.
+    /// Subscribes. One's own mailbox need not exist: it may come, or come back. One of others takes the right to look it up
+    /// (RFC 4314 §4), or the answer would say what there is.
     pub async fn run(self, session: &mut Session) -> Outcome {
         let account = session.login()?.account;
+        if is_foreign(self.mailbox.as_str()) {
+            session.place(&self.mailbox).await?.needs(Rights::LOOKUP)?;
+        }
         session.house.store.subscribe(account, self.mailbox.as_str()).await?;
         Ok(Done::ok("subscribed"))
     }

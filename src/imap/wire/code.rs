@@ -52,6 +52,12 @@ pub enum Code<'a> {
     InUse,
     /// RFC 5530 §3
     Limit,
+    /// The longest value that was larger than MAXSIZE, bytes (RFC 5464 §4.2.1).
+    MetadataLongEntries(u64),
+    /// The largest value that is taken, bytes (RFC 5464 §4.3).
+    MetadataMaxSize(u64),
+    /// There are as many annotations as there may be (RFC 5464 §4.3).
+    MetadataTooMany,
     /// The messages that STORE left alone (RFC 7162 §3.1.3).
     Modified(&'a str),
     /// RFC 7162 §3.1.2.2
@@ -118,6 +124,7 @@ impl Code<'_> {
             Code::InProgress(..) => "INPROGRESS",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
+            Code::MetadataLongEntries(_) | Code::MetadataMaxSize(_) | Code::MetadataTooMany => "METADATA",
             Code::Modified(_) => "MODIFIED",
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",

@@ -197,7 +197,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `literal`, where the framer collected one. A literal8 begins with `~`, and no caller comes here by that.
+    /// `literal`, where the framer collected one. A literal8 begins with `~`: only [`Parser::value`] comes here by that.
     fn literal(&mut self) -> Result<&'a [u8], Bad> {
         let span = self.unit.literals.get(self.literal).filter(|span| span.at == self.pos);
         let span = span.ok_or(self.bad("expected a literal"))?;
@@ -277,6 +277,24 @@ impl<'a> Parser<'a> {
         let at = self.at();
         let wire = self.astring()?;
         MailboxName::parse(&wire, self.coding).map_err(|error| bad_name(error, at))
+    }
+
+    /// `mailbox`, or nothing between quotes for the server itself (RFC 5464 §4.2).
+    pub fn mailbox_or_server(&mut self) -> Result<Option<MailboxName>, Bad> {
+        let at = self.at();
+        let wire = self.astring()?;
+        if wire.is_empty() {
+            return Ok(None);
+        }
+        MailboxName::parse(&wire, self.coding).map(Some).map_err(|error| bad_name(error, at))
+    }
+
+    /// `value` (RFC 5464 §5): `None` for NIL, and a literal8 may be one.
+    pub fn value(&mut self) -> Result<Option<Cow<'a, [u8]>>, Bad> {
+        match self.peek() {
+            Some(b'~') => self.literal().map(|bytes| Some(Cow::Borrowed(bytes))),
+            _ => self.nstring(),
+        }
     }
 
     /// `mailbox` as CREATE takes it: a separator at the end only declares that children will follow (RFC 3501

@@ -303,6 +303,9 @@ impl<'a, B: BufMut> Line<'a, B> {
                     _ => self.number(done).raw(" ").number(goal).raw(")"),
                 }
             }
+            Code::MetadataLongEntries(size) => self.raw(" LONGENTRIES ").number(size),
+            Code::MetadataMaxSize(size) => self.raw(" MAXSIZE ").number(size),
+            Code::MetadataTooMany => self.raw(" TOOMANY"),
             Code::Modified(set) => self.raw(" ").ascii(set),
             Code::PermanentFlags(flags, new) => {
                 let any = (new == NewKeywords::Allowed).then_some("\\*");

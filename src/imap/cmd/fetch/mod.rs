@@ -20,7 +20,7 @@ use crate::imap::wire::parser::Parser;
 use crate::imap::wire::section::SectionText;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::intake::House;
-use crate::mail::{Flags, UidSet};
+use crate::mail::{Flags, Rights, UidSet};
 use crate::net::out::Out;
 use crate::store::change::Combine;
 use crate::store::fetch::{Facts, PAGE, Want};
@@ -142,9 +142,10 @@ impl<'a> Fetching<'a> {
         Ok(())
     }
 
-    /// Sets `\Seen` where the items do that, and returns on which messages it was set by this.
+    /// Sets `\Seen` where the items do that and the client may, and returns on which messages it was set by this.
     async fn mark_seen(&mut self, uids: &[u32], out: &mut Out<'_>) -> Result<UidSet, Fail> {
-        if self.selected.access == Access::ReadOnly || !self.items.iter().any(FetchAtt::sets_seen) {
+        let may = self.selected.access == Access::ReadWrite && self.selected.rights.contains(Rights::SEEN);
+        if !may || !self.items.iter().any(FetchAtt::sets_seen) {
             return Ok(UidSet::new());
         }
         let view = self.selected.view();
