@@ -49,7 +49,8 @@ comment on column store.metadata.value is 'The value';
 
 alter table control.imap
   add column admin_contact text
-    constraint "admin_contact is a URI, such as mailto:postmaster@example.test" check (admin_contact ~ '^[a-z][a-z0-9+.-]*:[!-~]{1,900}$'),
+    constraint "admin_contact is a URI, such as mailto:postmaster@example.test" check (
+      admin_contact ~ '^[a-z][a-z0-9+.-]*:[!-~]+$' and octet_length(admin_contact) <= 1000),
   add column server_comment text
     constraint "server_comment has up to 1000 bytes" check (octet_length(server_comment) <= 1000),
   add column max_metadata_bytes integer not null default 65536

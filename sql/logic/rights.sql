@@ -79,9 +79,12 @@ end $$;
 create trigger order_rights before insert or update on store.acl for each row execute function logic.before_acl();
 
 create function logic.ring_acl() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
+declare a store.acl;
 begin
-  if tg_op <> 'INSERT' then perform logic.ring_mailbox(old.account_id, old.mailbox_id); end if;
-  if tg_op <> 'DELETE' then perform logic.ring_mailbox(new.account_id, new.mailbox_id); end if;
+  if tg_op = 'DELETE' then a := old; else a := new; end if;
+  -- Those who wait look further only where the number has moved. No row: the mailbox itself goes.
+  update store.mailbox set highest_modseq = highest_modseq + 1 where account_id = a.account_id and id = a.mailbox_id;
+  perform logic.ring_mailbox(a.account_id, a.mailbox_id);
   return null;
 end $$;
 create trigger ring after insert or update or delete on store.acl for each row execute function logic.ring_acl();
@@ -258,6 +261,8 @@ begin
   if to_regrole('mailwright_user') is null then
     begin
       create role mailwright_user nologin;
+      -- For SET ROLE by the daemon.
+      execute format('grant mailwright_user to %I', current_user);
     exception
       when duplicate_object or unique_violation then null;
       when insufficient_privilege then

@@ -102,10 +102,12 @@ begin
 end $$;
 create trigger complete before insert on store.mailbox for each row execute function logic.before_mailbox();
 
-create function logic.clear_mailbox() returns trigger language plpgsql security definer
-set search_path = pg_catalog set mailwright.daemon = 'off' as $$
+create function logic.clear_mailbox() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
+declare as_before text := coalesce(current_setting('mailwright.daemon', true), '');
 begin
+  perform set_config('mailwright.daemon', 'off', true);
   delete from store.message where account_id = old.account_id and mailbox_id = old.id;
+  perform set_config('mailwright.daemon', as_before, true);
   with gone as (
     delete from store.expunged where account_id = old.account_id and mailbox_id = old.id returning content_id
   )
