@@ -7,7 +7,7 @@ use super::answer::Fail;
 use super::session::Session;
 use super::wire::code::Code;
 use super::wire::name::MailboxName;
-use crate::mail::{AccountId, Rights};
+use crate::mail::{AccountId, MailboxId, Rights};
 use crate::store::mailbox::{Mailbox, MailboxError};
 
 /// A mailbox that a client has named.
@@ -19,6 +19,28 @@ pub(super) struct Place {
     pub(super) mailbox: Mailbox,
     /// What the client may do there.
     pub(super) rights: Rights,
+}
+
+/// A mailbox that this client can see.
+#[derive(Debug, Clone)]
+pub struct Visible {
+    /// Its name, as this client writes it.
+    pub(super) name: MailboxName,
+    /// Where it leads.
+    pub(super) place: Place,
+    /// Whether the client's account has subscribed to it.
+    pub(super) subscribed: bool,
+    /// Whether it belongs to the client's account.
+    pub(super) personal: bool,
+    /// Whether mail is delivered to it.
+    pub(super) inbox: bool,
+}
+
+impl Visible {
+    /// Which mailbox it is, whatever its name.
+    pub(super) fn key(&self) -> (AccountId, MailboxId) {
+        (self.place.account, self.place.mailbox.id)
+    }
 }
 
 impl Place {
@@ -56,5 +78,19 @@ impl Session {
         let place = found.ok_or_else(|| Fail::no(Code::TryCreate, "there is no mailbox of that name"))?;
         place.needs(Rights::INSERT)?;
         Ok(place)
+    }
+
+    /// All mailboxes that this client can see, in the order of their names.
+    pub(super) async fn visible(&self) -> Result<Vec<Visible>, Fail> {
+        let account = self.login()?.account;
+        let entries = self.house.store.list_mailboxes(account).await?;
+        let visible = entries.into_iter().filter_map(|entry| {
+            let name = MailboxName::new(&entry.name).ok()?;
+            // Mail for this account itself goes to INBOX.
+            let inbox = name.is_inbox();
+            let place = Place { account, mailbox: entry.mailbox?, rights: Rights::ALL };
+            Some(Visible { name, place, subscribed: entry.subscribed, personal: true, inbox })
+        });
+        Ok(visible.collect())
     }
 }

@@ -44,6 +44,11 @@ impl<'a> Parser<'a> {
         self.rest().first().copied()
     }
 
+    /// Whether a space and a letter come next: another word of an open-ended row of them.
+    pub fn at_another_word(&self) -> bool {
+        matches!(self.rest(), [b' ', letter, ..] if letter.is_ascii_alphabetic())
+    }
+
     /// Takes one byte of text.
     pub(super) fn take(&mut self) -> Option<u8> {
         let byte = self.peek()?;
