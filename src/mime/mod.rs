@@ -28,6 +28,7 @@ pub mod seven_bit;
 pub mod structure;
 pub mod summary;
 pub mod text;
+pub mod thread;
 pub mod transfer;
 
 #[cfg(test)]
