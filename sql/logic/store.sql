@@ -49,6 +49,7 @@ begin
     m := logic.number_mailbox(new.account_id, new.mailbox_id, 1);
     new.uid := m.uid_next - 1;
     new.modseq := m.highest_modseq;
+    new.saved_at := now();
     return new;
   end if;
   if new.uid <> old.uid then
@@ -109,6 +110,7 @@ begin
   )
   insert into store.orphan (content_id) select distinct content_id from gone where content_id is not null on conflict do nothing;
   delete from store.change where account_id = old.account_id and mailbox_id = old.id;
+  delete from store.url_key where mailbox_id = old.id;
   perform logic.ring_mailbox(old.account_id, old.id);
   return null;
 end $$;

@@ -31,6 +31,7 @@ pub mod structure;
 pub mod subject;
 pub mod summary;
 pub mod text;
+pub mod thread;
 pub mod transfer;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::Store;
 use crate::db::Error;
 use crate::mail::{AccountId, DateTime, MailboxId};
 use crate::mime::part::Part;
+use crate::mime::thread::thread_id;
 use crate::sql;
 
 const FETCH_FACTS: &str = sql!("store/fetch_facts");
@@ -27,6 +28,10 @@ pub struct Want {
     pub envelope: bool,
     /// The tree of parts.
     pub structure: bool,
+    /// The conversation.
+    pub thread: bool,
+    /// The beginning of the text, if it is known already.
+    pub preview: bool,
 }
 
 /// What is known of one message.
@@ -57,6 +62,12 @@ pub struct Facts {
     pub structure: Option<Structure>,
     /// POP3 unique id brought along from another server.
     pub pop3_uidl: Option<String>,
+    /// When it was put into its mailbox; unknown for what was there before that was noted.
+    pub saved: Option<Timestamp>,
+    /// The conversation, if wanted and if it belongs to one.
+    pub thread: Option<String>,
+    /// The beginning of the text, if wanted and known already.
+    pub preview: Option<String>,
 }
 
 /// When a message came, and how large it is.
@@ -91,7 +102,8 @@ impl Store {
         want: Want,
     ) -> Result<Vec<Facts>, Error> {
         let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
-        let bits = i32::from(want.header) | i32::from(want.envelope) << 1 | i32::from(want.structure) << 2;
+        let columns = [want.header, want.envelope, want.structure, want.thread, want.preview];
+        let bits = columns.into_iter().rev().fold(0i32, |bits, wanted| bits << 1 | i32::from(wanted));
         let rows = self.control.db.query(FETCH_FACTS, &[&account.0, &mailbox.0, &uids, &bits]).await?;
         Ok(rows.iter().map(facts).collect())
     }
@@ -145,6 +157,10 @@ impl Store {
 
 fn facts(row: &tokio_postgres::Row) -> Facts {
     let bytes = |at: usize| row.get::<_, Option<&[u8]>>(at).unwrap_or_default();
+    let thread = match row.get::<_, Option<&str>>(13) {
+        Some(known) => (!known.is_empty()).then(|| known.to_owned()),
+        None => thread_id(bytes(8)),
+    };
     Facts {
         uid: row.get::<_, i64>(0) as u32,
         content: row.get(1),
@@ -157,5 +173,8 @@ fn facts(row: &tokio_postgres::Row) -> Facts {
         envelope: bytes(9).to_vec(),
         structure: row.get::<_, Option<&[u8]>>(10).and_then(Structure::read),
         pop3_uidl: row.get(11),
+        saved: row.get(12),
+        thread,
+        preview: row.get(14),
     }
 }
