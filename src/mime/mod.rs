@@ -25,6 +25,7 @@ pub mod header;
 pub mod nstring;
 pub mod part;
 pub mod seven_bit;
+pub mod signature;
 pub mod structure;
 pub mod summary;
 pub mod text;
