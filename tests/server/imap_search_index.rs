@@ -254,7 +254,7 @@ async fn indexed_or_not_the_same_is_found() {
     append(&mut imap, b" folded: from nowhere\r\nSubject: odd\r\n\r\nodd text\r\n").await;
     imap.run("NOOP").await;
 
-    let keys: Vec<String> = (0..400).map(|_| key(&mut chance, &texts, 2)).collect();
+    let keys: Vec<String> = (0..400).map(|_| key(&mut chance, &texts, 3)).collect();
     let mut expected = Vec::new();
     for key in &keys {
         expected.push(search(&mut imap, key).await);

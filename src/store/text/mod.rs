@@ -62,7 +62,8 @@ pub struct Fields {
 }
 
 impl Fields {
-    fn of(header: &[u8], fields: &[(String, String)]) -> Self {
+    /// What a row gets of this header, whose fields have been decoded and folded already.
+    pub fn of(header: &[u8], fields: &[(String, String)]) -> Self {
         let number = |name: &str| COMMON.iter().position(|common| *common == name);
         let common = fields.iter().filter_map(|(name, value)| Some((number(name)? as u8, value.clone())));
         let common: Vec<(u8, String)> = common.collect();

@@ -376,6 +376,7 @@ mod tests {
     use crate::imap::cmd::search::charset::Charset;
     use crate::imap::cmd::search::key::search_keys;
     use crate::imap::wire::parser::tests::taken;
+    use crate::mime::text::folded_fields;
     use crate::store::view::{EntryRow, Loader};
 
     const NOW: &str = "2024-03-01T12:00:00Z";
@@ -475,6 +476,63 @@ mod tests {
         ] {
             assert_eq!(stages(keys, header, &["inside"]), want, "{keys}");
         }
+    }
+
+    /// What is known from the row of the text index, and from its text: `t`, `f`, `?`.
+    fn by_index(keys: &str, prefix: &str, header: &str, body: &str, absent: &[&str]) -> String {
+        let criteria = criteria(keys);
+        let fields = folded_fields(header.as_bytes());
+        let row = Fields::of(header.as_bytes(), &fields);
+        let fields = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let text = Text { header: fields, body };
+        let common = criteria.common_header(prefix.as_bytes(), &row);
+        let stored = criteria.stored_header(prefix.as_bytes(), &row, &text);
+        let found: Vec<bool> = criteria.needles.iter().map(|needle| body.contains(needle)).collect();
+        let bits = criteria.strings().zip(0u32..).filter(|(string, _)| absent.contains(string));
+        let absent = Absent(bits.map(|(_, n)| 1 << n).sum());
+        let (row, keywords) = (None, &[][..]);
+        let known =
+            Knowledge { entry: entry(), keywords, recent: false, row, header: None, body: None, absent };
+        let by_row = Knowledge { header: Some(&common), ..known };
+        let by_text = Knowledge { header: Some(&stored), body: Some(&found), ..known };
+        let show = |holds| match holds {
+            Some(true) => 't',
+            Some(false) => 'f',
+            None => '?',
+        };
+        [known, by_row, by_text].iter().map(|known| show(criteria.holds(known))).collect()
+    }
+
+    #[test]
+    fn what_the_index_settles() {
+        let (prefix, header) =
+            ("Received: here\r\n", "From: A\r\nX-Other: b\r\nDate: 1 Jan 70 00:00 GMT\r\n");
+        // Before anything of the header is known, with the row, with the text.
+        for (keys, want) in [
+            ("BODY no", "fff"),
+            ("NOT BODY no", "ttt"),
+            ("BODY text", "??t"),
+            ("BODY maybe", "??f"),
+            ("TEXT no", "?ff"),
+            ("TEXT here", "?tt"),
+            ("TEXT text", "??t"),
+            ("TEXT other", "??t"),
+            ("FROM a", "?tt"),
+            ("FROM b", "?ff"),
+            ("HEADER X-Other no", "?ff"),
+            ("HEADER X-Other b", "??t"),
+            ("HEADER X-Other \"\"", "??t"),
+            ("HEADER Received here", "?tt"),
+            ("HEADER Received no", "?ff"),
+            ("SENTON 1-Jan-1970", "?tt"),
+            ("SENTON 2-Jan-1970", "?ff"),
+            ("OR BODY no SUBJECT no", "?ff"),
+            ("BODY text BODY no", "fff"),
+        ] {
+            assert_eq!(by_index(keys, prefix, header, "text", &["no"]), want, "{keys}");
+        }
+        // A date that stands before the content's own counts first.
+        assert_eq!(by_index("SENTON 2-Jan-1970", "Date: 2 Jan 70 00:00 GMT\r\n", header, "", &[]), "?tt");
     }
 
     #[test]
