@@ -116,6 +116,20 @@ begin
 end $$;
 create trigger clear after delete on store.mailbox for each row execute function logic.clear_mailbox();
 
+-- Whether a signature (store.text) says that string n, from 0, is not in the text: one of the bits that it would set, 8 at
+-- most, is not set. Bits are numbered for the largest signature; in a smaller one their upper digits do not count. Null
+-- when that can't be said. Called for every message of a mailbox: kept such that it becomes part of the statement.
+create function logic.lacks(signature bytea, probes integer[], n integer) returns boolean language sql immutable parallel safe as $$
+  select not (get_bit(signature, probes[n * 8 + 1] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 2] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 3] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 4] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 5] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 6] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 7] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 8] & (octet_length(signature) * 8 - 1)) = 1)
+$$;
+
 -- What people call ---------------------------------------------------------------------------------------------
 
 create or replace function store.mailbox_id(account text, mailbox text) returns bigint language sql stable as $$

@@ -161,6 +161,8 @@ pub struct Store {
     pub compress: bool,
     pub expunged_retention_days: i32,
     pub content_grace_hours: i32,
+    pub index_text: bool,
+    pub index_text_max_bytes: usize,
 }
 
 #[derive(Deserialize)]

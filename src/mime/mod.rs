@@ -27,6 +27,7 @@ pub mod message_id;
 pub mod nstring;
 pub mod part;
 pub mod seven_bit;
+pub mod signature;
 pub mod structure;
 pub mod subject;
 pub mod summary;

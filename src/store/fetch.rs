@@ -13,6 +13,7 @@ use crate::sql;
 
 const FETCH_FACTS: &str = sql!("store/fetch_facts");
 const FETCH_DATES_AND_SIZES: &str = sql!("store/fetch_dates_and_sizes");
+const FETCH_CONTENTS: &str = sql!("store/fetch_contents");
 const LIST_MAILDROP: &str = sql!("store/list_maildrop");
 const DROP_POP3_UIDLS: &str = sql!("store/drop_pop3_uidls");
 
@@ -106,6 +107,12 @@ impl Store {
         let bits = columns.into_iter().rev().fold(0i32, |bits, wanted| bits << 1 | i32::from(wanted));
         let rows = self.control.db.query(FETCH_FACTS, &[&account.0, &mailbox.0, &uids, &bits]).await?;
         Ok(rows.iter().map(facts).collect())
+    }
+
+    /// Contents with header and structure, as if each were a message with number 0 in no mailbox and without a prefix;
+    /// those that are gone are left out.
+    pub(super) async fn contents(&self, ids: &[i64]) -> Result<Vec<Facts>, Error> {
+        Ok(self.control.db.query(FETCH_CONTENTS, &[&ids]).await?.iter().map(facts).collect())
     }
 
     /// Date and size of messages, in UID order; those that are gone are left out. Ask for at most [`PAGE`] at a time.

@@ -4,8 +4,7 @@
 //! into mailboxes; `content` reads bytes back, in chunks, and `source`
 //! those of many messages, the small ones ahead; `view` is a mailbox as sessions see it (pure), `views` keeps
 //! one for each open mailbox on this node and up to date; `mailbox`, `change` and `fetch` are what faces ask for, `object_id` what
-//! they call things by;
-//! `upkeep` forgets what nobody needs any more.
+//! they call things by; `text` is the text of messages for SEARCH, and its index; `upkeep` forgets what nobody needs any more.
 //!
 //! House rules: UIDs and modseqs come from the mailbox row under its lock, in the statement that uses them, and nowhere
 //! earlier. Flag changes commit without waiting for the disk, everything else does wait. Raw bytes are never changed.
@@ -18,6 +17,7 @@ pub mod mailbox;
 pub mod object_id;
 pub mod source;
 pub mod spool;
+pub mod text;
 pub mod upkeep;
 pub mod view;
 pub mod views;

@@ -21,6 +21,7 @@ mod hostile;
 mod house;
 mod imap_mailbox;
 mod imap_message;
+mod imap_search_index;
 mod ip;
 mod lost;
 mod oauth;

@@ -1,8 +1,9 @@
 //! A search as it is carried out: sets resolved, strings folded, and an answer that may be "not known yet".
 //!
-//! A message is looked at in stages that cost more and more: what the view says, its row, its header, its body. With
-//! what is known so far a criterion holds, does not hold, or is open; an AND with one that does not hold is settled,
-//! whatever else is in it. So each message is read only as far as it must be.
+//! A message is looked at in stages that cost more and more: what the view says, its row, what the text index says of it
+//! and has of its text, or else its header and its body. With what is known so far a criterion holds, does not hold, or
+//! is open; an AND with one that does not hold is settled, whatever else is in it. So each message is read only as far as
+//! it must be.
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use crate::imap::wire::set::{Numbering, RawSet};
 use crate::mail::{DateTime, SequenceSet, UidSet};
 use crate::mime::decode::decode_header;
 use crate::mime::header::fields;
-use crate::mime::text::{decoded_header_text, fold};
+use crate::mime::text::{decoded_header_text, fold, sent_day};
+use crate::store::text::{COMMON, Fields, Text};
 use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, SEEN};
 
 /// What a search looks for, and what it takes to know.
@@ -25,6 +27,8 @@ pub(super) struct Criteria {
     test: Test,
     /// Strings looked for in bodies; tests name them by number.
     pub(super) needles: Vec<String>,
+    /// Strings looked for in header fields; tests name them by number.
+    values: Vec<String>,
     /// Header fields that are looked at, in lower case, each once.
     fields: Vec<String>,
     /// Whether the row of a message has to be known.
@@ -56,8 +60,8 @@ enum Test {
     Larger(u64),
     Smaller(u64),
     Sent(Day),
-    /// A field, by number, contains a string.
-    Field(usize, String),
+    /// A field, by number, contains a value, by number.
+    Field(usize, usize),
     Body(usize),
     Text(usize),
 }
@@ -90,6 +94,18 @@ pub(super) struct Knowledge<'k> {
     pub(super) header: Option<&'k Header>,
     /// Which needles are in the body.
     pub(super) body: Option<&'k [bool]>,
+    /// Which strings are not in the content.
+    pub(super) absent: Absent,
+}
+
+/// Strings, as [`Criteria::strings`] numbers them, that are known to be nowhere in the content of a message: a bit for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Absent(pub(super) u32);
+
+impl Absent {
+    fn has(self, string: usize) -> bool {
+        u32::try_from(string).ok().and_then(|n| self.0.checked_shr(n)).is_some_and(|bits| bits & 1 == 1)
+    }
 }
 
 /// What the row of a message says.
@@ -106,6 +122,23 @@ pub(super) struct Header {
     fields: Vec<(usize, String)>,
     whole: String,
     sent: Option<Date>,
+    /// What is known where not all of the header is: the fields, by number, that are; `sent` always is.
+    only: Option<Vec<usize>>,
+}
+
+impl Header {
+    /// Whether a field contains a value; `None` when that field has not been read.
+    fn field_contains(&self, number: usize, text: &str) -> Option<bool> {
+        let found = self.fields.iter().any(|(field, value)| *field == number && value.contains(text));
+        let known = self.only.as_ref().is_none_or(|only| only.contains(&number));
+        (found || known).then_some(found)
+    }
+
+    /// Whether any part of it contains a string; `None` when only some has been read.
+    fn contains(&self, text: &str) -> Option<bool> {
+        let found = self.whole.contains(text);
+        (found || self.only.is_none()).then_some(found)
+    }
 }
 
 impl Criteria {
@@ -187,7 +220,8 @@ impl Criteria {
 
     fn field(&mut self, name: &str, text: &str) -> Test {
         let number = number_of(&mut self.fields, name.to_ascii_lowercase());
-        self.of_header(Test::Field(number, fold(text)))
+        let value = number_of(&mut self.values, fold(text));
+        self.of_header(Test::Field(number, value))
     }
 
     fn needle(&mut self, text: &str) -> usize {
@@ -199,13 +233,15 @@ impl Criteria {
         !self.needles.is_empty()
     }
 
+    /// All strings that are looked for: needles, then values.
+    pub(super) fn strings(&self) -> impl Iterator<Item = &str> {
+        self.needles.iter().chain(&self.values).map(String::as_str)
+    }
+
     /// Reads of a header, prefix included, what this search looks at.
     pub(super) fn read_header(&self, header: &[u8]) -> Header {
-        let mut read = Header::default();
+        let mut read = Header { sent: sent_day(header), ..Header::default() };
         for field in fields(header) {
-            if field.is("date") && read.sent.is_none() {
-                read.sent = DateTime::parse_rfc5322(field.value.trim_ascii()).map(DateTime::date);
-            }
             if let Some(number) = self.fields.iter().position(|name| field.is(name)) {
                 read.fields.push((number, fold(&decode_header(field.value))));
             }
@@ -216,9 +252,40 @@ impl Criteria {
         read
     }
 
+    /// The same of a prefix and what the text index has in its row of the header behind it.
+    pub(super) fn common_header(&self, prefix: &[u8], stored: &Fields) -> Header {
+        let mut read = self.read_header(prefix);
+        read.sent = read.sent.or(stored.sent);
+        let number = |name: &str| self.fields.iter().position(|field| field == name);
+        let common = stored.common.iter().flatten();
+        let looked_at = common.filter_map(|(common, value)| {
+            let name = COMMON.get(usize::from(*common))?;
+            Some((number(name)?, value.clone()))
+        });
+        read.fields.extend(looked_at);
+        let known = COMMON.iter().filter(|_| stored.common.is_some());
+        read.only = Some(known.filter_map(|name| number(name)).collect());
+        read
+    }
+
+    /// The same of a prefix and the text that the text index has of the header behind it.
+    pub(super) fn stored_header(&self, prefix: &[u8], stored: &Fields, text: &Text<'_>) -> Header {
+        let mut read = self.read_header(prefix);
+        read.sent = read.sent.or(stored.sent);
+        for (name, value) in &text.header {
+            if let Some(number) = self.fields.iter().position(|field| field == *name) {
+                read.fields.push((number, (*value).to_owned()));
+            }
+        }
+        if self.whole_header {
+            read.whole.push_str(&text.header_text());
+        }
+        read
+    }
+
     /// Whether a message is looked for; `None` when more must be known.
     pub(super) fn holds(&self, message: &Knowledge<'_>) -> Option<bool> {
-        self.test.holds(message, &self.needles)
+        self.test.holds(message, self)
     }
 }
 
@@ -242,14 +309,14 @@ fn resolve(set: &RawSet, numbering: Numbering, selected: &Selected) -> Result<Ui
 }
 
 impl Test {
-    fn holds(&self, message: &Knowledge<'_>, needles: &[String]) -> Option<bool> {
-        let Knowledge { entry, row, header, body, .. } = message;
+    fn holds(&self, message: &Knowledge<'_>, criteria: &Criteria) -> Option<bool> {
+        let Knowledge { entry, row, header, body, absent, .. } = message;
         match self {
             Test::Always => Some(true),
             Test::All(tests) => {
                 let mut all = Some(true);
                 for test in tests {
-                    match test.holds(message, needles) {
+                    match test.holds(message, criteria) {
                         Some(false) => return Some(false),
                         None => all = None,
                         Some(true) => {}
@@ -257,12 +324,12 @@ impl Test {
                 }
                 all
             }
-            Test::Any(one, other) => match (one.holds(message, needles), other.holds(message, needles)) {
+            Test::Any(one, other) => match (one.holds(message, criteria), other.holds(message, criteria)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             },
-            Test::Not(test) => test.holds(message, needles).map(|holds| !holds),
+            Test::Not(test) => test.holds(message, criteria).map(|holds| !holds),
             Test::Uids(uids) => Some(uids.contains(entry.uid())),
             Test::Flag(flag) => Some(entry.has(*flag)),
             Test::Recent => Some(message.recent),
@@ -277,16 +344,23 @@ impl Test {
             Test::Smaller(size) => row.map(|row| row.size < *size),
             // A message without a date that can be read was sent on no day.
             Test::Sent(day) => header.map(|header| header.sent.is_some_and(|sent| day.holds(sent))),
-            Test::Field(number, text) => header.map(|header| {
-                header.fields.iter().any(|(field, value)| field == number && value.contains(text.as_str()))
+            Test::Field(field, value) => header.and_then(|header| {
+                let text = criteria.values.get(*value)?;
+                let missing = absent.has(criteria.needles.len() + value);
+                header.field_contains(*field, text).or(missing.then_some(false))
             }),
-            Test::Body(needle) => body.map(|found| found.get(*needle) == Some(&true)),
+            Test::Body(needle) => match body {
+                Some(found) => Some(found.get(*needle) == Some(&true)),
+                None => absent.has(*needle).then_some(false),
+            },
             Test::Text(needle) => {
-                let text = needles.get(*needle);
-                let in_header = header.map(|header| text.is_some_and(|text| header.whole.contains(text)));
-                match (in_header, body) {
-                    (Some(true), _) => Some(true),
-                    (_, Some(found)) => Some(found.get(*needle) == Some(&true)),
+                let text = criteria.needles.get(*needle)?;
+                let missing = absent.has(*needle).then_some(false);
+                let in_header = header.and_then(|header| header.contains(text).or(missing));
+                let in_body = body.map(|found| found.get(*needle) == Some(&true)).or(missing);
+                match (in_header, in_body) {
+                    (Some(true), _) | (_, Some(true)) => Some(true),
+                    (Some(false), Some(false)) => Some(false),
                     _ => None,
                 }
             }
@@ -302,6 +376,7 @@ mod tests {
     use crate::imap::cmd::search::charset::Charset;
     use crate::imap::cmd::search::key::search_keys;
     use crate::imap::wire::parser::tests::taken;
+    use crate::mime::text::folded_fields;
     use crate::store::view::{EntryRow, Loader};
 
     const NOW: &str = "2024-03-01T12:00:00Z";
@@ -336,6 +411,7 @@ mod tests {
             row: None,
             header: None,
             body: None,
+            absent: Absent::default(),
         };
         let mut shown = String::new();
         let mut show = |known: &Knowledge<'_>| {
@@ -400,6 +476,63 @@ mod tests {
         ] {
             assert_eq!(stages(keys, header, &["inside"]), want, "{keys}");
         }
+    }
+
+    /// What is known from the row of the text index, and from its text: `t`, `f`, `?`.
+    fn by_index(keys: &str, prefix: &str, header: &str, body: &str, absent: &[&str]) -> String {
+        let criteria = criteria(keys);
+        let fields = folded_fields(header.as_bytes());
+        let row = Fields::of(header.as_bytes(), &fields);
+        let fields = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let text = Text { header: fields, body };
+        let common = criteria.common_header(prefix.as_bytes(), &row);
+        let stored = criteria.stored_header(prefix.as_bytes(), &row, &text);
+        let found: Vec<bool> = criteria.needles.iter().map(|needle| body.contains(needle)).collect();
+        let bits = criteria.strings().zip(0u32..).filter(|(string, _)| absent.contains(string));
+        let absent = Absent(bits.map(|(_, n)| 1 << n).sum());
+        let (row, keywords) = (None, &[][..]);
+        let known =
+            Knowledge { entry: entry(), keywords, recent: false, row, header: None, body: None, absent };
+        let by_row = Knowledge { header: Some(&common), ..known };
+        let by_text = Knowledge { header: Some(&stored), body: Some(&found), ..known };
+        let show = |holds| match holds {
+            Some(true) => 't',
+            Some(false) => 'f',
+            None => '?',
+        };
+        [known, by_row, by_text].iter().map(|known| show(criteria.holds(known))).collect()
+    }
+
+    #[test]
+    fn what_the_index_settles() {
+        let (prefix, header) =
+            ("Received: here\r\n", "From: A\r\nX-Other: b\r\nDate: 1 Jan 70 00:00 GMT\r\n");
+        // Before anything of the header is known, with the row, with the text.
+        for (keys, want) in [
+            ("BODY no", "fff"),
+            ("NOT BODY no", "ttt"),
+            ("BODY text", "??t"),
+            ("BODY maybe", "??f"),
+            ("TEXT no", "?ff"),
+            ("TEXT here", "?tt"),
+            ("TEXT text", "??t"),
+            ("TEXT other", "??t"),
+            ("FROM a", "?tt"),
+            ("FROM b", "?ff"),
+            ("HEADER X-Other no", "?ff"),
+            ("HEADER X-Other b", "??t"),
+            ("HEADER X-Other \"\"", "??t"),
+            ("HEADER Received here", "?tt"),
+            ("HEADER Received no", "?ff"),
+            ("SENTON 1-Jan-1970", "?tt"),
+            ("SENTON 2-Jan-1970", "?ff"),
+            ("OR BODY no SUBJECT no", "?ff"),
+            ("BODY text BODY no", "fff"),
+        ] {
+            assert_eq!(by_index(keys, prefix, header, "text", &["no"]), want, "{keys}");
+        }
+        // A date that stands before the content's own counts first.
+        assert_eq!(by_index("SENTON 2-Jan-1970", "Date: 2 Jan 70 00:00 GMT\r\n", header, "", &[]), "?tt");
     }
 
     #[test]
