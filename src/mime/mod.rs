@@ -24,6 +24,7 @@ pub mod fixup;
 pub mod header;
 pub mod nstring;
 pub mod part;
+pub mod preview;
 pub mod seven_bit;
 pub mod structure;
 pub mod summary;
