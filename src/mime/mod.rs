@@ -26,6 +26,7 @@ pub mod header;
 pub mod message_id;
 pub mod nstring;
 pub mod part;
+pub mod preview;
 pub mod seven_bit;
 pub mod signature;
 pub mod structure;

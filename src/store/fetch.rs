@@ -15,6 +15,7 @@ const FETCH_FACTS: &str = sql!("store/fetch_facts");
 const FETCH_DATES_AND_SIZES: &str = sql!("store/fetch_dates_and_sizes");
 const FETCH_CONTENTS: &str = sql!("store/fetch_contents");
 const LIST_MAILDROP: &str = sql!("store/list_maildrop");
+const KEEP_PREVIEWS: &str = sql!("store/keep_previews");
 const DROP_POP3_UIDLS: &str = sql!("store/drop_pop3_uidls");
 
 /// Messages asked for in one query at most.
@@ -33,6 +34,8 @@ pub struct Want {
     pub thread: bool,
     /// The beginning of the text, if it is known already.
     pub preview: bool,
+    /// The tree of parts of messages whose preview is not.
+    pub preview_structure: bool,
 }
 
 /// What is known of one message.
@@ -103,7 +106,8 @@ impl Store {
         want: Want,
     ) -> Result<Vec<Facts>, Error> {
         let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
-        let columns = [want.header, want.envelope, want.structure, want.thread, want.preview];
+        let columns =
+            [want.header, want.envelope, want.structure, want.thread, want.preview, want.preview_structure];
         let bits = columns.into_iter().rev().fold(0i32, |bits, wanted| bits << 1 | i32::from(wanted));
         let rows = self.control.db.query(FETCH_FACTS, &[&account.0, &mailbox.0, &uids, &bits]).await?;
         Ok(rows.iter().map(facts).collect())
@@ -130,6 +134,13 @@ impl Store {
             size: row.get::<_, i64>(3) as u64,
         };
         Ok(rows.iter().map(read).collect())
+    }
+
+    /// Keeps previews of contents that had none, for those who ask next.
+    pub async fn keep_previews(&self, previews: &[(i64, String)]) -> Result<(), Error> {
+        let (contents, texts): (Vec<i64>, Vec<&str>) =
+            previews.iter().map(|(content, text)| (*content, text.as_str())).unzip();
+        self.control.db.execute(KEEP_PREVIEWS, &[&contents, &texts]).await.map(drop)
     }
 
     /// Tells UID, size and imported unique id of every message of a mailbox, in UID order, as of one moment. The rows

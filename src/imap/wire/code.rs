@@ -78,6 +78,8 @@ pub enum Code<'a> {
     UidValidity(u32),
     /// RFC 5530 §3
     Unavailable,
+    /// The transfer encoding of a part is not known (RFC 3516 §4.3).
+    UnknownCte,
     /// Sequence number of the first unseen message.
     Unseen(u32),
     /// RFC 6154 §3
@@ -127,6 +129,7 @@ impl Code<'_> {
             Code::UidNext(_) => "UIDNEXT",
             Code::UidValidity(_) => "UIDVALIDITY",
             Code::Unavailable => "UNAVAILABLE",
+            Code::UnknownCte => "UNKNOWN-CTE",
             Code::Unseen(_) => "UNSEEN",
             Code::UseAttr => "USEATTR",
         }

@@ -123,6 +123,14 @@ impl<'a> Parser<'a> {
         found
     }
 
+    /// Takes `text`, in any case, if it is next.
+    pub fn skip_text(&mut self, text: &str) -> bool {
+        let next = self.rest().get(..text.len());
+        let found = next.is_some_and(|next| next.eq_ignore_ascii_case(text.as_bytes()));
+        self.pos += if found { text.len() } else { 0 };
+        found
+    }
+
     /// `astring`.
     pub fn astring(&mut self) -> Result<Cow<'a, [u8]>, Bad> {
         match self.take_while(is_astring_char) {

@@ -174,6 +174,11 @@ impl<'a, B: BufMut> Line<'a, B> {
         self
     }
 
+    /// The same for a literal8, which may contain NUL (RFC 3516 §4.2).
+    pub fn literal8_header(&mut self, size: u64) -> &mut Self {
+        self.raw("~").literal_header(size)
+    }
+
     /// Bytes of an announced literal, as they are. RFC 3501 has no NUL in a literal, but a message that contains one
     /// is sent unchanged, so that sizes and signatures hold.
     pub fn literal_bytes(&mut self, bytes: &[u8]) -> &mut Self {

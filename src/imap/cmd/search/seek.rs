@@ -30,7 +30,14 @@ const ENTRIES_AT_ONCE: u32 = 10_000;
 /// After so long a client hears that the search goes on, and we that the client is still there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const HEADER: Want = Want { header: true, envelope: false, structure: false, thread: false, preview: false };
+const HEADER: Want = Want {
+    header: true,
+    envelope: false,
+    structure: false,
+    thread: false,
+    preview: false,
+    preview_structure: false,
+};
 const HEADER_AND_STRUCTURE: Want = Want { structure: true, ..HEADER };
 
 /// What is read of messages that are not settled yet.
