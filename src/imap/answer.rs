@@ -22,6 +22,8 @@ pub enum OwnedCode {
     Modified(String),
     /// The capabilities.
     Capability(String),
+    /// A filter that is not there.
+    UndefinedFilter(String),
 }
 
 impl OwnedCode {
@@ -33,6 +35,7 @@ impl OwnedCode {
             OwnedCode::CopyUid(validity, from, to) => Code::CopyUid(*validity, from, to),
             OwnedCode::Modified(set) => Code::Modified(set),
             OwnedCode::Capability(list) => Code::Capability(list),
+            OwnedCode::UndefinedFilter(name) => Code::UndefinedFilter(name),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
 //! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
 //! names it shows, `place` where a name leads and what may be done there,
-//! [`choice`] which mailboxes are meant where several are. [`session`] is the
+//! [`choice`] which mailboxes are meant where several are. `contexts` keeps results of searches up to date. [`session`] is the
 //! connection's state; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
 //!
 //! What must hold:
@@ -22,6 +22,7 @@
 pub mod answer;
 pub mod choice;
 pub mod cmd;
+mod contexts;
 pub mod listing;
 pub mod pattern;
 mod place;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::answer::Fail;
+use super::cmd::search::returns::{ReturnOption, Returns};
+use super::contexts::Contexts;
 use super::table::Expunges;
 use super::wire::code::{Code, Condition, NewKeywords};
 use super::wire::flag::Flag;
@@ -46,6 +48,10 @@ pub struct Selected {
     /// The shared view it was last brought to; `view` differs from it while expunges are held back.
     reached: Arc<View>,
     recent: UidSet,
+    /// What a search has saved: `$` (RFC 5182). Messages may have gone since.
+    saved: UidSet,
+    /// Searches whose results are kept up to date.
+    pub(super) contexts: Contexts,
 }
 
 impl Selected {
@@ -68,6 +74,15 @@ impl Selected {
             view,
             open,
             recent,
+            saved: UidSet::new(),
+            contexts: Contexts::default(),
+        }
+    }
+
+    /// Keeps the result of a search as `$`, if that was asked for.
+    pub fn save(&mut self, returns: &Returns, uids: &[u32]) {
+        if returns.has(&ReturnOption::Save) {
+            self.saved = returns.saved(uids).into_iter().collect();
         }
     }
 
@@ -132,6 +147,7 @@ impl Selected {
             Expunges::Held => Arc::new(hold_expunges(&self.view, &newest)),
         };
         let delta = diff(&self.view, &next);
+        self.contexts.leave(&self.view, &delta.gone, out);
         self.view = next;
         self.reached = newest;
         if let Some(first) = delta.first_new_uid
@@ -155,13 +171,15 @@ impl Selected {
         if delta.keyword_added {
             self.write_flags(out);
         }
+        let fresh = delta.first_new_uid.map(|first| first..=u32::MAX);
+        self.contexts.changed(&self.view, fresh, &delta.changed);
         for uid in delta.changed {
             if mode.known.is_none_or(|known| !known.contains(uid)) {
                 self.write_fetch_flags(out, uid, mode.modseq);
                 out.page().await?;
             }
         }
-        Ok(())
+        self.tell_contexts(house, out).await
     }
 
     /// `* FLAGS (…)` and PERMANENTFLAGS.
@@ -209,6 +227,10 @@ impl Selected {
     /// The UIDs that a set of a command means, in this view. A sequence number that the client cannot know is its
     /// mistake (RFC 9051 §9, `seq-number`); a UID that is not there is none.
     pub fn uids(&self, set: &RawSet, numbering: Numbering) -> Result<Vec<u32>, Fail> {
+        if set.is_saved() {
+            // RFC 5182 §2.1: expunged messages are no longer in it, and an empty one is no mistake.
+            return Ok(self.saved.iter().filter(|&uid| self.view.entry(uid).is_some()).collect());
+        }
         let set = SequenceSet::parse(set.as_bytes()).map_err(|e| Fail::bad(e.to_string()))?;
         match numbering {
             Numbering::Uid => {

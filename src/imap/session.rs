@@ -271,6 +271,10 @@ impl Session {
             Command::Store(c) => c.run(self, out).await?,
             Command::Copy(c) => c.run(self).await?,
             Command::Move(c) => c.run(self, out).await?,
+            Command::Sort(c) => c.run(tag, self, out).await?,
+            Command::Thread(c) => c.run(self, out).await?,
+            Command::Esearch(c) => c.run(tag, self, out).await?,
+            Command::CancelUpdate(c) => c.run(self)?,
         };
         Ok(Some(done))
     }

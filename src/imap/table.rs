@@ -4,10 +4,12 @@
 use super::cmd::Command;
 use super::cmd::append::Append;
 use super::cmd::authenticate::Authenticate;
+use super::cmd::cancel_update::CancelUpdate;
 use super::cmd::copy::Copy;
 use super::cmd::create::Create;
 use super::cmd::delete::Delete;
 use super::cmd::enable::Enable;
+use super::cmd::esearch::Esearch;
 use super::cmd::expunge::Expunge;
 use super::cmd::fetch::Fetch;
 use super::cmd::id::Id;
@@ -18,9 +20,11 @@ use super::cmd::relocate::Move;
 use super::cmd::rename::Rename;
 use super::cmd::search::Search;
 use super::cmd::select::{Access, Select};
+use super::cmd::sort::Sort;
 use super::cmd::status::Status;
 use super::cmd::store::Store;
 use super::cmd::subscribe::{Subscribe, Unsubscribe};
+use super::cmd::thread::Thread;
 use super::wire::bad::Bad;
 use super::wire::parser::Parser;
 use super::wire::set::Numbering::{Sequence, Uid};
@@ -60,7 +64,7 @@ pub enum Privacy {
 }
 
 /// Whether untagged EXPUNGE may be sent while a command runs. RFC 9051 §7.5.1: not during FETCH, STORE and SEARCH,
-/// whose answers carry sequence numbers; their UID forms are other commands.
+/// whose answers carry sequence numbers; their UID forms are other commands. SORT and THREAD are searches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expunges {
     /// Pending expunges are announced at its end.
@@ -141,8 +145,14 @@ pub static COMMANDS: &[Row] = &[
     row("UNSELECT",     SELECTED, Open,        Sent,     "RFC 3691 §2",      |_| Ok(Command::Unselect)),
     row("UID EXPUNGE",  SELECTED, Open,        Sent,     "RFC 4315 §2.1",    |p| Expunge::parse(p, Uid).map(Command::Expunge)),
     row("ENABLE",       AUTH,     Open,        Sent,     "RFC 5161 §3.1",    |p| Enable::parse(p).map(Command::Enable)),
+    row("SORT",         SELECTED, Open,        Held,     "RFC 5256 §3",      |p| Sort::parse(p, Sequence).map(Command::Sort)),
+    row("UID SORT",     SELECTED, Open,        Sent,     "RFC 5256 §3",      |p| Sort::parse(p, Uid).map(Command::Sort)),
+    row("THREAD",       SELECTED, Open,        Held,     "RFC 5256 §3",      |p| Thread::parse(p, Sequence).map(Command::Thread)),
+    row("UID THREAD",   SELECTED, Open,        Sent,     "RFC 5256 §3",      |p| Thread::parse(p, Uid).map(Command::Thread)),
+    row("CANCELUPDATE", SELECTED, Open,        Sent,     "RFC 5267 §4.3.5",  |p| CancelUpdate::parse(p).map(Command::CancelUpdate)),
     row("MOVE",         SELECTED, Open,        Sent,     "RFC 6851 §3.1",    |p| Move::parse(p, Sequence).map(Command::Move)),
     row("UID MOVE",     SELECTED, Open,        Sent,     "RFC 6851 §3.2",    |p| Move::parse(p, Uid).map(Command::Move)),
+    row("ESEARCH",      AUTH,     Open,        Sent,     "RFC 7377 §2.1",    |p| Esearch::parse(p).map(Command::Esearch)),
 ];
 
 /// The row of a command named in any case; `uid` says whether UID stood in front.
@@ -174,7 +184,7 @@ mod tests {
     #[test]
     fn expunges_are_held_where_sequence_numbers_are_answered() {
         let held: Vec<_> = COMMANDS.iter().filter(|row| row.expunges == Held).map(|row| row.name).collect();
-        assert_eq!(held, ["SEARCH", "FETCH", "STORE"]);
+        assert_eq!(held, ["SEARCH", "FETCH", "STORE", "SORT", "THREAD"]);
     }
 
     #[test]

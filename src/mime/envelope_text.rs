@@ -142,9 +142,8 @@ mod tests {
         let text = |part: Option<Cow<'_, [u8]>>| {
             part.map_or("-".to_owned(), |part| String::from_utf8_lossy(&part).into_owned())
         };
-        first_address(&envelope, field).map(|address| {
-            format!("{}|{}|{}", text(address.name), text(address.mailbox), text(address.host))
-        })
+        first_address(&envelope, field)
+            .map(|address| format!("{}|{}|{}", text(address.name), text(address.mailbox), text(address.host)))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! `spool` takes a message in, in bounded memory, and makes a `Draft` of it that the committer (above, in `intake`) puts
 //! into mailboxes; `content` reads bytes back, in chunks, and `source`
 //! those of many messages, the small ones ahead; `view` is a mailbox as sessions see it (pure), `views` keeps
-//! one for each open mailbox on this node and up to date; `mailbox`, `change` and `fetch` are what faces ask for, `object_id` what
+//! one for each open mailbox on this node and up to date; `mailbox`, `change`, `fetch` and `order` are what faces ask for, `object_id` what
 //! they call things by; `text` is the text of messages for SEARCH, and its index; `upkeep` forgets what nobody needs any more.
 //!
 //! House rules: UIDs and modseqs come from the mailbox row under its lock, in the statement that uses them, and nowhere
@@ -13,8 +13,10 @@ pub mod change;
 pub mod content;
 pub mod draft;
 pub mod fetch;
+pub mod filter;
 pub mod mailbox;
 pub mod object_id;
+pub mod order;
 pub mod source;
 pub mod spool;
 pub mod text;

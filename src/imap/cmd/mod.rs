@@ -5,11 +5,13 @@
 
 pub mod append;
 pub mod authenticate;
+pub mod cancel_update;
 pub mod capability;
 pub mod copy;
 pub mod create;
 pub mod delete;
 pub mod enable;
+pub mod esearch;
 pub mod expunge;
 pub mod fetch;
 pub mod id;
@@ -20,9 +22,11 @@ pub mod relocate;
 pub mod rename;
 pub mod search;
 pub mod select;
+pub mod sort;
 pub mod status;
 pub mod store;
 pub mod subscribe;
+pub mod thread;
 
 use super::table::{Row, States, find};
 use super::wire::bad::{Bad, Rejected};
@@ -89,8 +93,16 @@ pub enum Command {
     Unselect,
     /// RFC 5161
     Enable(enable::Enable),
+    /// RFC 5256 §3
+    Sort(sort::Sort),
+    /// RFC 5256 §3
+    Thread(thread::Thread),
+    /// RFC 5267 §4.3.5
+    CancelUpdate(cancel_update::CancelUpdate),
     /// RFC 6851
     Move(relocate::Move),
+    /// RFC 7377
+    Esearch(esearch::Esearch),
 }
 
 /// A command that may run.
@@ -262,6 +274,13 @@ pub(in crate::imap) mod tests {
             "é",
             "USE",
             "=",
+            "FUZZY",
+            "DATE",
+            "REFS",
+            "IN",
+            "personal",
+            "$",
+            "PARTIAL 1:2",
         ];
         let name = proptest::sample::select(COMMANDS.iter().map(|row| row.name).collect::<Vec<_>>());
         let word = proptest::sample::select(words.to_vec());

@@ -56,6 +56,8 @@ pub enum Code<'a> {
     NonExistent,
     /// RFC 5530 §3
     NoPerm,
+    /// The search whose result will not be kept up to date: its tag (RFC 5267 §4.3.1).
+    NoUpdate(&'a str),
     /// RFC 5530 §3
     OverQuota,
     /// The flags that can be changed, and whether new keywords can be made (`\*`).
@@ -80,6 +82,8 @@ pub enum Code<'a> {
     Unavailable,
     /// The transfer encoding of a part is not known (RFC 3516 §4.3).
     UnknownCte,
+    /// A filter that is not there: its name (RFC 5466 §3.1).
+    UndefinedFilter(&'a str),
     /// Sequence number of the first unseen message.
     Unseen(u32),
     /// RFC 6154 §3
@@ -118,6 +122,7 @@ impl Code<'_> {
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
+            Code::NoUpdate(_) => "NOUPDATE",
             Code::OverQuota => "OVERQUOTA",
             Code::PermanentFlags(..) => "PERMANENTFLAGS",
             Code::PrivacyRequired => "PRIVACYREQUIRED",
@@ -130,6 +135,7 @@ impl Code<'_> {
             Code::UidValidity(_) => "UIDVALIDITY",
             Code::Unavailable => "UNAVAILABLE",
             Code::UnknownCte => "UNKNOWN-CTE",
+            Code::UndefinedFilter(_) => "UNDEFINED-FILTER",
             Code::Unseen(_) => "UNSEEN",
             Code::UseAttr => "USEATTR",
         }

@@ -55,6 +55,7 @@ fn answer(bad: &Bad) -> (Condition, Option<Code<'static>>) {
     match bad.answer {
         Answer::Bad => (Condition::Bad, None),
         Answer::BadCharset => (Condition::No, Some(Code::BadCharset)),
+        Answer::BadCharsetOfFilter => (Condition::Bad, Some(Code::BadCharset)),
         Answer::Cannot => (Condition::No, Some(Code::Cannot)),
         Answer::UseAttr => (Condition::No, Some(Code::UseAttr)),
     }
@@ -301,6 +302,9 @@ impl<'a, B: BufMut> Line<'a, B> {
                 self.raw(" ").number(validity).raw(" ").ascii(from).raw(" ").ascii(to)
             }
             Code::HighestModSeq(modseq) => self.raw(" ").number(modseq),
+            // RFC 5267 §5: quoted. A tag is printable ASCII.
+            Code::NoUpdate(tag) => self.raw(" ").quoted(tag.as_bytes()),
+            Code::UndefinedFilter(name) => self.raw(" ").ascii(name),
             Code::Modified(set) => self.raw(" ").ascii(set),
             Code::PermanentFlags(flags, new) => {
                 let any = (new == NewKeywords::Allowed).then_some("\\*");

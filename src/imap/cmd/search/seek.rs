@@ -1,17 +1,18 @@
 //! Going through a mailbox: each message is looked at only as far as it must be. What the text index has is looked at
 //! first; messages that it does not have are read themselves, and it makes no difference to what is found.
 
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
 
-use super::body::{find, find_in};
-use super::criteria::{Absent, Criteria, Header, Knowledge, Row};
+use super::body::{Found, find, find_in};
+use super::criteria::{Absent, Criteria, Header, Knowledge, Objects, Row};
+use super::patience::Patience;
 use crate::imap::answer::Fail;
 use crate::imap::selected::Selected;
-use crate::imap::wire::code::Condition;
-use crate::imap::wire::reply::untagged;
+use crate::mail::DateTime;
 use crate::net::out::Out;
 use crate::store::Store;
 use crate::store::fetch::{Facts, PAGE, Want};
+use crate::store::object_id::email_id;
 use crate::store::source::{ReadAhead, Source};
 use crate::store::text::{Signed, Stored, Text, unpack};
 
@@ -27,9 +28,6 @@ const TEXT_BYTES: usize = 1 << 20;
 /// Messages of the view looked at before others have their turn.
 const ENTRIES_AT_ONCE: u32 = 10_000;
 
-/// After so long a client hears that the search goes on, and we that the client is still there.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 const HEADER: Want = Want {
     header: true,
     envelope: false,
@@ -39,6 +37,7 @@ const HEADER: Want = Want {
     preview_structure: false,
 };
 const HEADER_AND_STRUCTURE: Want = Want { structure: true, ..HEADER };
+const OBJECTS: Want = Want { header: false, thread: true, ..HEADER };
 
 /// What is read of messages that are not settled yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +64,7 @@ impl Stage {
 struct Known<'k> {
     row: Option<Row>,
     header: Option<&'k Header>,
-    body: Option<&'k [bool]>,
+    body: Option<&'k Found>,
     absent: Absent,
 }
 
@@ -75,31 +74,53 @@ pub(super) struct Seek<'a> {
     selected: &'a Selected,
     criteria: Criteria,
     found: Vec<u32>,
+    /// How well those fit that were found by FUZZY.
+    scores: HashMap<u32, u8>,
+    /// What messages are called, where that is asked for: kept until they are settled.
+    objects: HashMap<u32, Objects>,
     /// Not settled yet.
     open: Vec<u32>,
     /// Not settled either, and in the text index with so many bytes.
     indexed: Vec<(u32, usize)>,
-    last_word: Instant,
+    patience: Patience,
+}
+
+/// What a search has found.
+#[derive(Debug, Default)]
+pub(in crate::imap) struct Seen {
+    /// The UIDs, in order.
+    pub(in crate::imap) uids: Vec<u32>,
+    /// How well those fit that were found by FUZZY.
+    pub(in crate::imap) scores: HashMap<u32, u8>,
 }
 
 impl<'a> Seek<'a> {
     pub(super) fn new(store: &'a Store, selected: &'a Selected, criteria: Criteria) -> Self {
-        let last_word = Instant::now();
         let (found, open, indexed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { store, selected, criteria, found, open, indexed, last_word }
+        let (scores, objects, patience) = (HashMap::new(), HashMap::new(), Patience::new());
+        Self { store, selected, criteria, found, scores, objects, open, indexed, patience }
     }
 
-    /// The UIDs of what is found, in order.
-    pub(super) async fn run(mut self, out: &mut Out<'_>) -> Result<Vec<u32>, Fail> {
+    /// Looks at the whole mailbox.
+    pub(super) async fn run(mut self, out: &mut Out<'_>) -> Result<Seen, Fail> {
         let view = self.selected.view();
         for (seq, entry) in view.iter() {
-            if self.judge(entry.uid(), Known::default()).is_none() {
-                self.open.push(entry.uid());
-            }
+            self.judge_or_leave(entry.uid(), Known::default());
             if seq % ENTRIES_AT_ONCE == 0 {
                 tokio::task::yield_now().await;
             }
         }
+        self.settle(out).await
+    }
+
+    /// Looks at these messages only.
+    pub(super) async fn among(mut self, uids: &[u32], out: &mut Out<'_>) -> Result<Seen, Fail> {
+        uids.iter().for_each(|&uid| self.judge_or_leave(uid, Known::default()));
+        self.settle(out).await
+    }
+
+    /// Reads of what is open as much as it takes.
+    async fn settle(mut self, out: &mut Out<'_>) -> Result<Seen, Fail> {
         let needed = [
             (Stage::Row, self.criteria.row),
             (Stage::Signature, self.criteria.header || self.criteria.body()),
@@ -116,7 +137,7 @@ impl<'a> Seek<'a> {
             }
         }
         self.found.sort_unstable();
-        Ok(self.found)
+        Ok(Seen { uids: self.found, scores: self.scores })
     }
 
     /// Decides on a message with what is known; `None` when that is not enough.
@@ -127,9 +148,17 @@ impl<'a> Seek<'a> {
         let keywords = view.keywords_of(entry);
         let Known { row, header, body, absent } = known;
         let recent = self.selected.is_recent(uid);
-        let holds = self.criteria.holds(&Knowledge { entry, keywords, recent, row, header, body, absent });
+        let objects = self.objects.get(&uid);
+        let known = Knowledge { entry, keywords, recent, row, header, body, objects, absent };
+        let holds = self.criteria.holds(&known);
         if holds == Some(true) {
             self.found.push(uid);
+            if self.criteria.is_scored() {
+                self.scores.insert(uid, self.criteria.score(&known));
+            }
+        }
+        if holds.is_some() {
+            self.objects.remove(&uid);
         }
         holds
     }
@@ -142,12 +171,19 @@ impl<'a> Seek<'a> {
             Stage::Header => self.headers(uids).await?,
             Stage::Body => self.bodies(uids, out).await?,
         }
-        self.say_something(out).await?;
+        self.patience.word(out).await?;
         tokio::task::yield_now().await;
         Ok(())
     }
 
     async fn rows(&mut self, uids: &[u32]) -> Result<(), Fail> {
+        if self.criteria.objects {
+            for facts in self.facts(uids, OBJECTS).await? {
+                self.objects.insert(facts.uid, objects(&facts));
+                self.judge_or_leave(facts.uid, Known { row: Some(row(&facts)), ..Known::default() });
+            }
+            return Ok(());
+        }
         let (account, mailbox) = (self.selected.account, self.selected.mailbox);
         for message in self.store.dates_and_sizes(account, mailbox, uids).await? {
             let row = Row { received: message.internal_date, size: message.size };
@@ -209,7 +245,7 @@ impl<'a> Seek<'a> {
             settled.extend(stored.iter().filter(|text| self.judge_text(text).is_some()).map(|text| text.uid));
             settled.sort_unstable();
             self.open.extend(uids.iter().filter(|uid| settled.binary_search(uid).is_err()));
-            self.say_something(out).await?;
+            self.patience.word(out).await?;
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -221,7 +257,7 @@ impl<'a> Seek<'a> {
         let text = Text::read(&unpacked)?;
         let fields = stored.fields.as_ref();
         let header = fields.map(|fields| self.criteria.stored_header(&stored.prefix, fields, &text));
-        let found = find_in(text.body, &self.criteria.needles);
+        let found = find_in(text.body, self.criteria.wanted());
         let known = Known { row: Some(row), header: header.as_ref(), body: Some(&found), ..Known::default() };
         self.judge(stored.uid, known)
     }
@@ -244,7 +280,7 @@ impl<'a> Seek<'a> {
             let found = self.body(&mut Source::new(self.store, facts, whole), facts).await?;
             let (row, absent) = (Some(row(facts)), Absent::default());
             self.judge_or_leave(facts.uid, Known { row, header: Some(&header), body: Some(&found), absent });
-            self.say_something(out).await?;
+            self.patience.word(out).await?;
         }
         Ok(())
     }
@@ -259,7 +295,7 @@ impl<'a> Seek<'a> {
         self.criteria.read_header(&[&facts.prefix[..], &facts.header[..]].concat())
     }
 
-    async fn body(&self, source: &mut Source<'_>, facts: &Facts) -> Result<Vec<bool>, Fail> {
+    async fn body(&self, source: &mut Source<'_>, facts: &Facts) -> Result<Found, Fail> {
         let rebuilt;
         let root = match &facts.structure {
             Some(structure) => &structure.0,
@@ -268,20 +304,19 @@ impl<'a> Seek<'a> {
                 &rebuilt
             }
         };
-        find(source, facts.prefix.len() as u64, root, &self.criteria.needles).await
-    }
-
-    /// In a long search: keeps the client from giving up, and ends it when the client is gone.
-    async fn say_something(&mut self, out: &mut Out<'_>) -> Result<(), Fail> {
-        if self.last_word.elapsed() >= PATIENCE {
-            self.last_word = Instant::now();
-            untagged(&mut out.buffer(), Condition::Ok, None, "still searching");
-            out.flush().await?;
-        }
-        Ok(())
+        find(source, facts.prefix.len() as u64, root, self.criteria.wanted()).await
     }
 }
 
 fn row(facts: &Facts) -> Row {
     Row { received: facts.internal_date, size: facts.size }
+}
+
+fn objects(facts: &Facts) -> Objects {
+    let saved = facts.saved.map_or(facts.internal_date, |saved| DateTime::new(saved, 0));
+    Objects {
+        saved: saved.date(),
+        email_id: email_id(facts.content, &facts.prefix),
+        thread_id: facts.thread.clone(),
+    }
 }
