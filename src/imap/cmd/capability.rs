@@ -64,6 +64,7 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("CONDSTORE",               "RFC 7162",       Announced::AfterLogin),
     capability("ESEARCH",                 "RFC 4731",       Announced::AfterLogin),
     capability("WITHIN",                  "RFC 5032",       Announced::AfterLogin),
+    capability("PARTIAL",                 "RFC 9394",       Announced::AfterLogin),
     capability("SEARCHRES",               "RFC 5182",       Announced::AfterLogin),
     capability("SORT",                    "RFC 5256",       Announced::AfterLogin),
     capability("SORT=DISPLAY",            "RFC 5957",       Announced::AfterLogin),
