@@ -3,7 +3,8 @@
 //! `spool` takes a message in, in bounded memory, and makes a `Draft` of it that the committer (above, in `intake`) puts
 //! into mailboxes; `content` reads bytes back, in chunks, and `source`
 //! those of many messages, the small ones ahead; `view` is a mailbox as sessions see it (pure), `views` keeps
-//! one for each open mailbox on this node and up to date; `mailbox`, `change` and `fetch` are what faces ask for;
+//! one for each open mailbox on this node and up to date, `ears` who wants to hear of all that happens in an account;
+//! `mailbox`, `change`, `fetch`, `resync` and `watch` are what faces ask for;
 //! `upkeep` forgets what nobody needs any more.
 //!
 //! House rules: UIDs and modseqs come from the mailbox row under its lock, in the statement that uses them, and nowhere
@@ -12,13 +13,16 @@
 pub mod change;
 pub mod content;
 pub mod draft;
+pub mod ears;
 pub mod fetch;
 pub mod mailbox;
+pub mod resync;
 pub mod source;
 pub mod spool;
 pub mod upkeep;
 pub mod view;
 pub mod views;
+pub mod watch;
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ pub mod id;
 pub mod list;
 pub mod login;
 pub mod lsub;
+pub mod notify;
 pub mod relocate;
 pub mod rename;
 pub mod search;
@@ -91,6 +92,19 @@ pub enum Command {
     Enable(enable::Enable),
     /// RFC 6851
     Move(relocate::Move),
+    /// RFC 5465
+    Notify(notify::Notify),
+}
+
+impl Command {
+    /// Whether sequence numbers are among the arguments of a form that otherwise has UIDs.
+    pub fn names_sequence_numbers(&self) -> bool {
+        match self {
+            Command::Search(search) => search.key.names_sequence_numbers(),
+            Command::Select(select) => select.resync.as_ref().is_some_and(|resync| resync.matched.is_some()),
+            _ => false,
+        }
+    }
 }
 
 /// A command that may run.

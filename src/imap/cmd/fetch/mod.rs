@@ -1,4 +1,4 @@
-//! FETCH and UID FETCH (RFC 3501 §6.4.5), with CHANGEDSINCE (RFC 7162 §3.1.4).
+//! FETCH and UID FETCH (RFC 3501 §6.4.5), with CHANGEDSINCE and VANISHED (RFC 7162 §3.1.4, §3.2.6).
 //!
 //! [`item`] is what can be asked for, [`mod@slice`] says which bytes of a message a section is, `answer` writes one message.
 //! Flags, UIDs and modseqs come from the view; only what needs more asks the database, a page of messages at a time.
@@ -10,7 +10,9 @@ pub mod slice;
 use self::answer::{Message, answer};
 use self::item::{FetchAtt, fetch_items};
 use self::slice::Shape;
+use super::enable::Extension;
 use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::resync::Asked;
 use crate::imap::selected::{Access, Look, Mode, Selected, SendModSeq};
 use crate::imap::session::Session;
 use crate::imap::table::Expunges;
@@ -20,7 +22,7 @@ use crate::imap::wire::parser::Parser;
 use crate::imap::wire::section::SectionText;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::intake::House;
-use crate::mail::{Flags, UidSet};
+use crate::mail::{Flags, SequenceSet, UidSet};
 use crate::net::out::Out;
 use crate::store::change::Combine;
 use crate::store::fetch::{Facts, PAGE, Want};
@@ -42,6 +44,8 @@ pub struct Fetch {
     pub items: Vec<FetchAtt>,
     /// Only messages whose mod-sequence is higher.
     pub changed_since: Option<u64>,
+    /// Which of the UIDs have gone since is told too.
+    pub vanished: bool,
 }
 
 impl Fetch {
@@ -51,15 +55,24 @@ impl Fetch {
         let set = parser.sequence_set()?;
         parser.space()?;
         let mut items = fetch_items(parser)?;
-        let mut changed_since = None;
+        let (mut changed_since, mut vanished) = (None, false);
         if parser.skip(b' ') {
-            parser.expect(b'(', "expected FETCH modifiers")?;
-            if !parser.skip_word("CHANGEDSINCE") {
-                return Err(parser.bad("unknown FETCH modifier"));
+            let at = parser.at();
+            let modifiers = parser.list_of(|parser| {
+                if parser.skip_word("CHANGEDSINCE") {
+                    parser.space()?;
+                    changed_since = Some(parser.mod_sequence()?);
+                } else if numbering == Numbering::Uid && parser.skip_word("VANISHED") {
+                    vanished = true;
+                } else {
+                    return Err(parser.bad("unknown FETCH modifier"));
+                }
+                Ok(())
+            })?;
+            // RFC 7162 §3.2.6
+            if modifiers.is_empty() || (vanished && changed_since.is_none()) {
+                return Err(Bad::new("expected CHANGEDSINCE", at));
             }
-            parser.space()?;
-            changed_since = Some(parser.mod_sequence()?);
-            parser.expect(b')', "expected the end of the FETCH modifiers")?;
         }
         // RFC 3501 §6.4.8: UID FETCH answers with the uid; RFC 7162 §3.1.4.1: CHANGEDSINCE implies MODSEQ.
         let uid = (numbering == Numbering::Uid).then_some(FetchAtt::Uid);
@@ -69,11 +82,14 @@ impl Fetch {
                 items.push(implied);
             }
         }
-        Ok(Fetch { numbering, set, items, changed_since })
+        Ok(Fetch { numbering, set, items, changed_since, vanished })
     }
 
     /// Answers with the items of each message.
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        if self.vanished && !session.enabled.has(Extension::QResync) {
+            return Err(Fail::bad("QRESYNC must be enabled first"));
+        }
         // RFC 7162 §3.1: asking for MODSEQ, or for what changed since one, shows that the client knows it.
         if self.items.contains(&FetchAtt::ModSeq) {
             session.enable_condstore();
@@ -81,6 +97,11 @@ impl Fetch {
         let modseq = session.modseq();
         let (house, _, selected) = session.at_work()?;
         let mut uids = selected.uids(&self.set, self.numbering)?;
+        if let Some(since) = self.changed_since.filter(|_| self.vanished) {
+            let set = SequenceSet::parse(self.set.as_bytes()).map_err(|e| Fail::bad(e.to_string()))?;
+            let set = set.resolve(selected.view().uid_next().saturating_sub(1));
+            Asked::new(&set, since, selected.view()).write_vanished(&house, selected, out).await?;
+        }
         if let Some(since) = self.changed_since {
             uids.retain(|&uid| selected.view().entry(uid).is_some_and(|entry| entry.modseq() > since));
         }
@@ -96,6 +117,27 @@ impl Fetch {
         }
         Ok(Done::ok("fetched"))
     }
+}
+
+/// The items of a FETCH command, or of NOTIFY: in parentheses, each once.
+pub(super) fn items(parser: &mut Parser<'_>) -> Result<Vec<FetchAtt>, Bad> {
+    fetch_items(parser)
+}
+
+/// Shows items of messages unasked, as NOTIFY wants of new ones (RFC 5465 §5.2).
+pub(in crate::imap) async fn show(
+    items: Vec<FetchAtt>,
+    uids: &[u32],
+    session: &mut Session,
+    out: &mut Out<'_>,
+) -> Result<(), Fail> {
+    let modseq = session.modseq();
+    let (house, _, selected) = session.at_work()?;
+    let mut fetching = Fetching::new(items, &house, selected, modseq);
+    for page in uids.chunks(PAGE) {
+        fetching.page(page, out).await?;
+    }
+    Ok(())
 }
 
 /// A FETCH under way.
@@ -114,8 +156,9 @@ struct Fetching<'a> {
 impl<'a> Fetching<'a> {
     fn new(items: Vec<FetchAtt>, house: &'a House, selected: &'a mut Selected, modseq: SendModSeq) -> Self {
         let mut items_with_flags = items.clone();
-        let modseq_too = (modseq == SendModSeq::Yes).then_some(FetchAtt::ModSeq);
-        for item in [FetchAtt::Flags].into_iter().chain(modseq_too) {
+        // RFC 7162 §3.2.4: where flags have changed, clients that know mod-sequences are told UID and MODSEQ too.
+        let also = [FetchAtt::Uid, FetchAtt::ModSeq].into_iter().filter(|_| modseq == SendModSeq::Yes);
+        for item in [FetchAtt::Flags].into_iter().chain(also) {
             if !items.contains(&item) {
                 items_with_flags.push(item);
             }
@@ -248,6 +291,9 @@ mod tests {
             "FETCH 1 FLAGS (CHANGEDSINCE 1",
             "FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
             "FETCH 1 FLAGS (VANISHED)",
+            "FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)",
+            "UID FETCH 1 FLAGS (VANISHED)",
+            "UID FETCH 1 FLAGS ()",
             "FETCH 1 FLAGS ()",
             "FETCH 1 FLAGS UID",
         ] {
@@ -255,7 +301,7 @@ mod tests {
         }
         let fetch = |numbering, set: &str, items: &[FetchAtt], changed_since| {
             let set = RawSet::new(set.as_bytes()).unwrap();
-            Command::Fetch(Fetch { numbering, set, items: items.to_vec(), changed_since })
+            Command::Fetch(Fetch { numbering, set, items: items.to_vec(), changed_since, vanished: false })
         };
         let (sequence, uid) = (Numbering::Sequence, Numbering::Uid);
         assert_eq!(command("fetch 1,3:* flags"), fetch(sequence, "1,3:*", &[FetchAtt::Flags], None));
@@ -267,5 +313,9 @@ mod tests {
             command("UID FETCH 1:* FLAGS (CHANGEDSINCE 17)"),
             fetch(uid, "1:*", &[FetchAtt::Flags, FetchAtt::Uid, FetchAtt::ModSeq], Some(17))
         );
+        let Command::Fetch(fetch) = command("UID FETCH 300:500 (FLAGS) (changedsince 12345 vanished)") else {
+            panic!("no FETCH");
+        };
+        assert_eq!((fetch.changed_since, fetch.vanished), (Some(12345), true));
     }
 }

@@ -79,6 +79,19 @@ pub enum SearchKey {
     Header(String, String),
 }
 
+impl SearchKey {
+    /// Whether a sequence set is among the keys.
+    pub fn names_sequence_numbers(&self) -> bool {
+        match self {
+            SearchKey::SequenceSet(_) => true,
+            SearchKey::And(keys) => keys.iter().any(SearchKey::names_sequence_numbers),
+            SearchKey::Or(one, other) => one.names_sequence_numbers() || other.names_sequence_numbers(),
+            SearchKey::Not(key) => key.names_sequence_numbers(),
+            _ => false,
+        }
+    }
+}
+
 /// Keys up to the end of the command.
 pub(super) fn search_keys(parser: &mut Parser<'_>, charset: Charset) -> Result<SearchKey, Bad> {
     Keys { charset, depth: 0 }.side_by_side(parser)

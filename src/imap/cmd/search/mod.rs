@@ -16,6 +16,7 @@ use self::criteria::Criteria;
 use self::key::{SearchKey, search_keys};
 use self::seek::Seek;
 use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::cmd::enable::Extension;
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
@@ -91,10 +92,13 @@ impl Search {
         if with_modseq {
             session.enable_condstore();
         }
+        let rev2 = session.enabled.has(Extension::Rev2);
         let selected = session.selected()?;
         let uids = Seek::new(&house.store, selected, criteria).run(out).await?;
         let found = Found { uids, view: selected.view(), numbering: self.numbering, with_modseq };
         match self.answer {
+            // RFC 9051 §6.4.4: there, a search without RETURN asks for ALL.
+            Answer::Plain if rev2 => found.write_extended(tag, &[ReturnOption::All], out),
             Answer::Plain => found.write_plain(out).await?,
             Answer::Extended(options) => found.write_extended(tag, &options, out),
         }
