@@ -6,7 +6,8 @@
 //! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
 //! names it shows, `place` where a name leads and what may be done there,
 //! [`choice`] which mailboxes are meant where several are. `contexts` keeps results of searches up to date. [`session`] is the
-//! connection's state; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
+//! connection's state; [`selected`] is a mailbox as this client knows it, and the only place that announces changes in it;
+//! [`resync`] is what a client that comes back is told, `watch` what one is told of mailboxes that it has not selected.
 //!
 //! What must hold:
 //! - A connection runs one command at a time.
@@ -26,9 +27,11 @@ mod contexts;
 pub mod listing;
 pub mod pattern;
 mod place;
+pub mod resync;
 pub mod selected;
 pub mod session;
 pub mod table;
+mod watch;
 pub mod wire;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use super::cmd::id::Id;
 use super::cmd::list::List;
 use super::cmd::login::Login;
 use super::cmd::lsub::Lsub;
+use super::cmd::notify::Notify;
 use super::cmd::relocate::Move;
 use super::cmd::rename::Rename;
 use super::cmd::search::Search;
@@ -96,6 +97,14 @@ pub struct Row {
     pub parse: Parse,
 }
 
+impl Row {
+    /// Whether this form of the command is about sequence numbers: there is another one for UIDs. EXPUNGE takes none, and
+    /// its answer is VANISHED where there are to be none (RFC 9586 §3).
+    pub fn by_sequence(&self) -> bool {
+        self.name != "EXPUNGE" && find(self.name.as_bytes(), true).is_some()
+    }
+}
+
 const fn row(
     name: &'static str,
     states: States,
@@ -150,6 +159,7 @@ pub static COMMANDS: &[Row] = &[
     row("THREAD",       SELECTED, Open,        Held,     "RFC 5256 §3",      |p| Thread::parse(p, Sequence).map(Command::Thread)),
     row("UID THREAD",   SELECTED, Open,        Sent,     "RFC 5256 §3",      |p| Thread::parse(p, Uid).map(Command::Thread)),
     row("CANCELUPDATE", SELECTED, Open,        Sent,     "RFC 5267 §4.3.5",  |p| CancelUpdate::parse(p).map(Command::CancelUpdate)),
+    row("NOTIFY",       AUTH,     Open,        Sent,     "RFC 5465 §3.1",    |p| Notify::parse(p).map(Command::Notify)),
     row("MOVE",         SELECTED, Open,        Sent,     "RFC 6851 §3.1",    |p| Move::parse(p, Sequence).map(Command::Move)),
     row("UID MOVE",     SELECTED, Open,        Sent,     "RFC 6851 §3.2",    |p| Move::parse(p, Uid).map(Command::Move)),
     row("ESEARCH",      AUTH,     Open,        Sent,     "RFC 7377 §2.1",    |p| Esearch::parse(p).map(Command::Esearch)),
@@ -185,6 +195,12 @@ mod tests {
     fn expunges_are_held_where_sequence_numbers_are_answered() {
         let held: Vec<_> = COMMANDS.iter().filter(|row| row.expunges == Held).map(|row| row.name).collect();
         assert_eq!(held, ["SEARCH", "FETCH", "STORE", "SORT", "THREAD"]);
+    }
+
+    #[test]
+    fn forms_by_sequence_number() {
+        let sequence: Vec<_> = COMMANDS.iter().filter(|row| row.by_sequence()).map(|row| row.name).collect();
+        assert_eq!(sequence, ["SEARCH", "FETCH", "STORE", "COPY", "SORT", "THREAD", "MOVE"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use futures_util::TryStreamExt;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::ears::{Ear, Ears};
 use super::view::{EntryRow, Loader, Update, View};
 use crate::control::Control;
 use crate::db::listen::Bell;
@@ -26,6 +27,7 @@ const LOAD: &str = sql!("store/load_view");
 const CHANGES: &str = sql!("store/changes_since");
 const FIND_BY_ID: &str = sql!("store/find_mailbox_by_id");
 const STALE: &str = sql!("store/stale_mailboxes");
+const FINGERPRINTS: &str = sql!("store/fingerprints");
 
 /// The clock behind the bells.
 const CLOCK: Duration = Duration::from_secs(3);
@@ -36,6 +38,7 @@ type Key = (i64, i64);
 pub struct Views {
     control: Arc<Control>,
     open: Mutex<HashMap<Key, Weak<OpenMailbox>>>,
+    ears: Ears,
 }
 
 /// A mailbox that is open.
@@ -178,7 +181,7 @@ async fn load(db: &Db, account: AccountId, mailbox: MailboxId) -> Result<Option<
 impl Views {
     /// Starts the task that keeps them up to date.
     pub(super) fn start(control: Arc<Control>) -> Arc<Self> {
-        let views = Arc::new(Self { control, open: Mutex::default() });
+        let views = Arc::new(Self { control, open: Mutex::default(), ears: Ears::default() });
         tokio::spawn(views.clone().keep());
         views
     }
@@ -235,19 +238,61 @@ impl Views {
         self.control.changed_mailbox(account.0, mailbox.0);
     }
 
+    /// Says that mailboxes of an account have come, gone or got other names, or its subscriptions have changed.
+    pub fn mark_names(&self, account: AccountId) {
+        self.control.changed_mailbox(account.0, 0);
+    }
+
+    /// Hears of everything that happens in these accounts.
+    pub fn listen(&self, accounts: impl IntoIterator<Item = AccountId>) -> Ear {
+        self.ears.listen(accounts)
+    }
+
     async fn keep(self: Arc<Self>) {
         let mut ear = self.control.bells.listen();
+        let mut fingerprints = HashMap::new();
         let mut clock = interval(CLOCK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 bell = ear.next() => match bell {
-                    Bell::Mailbox { account, mailbox } => self.refresh((account, mailbox)),
-                    Bell::Gap => self.look_at_all().await,
+                    Bell::Mailbox { account, mailbox } => {
+                        self.refresh((account, mailbox));
+                        self.ears.ring(account, mailbox);
+                    }
+                    Bell::Gap => {
+                        self.look_at_all().await;
+                        self.ears.ring_all();
+                    }
                     Bell::Control | Bell::Session | Bell::Queue => {}
                 },
-                _ = clock.tick() => self.look_at_all().await,
+                _ = clock.tick() => {
+                    self.look_at_all().await;
+                    self.look_at_accounts(&mut fingerprints).await;
+                }
             }
+        }
+    }
+
+    /// Asks which of the accounts that somebody listens to look different than they did, and rings for these.
+    async fn look_at_accounts(&self, known: &mut HashMap<i64, String>) {
+        let accounts = self.ears.accounts();
+        if accounts.is_empty() {
+            known.clear();
+            return;
+        }
+        match self.control.db.query(FINGERPRINTS, &[&accounts]).await {
+            Ok(rows) => {
+                let now: HashMap<i64, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+                // One that is seen for the first time may have changed since its session looked.
+                now.iter().filter(|(account, mark)| known.get(account) != Some(mark)).for_each(
+                    |(account, _)| {
+                        self.ears.ring(*account, 0);
+                    },
+                );
+                *known = now;
+            }
+            Err(error) => tracing::debug!(%error, "watched accounts could not be checked"),
         }
     }
 

@@ -33,7 +33,8 @@ impl Copy {
 
     /// Copies all of the messages, or none.
     pub async fn run(self, session: &mut Session) -> Outcome {
-        let target = session.target(&self.mailbox).await?.mailbox;
+        let place = session.target(&self.mailbox).await?;
+        let (target_key, target) = ((place.account, place.mailbox.id), place.mailbox);
         let (house, _, selected) = session.at_work()?;
         let uids = selected.uids(&self.set, self.numbering)?;
         if uids.is_empty() {
@@ -45,7 +46,10 @@ impl Copy {
             return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
         }
         match house.store.copy(account, mailbox, &uids, target.id).await? {
-            Some(copied) => Ok(Done::with(copy_uid(&copied), "copied")),
+            Some(copied) => {
+                session.made(target_key, copied.pairs.iter().map(|&(_, uid)| uid));
+                Ok(Done::with(copy_uid(&copied), "copied"))
+            }
             None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
         }
     }

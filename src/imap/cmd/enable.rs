@@ -12,6 +12,12 @@ use crate::net::out::Out;
 pub enum Extension {
     /// RFC 7162 §3.1: MODSEQ in every FETCH of flags.
     CondStore,
+    /// RFC 7162 §3.2: that, and VANISHED instead of EXPUNGE.
+    QResync,
+    /// RFC 9051: ESEARCH instead of SEARCH, names in UTF-8, nothing that is `\Recent`.
+    Rev2,
+    /// RFC 9586: no sequence numbers any more, in either direction.
+    UidOnly,
 }
 
 /// What a client has enabled.
@@ -31,12 +37,16 @@ impl Enabled {
 }
 
 impl Extension {
-    const ALL: [Extension; 1] = [Extension::CondStore];
+    const ALL: [Extension; 4] =
+        [Extension::CondStore, Extension::QResync, Extension::Rev2, Extension::UidOnly];
 
     /// As it is written in ENABLE and ENABLED.
     pub fn name(self) -> &'static str {
         match self {
             Extension::CondStore => "CONDSTORE",
+            Extension::QResync => "QRESYNC",
+            Extension::Rev2 => "IMAP4rev2",
+            Extension::UidOnly => "UIDONLY",
         }
     }
 }
@@ -69,7 +79,7 @@ impl Enable {
     pub fn run(self, session: &mut Session, out: &mut Out<'_>) -> Done {
         let mut names = String::new();
         for extension in self.extensions {
-            session.enabled.add(extension);
+            session.enable(extension);
             names.push(' ');
             names.push_str(extension.name());
         }
@@ -93,5 +103,9 @@ mod tests {
         let enable = |extensions: &[Extension]| Command::Enable(Enable { extensions: extensions.to_vec() });
         assert_eq!(command("ENABLE X-GOOD-IDEA"), enable(&[]));
         assert_eq!(command("ENABLE condstore X CONDSTORE"), enable(&[Extension::CondStore]));
+        assert_eq!(
+            command("ENABLE UIDONLY imap4rev2 QRESYNC"),
+            enable(&[Extension::UidOnly, Extension::Rev2, Extension::QResync])
+        );
     }
 }

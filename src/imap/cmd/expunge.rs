@@ -42,6 +42,7 @@ impl Expunge {
             let named: UidSet = selected.uids(set, Numbering::Uid)?.into_iter().collect();
             marked.retain(|&uid| named.contains(uid));
         }
+        selected.removes();
         remove(&house, selected, &marked).await?;
         Ok(Done::ok("expunged"))
     }

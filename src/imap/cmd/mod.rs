@@ -18,6 +18,7 @@ pub mod id;
 pub mod list;
 pub mod login;
 pub mod lsub;
+pub mod notify;
 pub mod relocate;
 pub mod rename;
 pub mod search;
@@ -101,8 +102,24 @@ pub enum Command {
     CancelUpdate(cancel_update::CancelUpdate),
     /// RFC 6851
     Move(relocate::Move),
+    /// RFC 5465
+    Notify(notify::Notify),
     /// RFC 7377
     Esearch(esearch::Esearch),
+}
+
+impl Command {
+    /// Whether sequence numbers are among the arguments of a form that otherwise has UIDs.
+    pub fn names_sequence_numbers(&self) -> bool {
+        match self {
+            Command::Search(search::Search { key, .. })
+            | Command::Sort(sort::Sort { key, .. })
+            | Command::Thread(thread::Thread { key, .. })
+            | Command::Esearch(esearch::Esearch { key, .. }) => key.names_sequence_numbers(),
+            Command::Select(select) => select.resync.as_ref().is_some_and(|resync| resync.matched.is_some()),
+            _ => false,
+        }
+    }
 }
 
 /// A command that may run.

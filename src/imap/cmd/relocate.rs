@@ -36,7 +36,8 @@ impl Move {
     /// which the end of the command announces.
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
         session.selected()?.writable()?;
-        let target = session.target(&self.mailbox).await?.mailbox;
+        let place = session.target(&self.mailbox).await?;
+        let (target_key, target) = ((place.account, place.mailbox.id), place.mailbox);
         let (house, _, selected) = session.at_work()?;
         let uids = selected.uids(&self.set, self.numbering)?;
         // Nothing would be gained by new UIDs but work for all who look at the mailbox.
@@ -46,8 +47,10 @@ impl Move {
         if uids.is_empty() {
             return Ok(Done::ok("there was nothing to move"));
         }
+        selected.removes();
         match house.store.relocate(selected.account, selected.mailbox, &uids, target.id).await? {
             Some(moved) => {
+                session.made(target_key, moved.pairs.iter().map(|&(_, uid)| uid));
                 let code = copy_uid(&moved);
                 reply::untagged(&mut out.buffer(), Condition::Ok, Some(code.borrow()), "moved");
                 Ok(Done::ok("moved"))

@@ -1,10 +1,14 @@
 //! RENAME (RFC 3501 §6.3.5).
 
+use super::enable::Extension;
+use super::list::{Shown, write_shown};
 use crate::imap::answer::{Done, Outcome};
 use crate::imap::session::Session;
+use crate::imap::watch::Deed;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
+use crate::net::out::Out;
 
 /// `RENAME from to`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +32,16 @@ impl Rename {
 
 impl Rename {
     /// Renames the mailbox and all below it. Subscriptions are names, and stay as they are.
-    pub async fn run(self, session: &mut Session) -> Outcome {
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
         let account = session.login()?.account;
         session.house.store.rename_mailbox(account, self.from.as_str(), self.to.as_str()).await?;
+        // RFC 9051 §6.3.9.7. INBOX stays what it is.
+        if session.enabled.has(Extension::Rev2) && !self.from.is_inbox() {
+            let old_name = self.from.written().unwrap_or(self.from.as_str());
+            let shown = Shown { old_name: Some(old_name), ..Shown::mailbox(self.to.as_str()) };
+            write_shown(out, session.coding(), &shown);
+        }
+        session.did(Deed::Renamed(self.from, self.to));
         Ok(Done::ok("mailbox renamed"))
     }
 }

@@ -13,6 +13,7 @@ use crate::imap::wire::flag::Flag;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::Line;
 use crate::imap::wire::set::{Numbering, RawSet};
+use crate::intake::House;
 use crate::mail::{Flags, UidSet};
 use crate::net::out::Out;
 use crate::store::change::Combine;
@@ -109,9 +110,14 @@ impl Store {
             rows.iter().for_each(|row| changed.insert(row.uid));
         }
         selected.look(&house, Look::IfMarked).await?;
+        let passed = match self.unchanged_since {
+            Some(limit) => wish.insist(&house, selected, (&uids, &changed), limit).await?,
+            None => UidSet::new(),
+        };
 
         let result = Stored::sort(selected, &uids, |entry| {
-            self.unchanged_since.is_some_and(|limit| entry.modseq() > limit && !changed.contains(entry.uid()))
+            let is_newer = self.unchanged_since.is_some_and(|limit| entry.modseq() > limit);
+            is_newer && !changed.contains(entry.uid()) && !passed.contains(entry.uid())
         });
         let known: UidSet = match self.echo {
             Echo::Flags => result.stored.iter().copied().collect(),
@@ -145,6 +151,55 @@ impl Wish {
             Change::Add => Combine::Add,
             Change::Remove => Combine::Remove,
         }
+    }
+
+    /// RFC 7162 §3.1.12: a message that has changed since `limit`, but in none of the flags that are to be set or removed,
+    /// has not changed as far as the client is concerned. Sets them there too, and returns on which messages.
+    async fn insist(
+        &self,
+        house: &House,
+        selected: &Selected,
+        (uids, changed): (&[u32], &UidSet),
+        limit: u64,
+    ) -> Result<UidSet, Fail> {
+        if self.change == Change::Replace {
+            return Ok(UidSet::new());
+        }
+        let (before, now) = (selected.before().clone(), selected.newest());
+        let is_the_same = |uid: u32| {
+            let (Some(old), Some(new)) = (before.entry(uid), now.entry(uid)) else { return false };
+            let names = |view: &View, entry| self.named(view.keywords_of(entry));
+            old.modseq() <= limit
+                && new.modseq() > limit
+                && !changed.contains(uid)
+                && (old.flags() ^ new.flags()) & u32::from(self.flags.bits()) == 0
+                && names(&before, old) == names(&now, new)
+        };
+        let same: Vec<u32> = uids.iter().copied().filter(|&uid| is_the_same(uid)).collect();
+        let mailbox = (selected.account, selected.mailbox);
+        // What somebody changes from here on is refused again.
+        let known = now.highest_modseq();
+        let mut passed = UidSet::new();
+        for some in same.chunks(LOCKED_AT_ONCE) {
+            let values = (self.flags, self.keywords.as_slice());
+            let rows = house.store.set_flags(mailbox, some, self.combine(), values, Some(known)).await?;
+            rows.iter().for_each(|row| passed.insert(row.uid));
+        }
+        if same.is_empty() {
+            return Ok(passed);
+        }
+        selected.look_again(house).await?;
+        // Those that were as wanted already are none of the rows.
+        let newest = selected.newest();
+        let is_known = |uid: &u32| newest.entry(*uid).is_some_and(|entry| entry.modseq() <= known);
+        same.into_iter().filter(is_known).for_each(|uid| passed.insert(uid));
+        Ok(passed)
+    }
+
+    /// Which of the keywords that this is about a message has, in lower case.
+    fn named(&self, keywords: &[Arc<str>]) -> Vec<String> {
+        let is_named = |name: &&Arc<str>| self.keywords.iter().any(|named| named.eq_ignore_ascii_case(name));
+        sorted(keywords.iter().filter(is_named).map(|name| name.to_ascii_lowercase()))
     }
 
     /// Those messages whose flags are what the client must think they are. If somebody else has changed them too, even
@@ -250,7 +305,8 @@ impl Stored {
 fn write_modseq(selected: &Selected, uid: u32, out: &mut Out<'_>) {
     let (Some(seq), Some(entry)) = (selected.view().seq_of(uid), selected.view().entry(uid)) else { return };
     let mut line = Line::untagged(out.buffer());
-    line.number(seq).raw(" FETCH (UID ").number(uid).raw(" MODSEQ (").number(entry.modseq()).raw("))");
+    selected.begin_fetch(&mut line, seq, uid);
+    line.raw("UID ").number(uid).raw(" MODSEQ (").number(entry.modseq()).raw("))");
 }
 
 fn item(parser: &mut Parser<'_>) -> Result<(Change, Echo), Bad> {

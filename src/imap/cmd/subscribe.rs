@@ -2,6 +2,7 @@
 
 use crate::imap::answer::{Done, Outcome};
 use crate::imap::session::Session;
+use crate::imap::watch::Deed;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
@@ -41,6 +42,7 @@ impl Subscribe {
     pub async fn run(self, session: &mut Session) -> Outcome {
         let account = session.login()?.account;
         session.house.store.subscribe(account, self.mailbox.as_str()).await?;
+        session.did(Deed::Subscribed(self.mailbox));
         Ok(Done::ok("subscribed"))
     }
 }
@@ -50,6 +52,7 @@ impl Unsubscribe {
     pub async fn run(self, session: &mut Session) -> Outcome {
         let account = session.login()?.account;
         session.house.store.unsubscribe(account, self.mailbox.as_str()).await?;
+        session.did(Deed::Unsubscribed(self.mailbox));
         Ok(Done::ok("unsubscribed"))
     }
 }

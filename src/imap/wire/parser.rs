@@ -49,6 +49,13 @@ impl<'a> Parser<'a> {
         matches!(self.rest(), [b' ', letter, ..] if letter.is_ascii_alphabetic())
     }
 
+    /// Takes a space if a list in parentheses follows it.
+    pub fn skip_to_list(&mut self) -> bool {
+        let found = self.rest().starts_with(b" (");
+        self.pos += usize::from(found);
+        found
+    }
+
     /// Takes one byte of text.
     pub(super) fn take(&mut self) -> Option<u8> {
         let byte = self.peek()?;

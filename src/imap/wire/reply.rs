@@ -297,6 +297,7 @@ impl<'a, B: BufMut> Line<'a, B> {
         match code {
             Code::AppendUid(validity, uids) => self.raw(" ").number(validity).raw(" ").ascii(uids),
             Code::BadCharset => self.raw(" ").raw(CHARSETS),
+            Code::BadEvent(names) => self.raw(" (").ascii(names).raw(")"),
             Code::Capability(list) => self.raw(" ").ascii(list),
             Code::CopyUid(validity, from, to) => {
                 self.raw(" ").number(validity).raw(" ").ascii(from).raw(" ").ascii(to)
@@ -373,6 +374,7 @@ mod tests {
             (Code::ReadWrite, "READ-WRITE"),
             (Code::UidNext(4), "UIDNEXT 4"),
             (Code::UidNext(0), "UIDNEXT 0"),
+            (Code::BadEvent("FlagChange MessageNew"), "BADEVENT (FlagChange MessageNew)"),
             (Code::HighestModSeq(u64::MAX), "HIGHESTMODSEQ 18446744073709551615"),
             (Code::CopyUid(9, "1:2", "5:6"), "COPYUID 9 1:2 5:6"),
             (Code::PermanentFlags(&[Flag::Seen], NewKeywords::Allowed), "PERMANENTFLAGS (\\Seen \\*)"),

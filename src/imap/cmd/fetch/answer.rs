@@ -42,7 +42,7 @@ pub(super) async fn answer(
         return Ok(());
     };
     let mut line = Line::untagged(out.buffer());
-    line.number(seq).raw(" FETCH (");
+    selected.begin_fetch(&mut line, seq, uid);
     line.pause();
     for (index, item) in items.iter().enumerate() {
         let mut line = Line::resume(out.buffer());

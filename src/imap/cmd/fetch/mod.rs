@@ -1,4 +1,4 @@
-//! FETCH and UID FETCH (RFC 3501 §6.4.5), with CHANGEDSINCE (RFC 7162 §3.1.4) and PARTIAL (RFC 9394 §3.3).
+//! FETCH and UID FETCH (RFC 3501 §6.4.5), with CHANGEDSINCE and VANISHED (RFC 7162 §3.1.4, §3.2.6) and PARTIAL (RFC 9394 §3.3).
 //!
 //! [`item`] is what can be asked for, [`mod@slice`] says which bytes of a message a section is, `answer` writes one message,
 //! `binary` its decoded parts, `preview` the beginning of its text.
@@ -14,7 +14,9 @@ use self::answer::{Message, answer};
 use self::binary::Binary;
 use self::item::{Effort, FetchAtt, fetch_items};
 use self::slice::Shape;
+use super::enable::Extension;
 use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::resync::Asked;
 use crate::imap::selected::{Access, Look, Mode, Selected, SendModSeq};
 use crate::imap::session::Session;
 use crate::imap::table::Expunges;
@@ -24,7 +26,7 @@ use crate::imap::wire::parser::Parser;
 use crate::imap::wire::section::SectionText;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::intake::House;
-use crate::mail::{Flags, UidSet};
+use crate::mail::{Flags, SequenceSet, UidSet};
 use crate::net::out::Out;
 use crate::store::change::Combine;
 use crate::store::fetch::{Facts, PAGE, Want};
@@ -86,6 +88,8 @@ pub struct Fetch {
     pub changed_since: Option<u64>,
     /// Only those in these places of what the command would answer otherwise. UID FETCH only.
     pub partial: Option<PartialRange>,
+    /// Which of the UIDs have gone since is told too.
+    pub vanished: bool,
 }
 
 impl Fetch {
@@ -95,12 +99,15 @@ impl Fetch {
         let set = parser.sequence_set()?;
         parser.space()?;
         let mut items = fetch_items(parser)?;
-        let (mut changed_since, mut partial) = (None, None);
+        let (mut changed_since, mut vanished, mut partial) = (None, false, None);
         if parser.skip(b' ') {
-            let given = parser.list_of(|parser| {
+            let at = parser.at();
+            let modifiers = parser.list_of(|parser| {
                 if parser.skip_word("CHANGEDSINCE") {
                     parser.space()?;
                     changed_since = Some(parser.mod_sequence()?);
+                } else if numbering == Numbering::Uid && parser.skip_word("VANISHED") {
+                    vanished = true;
                 } else if numbering == Numbering::Uid && parser.skip_word("PARTIAL") {
                     parser.space()?;
                     partial = Some(PartialRange::parse(parser)?);
@@ -109,8 +116,9 @@ impl Fetch {
                 }
                 Ok(())
             })?;
-            if given.is_empty() {
-                return Err(parser.bad("expected FETCH modifiers"));
+            // RFC 7162 §3.2.6
+            if modifiers.is_empty() || (vanished && changed_since.is_none()) {
+                return Err(Bad::new("expected CHANGEDSINCE", at));
             }
         }
         // RFC 3501 §6.4.8: UID FETCH answers with the uid; RFC 7162 §3.1.4.1: CHANGEDSINCE implies MODSEQ.
@@ -121,11 +129,14 @@ impl Fetch {
                 items.push(implied);
             }
         }
-        Ok(Fetch { numbering, set, items, changed_since, partial })
+        Ok(Fetch { numbering, set, items, changed_since, partial, vanished })
     }
 
     /// Answers with the items of each message.
     pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
+        if self.vanished && !session.enabled.has(Extension::QResync) {
+            return Err(Fail::bad("QRESYNC must be enabled first"));
+        }
         // RFC 7162 §3.1: asking for MODSEQ, or for what changed since one, shows that the client knows it.
         if self.items.contains(&FetchAtt::ModSeq) {
             session.enable_condstore();
@@ -133,6 +144,11 @@ impl Fetch {
         let modseq = session.modseq();
         let (house, _, selected) = session.at_work()?;
         let mut uids = selected.uids(&self.set, self.numbering)?;
+        if let Some(since) = self.changed_since.filter(|_| self.vanished) {
+            let set = SequenceSet::parse(self.set.as_bytes()).map_err(|e| Fail::bad(e.to_string()))?;
+            let set = set.resolve(selected.view().uid_next().saturating_sub(1));
+            Asked::new(&set, since, selected.view()).write_vanished(&house, selected, out).await?;
+        }
         if let Some(since) = self.changed_since {
             uids.retain(|&uid| selected.view().entry(uid).is_some_and(|entry| entry.modseq() > since));
         }
@@ -154,6 +170,27 @@ impl Fetch {
     }
 }
 
+/// The items of a FETCH command, or of NOTIFY: in parentheses, each once.
+pub(super) fn items(parser: &mut Parser<'_>) -> Result<Vec<FetchAtt>, Bad> {
+    fetch_items(parser)
+}
+
+/// Shows items of messages unasked, as NOTIFY wants of new ones (RFC 5465 §5.2).
+pub(in crate::imap) async fn show(
+    items: Vec<FetchAtt>,
+    uids: &[u32],
+    session: &mut Session,
+    out: &mut Out<'_>,
+) -> Result<(), Fail> {
+    let modseq = session.modseq();
+    let (house, _, selected) = session.at_work()?;
+    let mut fetching = Fetching::new(items, &house, selected, modseq);
+    for page in uids.chunks(PAGE) {
+        fetching.page(page, out).await?;
+    }
+    Ok(())
+}
+
 /// A FETCH under way.
 struct Fetching<'a> {
     items: Vec<FetchAtt>,
@@ -172,8 +209,9 @@ struct Fetching<'a> {
 impl<'a> Fetching<'a> {
     fn new(items: Vec<FetchAtt>, house: &'a House, selected: &'a mut Selected, modseq: SendModSeq) -> Self {
         let mut items_with_flags = items.clone();
-        let modseq_too = (modseq == SendModSeq::Yes).then_some(FetchAtt::ModSeq);
-        for item in [FetchAtt::Flags].into_iter().chain(modseq_too) {
+        // RFC 7162 §3.2.4: where flags have changed, clients that know mod-sequences are told UID and MODSEQ too.
+        let also = [FetchAtt::Uid, FetchAtt::ModSeq].into_iter().filter(|_| modseq == SendModSeq::Yes);
+        for item in [FetchAtt::Flags].into_iter().chain(also) {
             if !items.contains(&item) {
                 items_with_flags.push(item);
             }
@@ -349,6 +387,9 @@ mod tests {
             "FETCH 1 FLAGS (CHANGEDSINCE 1",
             "FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
             "FETCH 1 FLAGS (VANISHED)",
+            "FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)",
+            "UID FETCH 1 FLAGS (VANISHED)",
+            "UID FETCH 1 FLAGS ()",
             "FETCH 1 FLAGS ()",
             "FETCH 1 FLAGS UID",
             "FETCH 1 FLAGS (PARTIAL 1:2)",
@@ -363,7 +404,8 @@ mod tests {
         }
         let fetch = |numbering, set: &str, items: &[FetchAtt], changed_since| {
             let set = RawSet::new(set.as_bytes()).unwrap();
-            Command::Fetch(Fetch { numbering, set, items: items.to_vec(), changed_since, partial: None })
+            let items = items.to_vec();
+            Command::Fetch(Fetch { numbering, set, items, changed_since, partial: None, vanished: false })
         };
         let (sequence, uid) = (Numbering::Sequence, Numbering::Uid);
         assert_eq!(command("fetch 1,3:* flags"), fetch(sequence, "1,3:*", &[FetchAtt::Flags], None));
@@ -375,6 +417,10 @@ mod tests {
             command("UID FETCH 1:* FLAGS (CHANGEDSINCE 17)"),
             fetch(uid, "1:*", &[FetchAtt::Flags, FetchAtt::Uid, FetchAtt::ModSeq], Some(17))
         );
+        let Command::Fetch(fetch) = command("UID FETCH 300:500 (FLAGS) (changedsince 12345 vanished)") else {
+            panic!("no FETCH");
+        };
+        assert_eq!((fetch.changed_since, fetch.vanished), (Some(12345), true));
         let partial = |input: &str| match command(input) {
             Command::Fetch(fetch) => (fetch.changed_since, fetch.partial),
             other => panic!("{other:?}"),

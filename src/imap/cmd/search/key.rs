@@ -140,6 +140,11 @@ impl SearchKey {
         self.has(|key| matches!(key, SearchKey::Fuzzy(_)))
     }
 
+    /// Whether a sequence set is among the keys. `$` is none: what it stands for are messages.
+    pub fn names_sequence_numbers(&self) -> bool {
+        self.has(|key| matches!(key, SearchKey::SequenceSet(set) if !set.is_saved()))
+    }
+
     /// Whether it means anything only in the mailbox that is selected: sequence numbers, and results that were saved.
     pub(in crate::imap::cmd) fn is_of_selected(&self) -> bool {
         self.has(|key| match key {

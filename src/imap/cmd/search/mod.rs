@@ -27,6 +27,7 @@ use self::returns::{ReturnOption, Returns};
 use self::seek::Seek;
 pub(in crate::imap) use self::seek::Seen;
 use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::cmd::enable::Extension;
 use crate::imap::contexts::{Kept, Wish};
 use crate::imap::selected::Selected;
 use crate::imap::session::Session;
@@ -72,8 +73,12 @@ impl Search {
     }
 
     /// In what form this session is answered.
-    fn form(&self, _session: &Session) -> Answer {
-        self.answer.clone()
+    fn form(&self, session: &Session) -> Answer {
+        match &self.answer {
+            // RFC 9051 §6.4.4: there, a search without RETURN asks for ALL.
+            Answer::Plain if session.enabled.has(Extension::Rev2) => Answer::Extended(Returns::all()),
+            answer => answer.clone(),
+        }
     }
 
     /// Looks, and answers with what is found.
