@@ -191,6 +191,7 @@ impl Daemon {
         let mut tasks = vec![
             tokio::spawn(follow::follow(control.clone(), supervisor.clone(), stop.clone())),
             tokio::spawn(store.clone().upkeep(stop.clone())),
+            tokio::spawn(store.clone().index_text(stop.clone())),
             tokio::spawn(verify.clone().keep_keys(stop.clone())),
             tokio::spawn(verify.clone().report(send, stop)),
         ];

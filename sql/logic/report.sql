@@ -45,3 +45,15 @@ from store.usage u
 left join (select account_id, sum(size)::bigint as bytes, count(*) as messages from store.message group by account_id) s on s.account_id = u.account_id
 where (u.bytes, u.messages) is distinct from (coalesce(s.bytes, 0), coalesce(s.messages, 0));
 comment on view report.quota_drift is 'Accounts whose counted usage differs from what they keep; always empty';
+
+create view report.text_index as
+select c.contents, coalesce(t.indexed, 0) as indexed, greatest(c.contents - coalesce(t.known, 0), 0) as waiting,
+  coalesce(t.too_large, 0) as too_large, coalesce(t.damaged, 0) as damaged, t.last_indexed_at,
+  pg_total_relation_size('store.text') as disk_bytes, s.index_text as enabled
+from control.store s cross join (select count(*) as contents from store.content) c
+-- Rows of older versions are made again, so they wait.
+left join (select count(*) as known, count(*) filter (where left_out is null) as indexed,
+    count(*) filter (where left_out = 'too large') as too_large, count(*) filter (where left_out = 'damaged') as damaged,
+    max(indexed_at) as last_indexed_at
+  from store.text group by version order by version desc limit 1) t on true;
+comment on view report.text_index is 'How far the text index has come: messages that are in it, wait for it, or are left out and read by each search';

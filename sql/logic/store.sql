@@ -50,6 +50,7 @@ begin
     m := logic.number_mailbox(new.account_id, new.mailbox_id, 1);
     new.uid := m.uid_next - 1;
     new.modseq := m.highest_modseq;
+    new.saved_at := now();
     return new;
   end if;
   if new.uid <> old.uid then
@@ -114,10 +115,72 @@ begin
   insert into store.orphan (content_id) select distinct content_id from gone where content_id is not null on conflict do nothing;
   delete from store.change where account_id = old.account_id and mailbox_id = old.id;
   delete from store.metadata where account_id = old.account_id and mailbox_id = old.id;
+  delete from store.url_key where mailbox_id = old.id;
   perform logic.ring_mailbox(old.account_id, old.id);
   return null;
 end $$;
 create trigger clear after delete on store.mailbox for each row execute function logic.clear_mailbox();
+
+-- Whether a signature (store.text) says that string n, from 0, is not in the text: one of the bits that it would set, 8 at
+-- most, is not set. Bits are numbered for the largest signature; in a smaller one their upper digits do not count. Null
+-- when that can't be said. Called for every message of a mailbox: kept such that it becomes part of the statement.
+create function logic.lacks(signature bytea, probes integer[], n integer) returns boolean language sql immutable parallel safe as $$
+  select not (get_bit(signature, probes[n * 8 + 1] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 2] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 3] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 4] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 5] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 6] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 7] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 8] & (octet_length(signature) * 8 - 1)) = 1)
+$$;
+-- Whoever deletes from store.expunged, the daemon after the retention or a person, leaves behind up to where deletions are
+-- forgotten: a client that comes back with less is told of all that is missing, instead of too little.
+create function logic.after_expunged_delete() returns trigger language plpgsql as $$
+begin
+  -- In key order, as everybody locks mailboxes.
+  perform 1 from store.mailbox b
+  where (b.account_id, b.id) in (select account_id, mailbox_id from old_rows)
+  order by b.account_id, b.id for no key update;
+  update store.mailbox b set forgotten_modseq = o.modseq
+  from (select account_id, mailbox_id, max(modseq) as modseq from old_rows group by 1, 2) o
+  where b.account_id = o.account_id and b.id = o.mailbox_id and b.forgotten_modseq < o.modseq;
+  return null;
+end $$;
+create trigger forgotten after delete on store.expunged referencing old table as old_rows for each statement
+  execute function logic.after_expunged_delete();
+
+create function logic.after_expunged_truncate() returns trigger language plpgsql as $$
+begin
+  update store.mailbox set forgotten_modseq = highest_modseq where forgotten_modseq < highest_modseq;
+  return null;
+end $$;
+create trigger forgotten_all after truncate on store.expunged for each statement
+  execute function logic.after_expunged_truncate();
+
+-- Names, subscriptions, rights and annotations that change ring for the account as a whole: mailbox 0. What concerns
+-- everybody rings for account 0. The daemon rings for its own changes of names itself, outside of their transactions.
+create function logic.ring_names() returns trigger language plpgsql as $$
+begin
+  if tg_op <> 'INSERT' then perform logic.ring_mailbox(old.account_id, 0); end if;
+  if tg_op <> 'DELETE' then perform logic.ring_mailbox(new.account_id, 0); end if;
+  return null;
+end $$;
+create trigger ring_names after insert or delete or update of name, special_use on store.mailbox for each row
+  when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.ring_names();
+create trigger ring_names after insert or delete or update on store.subscription for each row
+  when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.ring_names();
+create trigger ring_names after insert or delete or update on store.metadata for each row execute function logic.ring_names();
+create trigger ring_names after insert or delete or update on store.acl for each row execute function logic.ring_names();
+
+create function logic.ring_grantee() returns trigger language plpgsql as $$
+begin
+  -- A whole domain is too many to ring for one by one.
+  if tg_op <> 'INSERT' then perform logic.ring_mailbox(coalesce(old.grantee_id, 0), 0); end if;
+  if tg_op <> 'DELETE' then perform logic.ring_mailbox(coalesce(new.grantee_id, 0), 0); end if;
+  return null;
+end $$;
+create trigger ring_grantee after insert or delete or update on store.acl for each row execute function logic.ring_grantee();
 
 -- What people call ---------------------------------------------------------------------------------------------
 

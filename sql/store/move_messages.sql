@@ -14,7 +14,7 @@ with src as (
   insert into store.expunged (account_id, mailbox_id, uid, modseq)
   select $1, $2, src.uid, here.highest_modseq from src, here, there
 ), moved as (
-  update store.message m set mailbox_id = $4, uid = there.last_uid + src.nth, modseq = there.highest_modseq
+  update store.message m set mailbox_id = $4, uid = there.last_uid + src.nth, modseq = there.highest_modseq, saved_at = now()
   from src, there where m.account_id = $1 and m.mailbox_id = $2 and m.uid = src.uid
 )
 select src.uid, there.last_uid + src.nth, there.uid_validity from src, there order by src.uid

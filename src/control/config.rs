@@ -177,6 +177,8 @@ pub struct Store {
     pub expunged_retention_days: i32,
     pub content_grace_hours: i32,
     pub cache_bytes: u64,
+    pub index_text: bool,
+    pub index_text_max_bytes: usize,
 }
 
 #[derive(Deserialize)]

@@ -23,6 +23,8 @@ pub enum OwnedCode {
     Modified(String),
     /// The capabilities.
     Capability(String),
+    /// A filter that is not there.
+    UndefinedFilter(String),
 }
 
 impl OwnedCode {
@@ -34,6 +36,7 @@ impl OwnedCode {
             OwnedCode::CopyUid(validity, from, to) => Code::CopyUid(*validity, from, to),
             OwnedCode::Modified(set) => Code::Modified(set),
             OwnedCode::Capability(list) => Code::Capability(list),
+            OwnedCode::UndefinedFilter(name) => Code::UndefinedFilter(name),
         }
     }
 }
@@ -56,6 +59,16 @@ impl Done {
         Done { code: Some(code), text: text.into() }
     }
 
+    /// Whether there is a response code already.
+    pub fn has_code(&self) -> bool {
+        self.code.is_some()
+    }
+
+    /// The same, with this response code.
+    pub fn coded(self, code: OwnedCode) -> Self {
+        Done { code: Some(code), ..self }
+    }
+
     /// Writes the tagged response.
     pub fn write(&self, tag: &Tag, language: Language, out: &mut Out<'_>) {
         reply::tagged(
@@ -73,6 +86,8 @@ impl Done {
 pub enum Fail {
     /// The client's mistake in form: BAD.
     Bad(Cow<'static, str>),
+    /// The same, with a response code.
+    BadWith(Code<'static>, Cow<'static, str>),
     /// Not possible: NO.
     No(Option<OwnedCode>, Cow<'static, str>),
     /// The connection ends: BYE.
@@ -98,6 +113,7 @@ impl Fail {
     pub fn write(&self, tag: &Tag, language: Language, out: &mut Out<'_>) {
         let (condition, code, text) = match self {
             Fail::Bad(text) => (Condition::Bad, None, text.as_ref()),
+            Fail::BadWith(code, text) => (Condition::Bad, Some(*code), text.as_ref()),
             Fail::No(code, text) => (Condition::No, code.as_ref().map(OwnedCode::borrow), text.as_ref()),
             Fail::Bye(_) | Fail::Gone => return,
             Fail::Database(error) if error.is_unavailable() => {
@@ -134,9 +150,8 @@ impl From<MailboxError> for Fail {
             MailboxError::Missing => Fail::no(Code::NonExistent, text),
             MailboxError::UseTaken(_) => Fail::no(Code::UseAttr, text),
             MailboxError::Exists => Fail::no(Code::AlreadyExists, text),
-            MailboxError::Inbox | MailboxError::HasChildren | MailboxError::BelowItself => {
-                Fail::no(Code::Cannot, text)
-            }
+            MailboxError::HasChildren => Fail::no(Code::HasChildren, text),
+            MailboxError::Inbox | MailboxError::BelowItself => Fail::no(Code::Cannot, text),
             MailboxError::TooMany(_) => Fail::no(Code::OverQuota, text),
             MailboxError::TooManySubscriptions(_) => Fail::no(Code::Limit, text),
             MailboxError::Database(error) => Fail::Database(error),

@@ -4,9 +4,11 @@
 //! [`wire`] turns bytes into units, units into words, and answers into bytes; it does no I/O. [`table`] lists
 //! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
 //! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
-//! names it shows, `namespace` how mailboxes of others are called, `place` where a name leads and what may be done there.
-//! [`session`] is the connection's state; [`language`] what people read; `progress` what is heard of long commands;
-//! [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
+//! names it shows, `namespace` how mailboxes of others are called, `place` where a name leads and what may be done there,
+//! [`choice`] which mailboxes are meant where several are. `contexts` keeps results of searches up to date. [`session`] is the
+//! connection's state; [`language`] what people read; `progress` what is heard of long commands; [`selected`] is a mailbox
+//! as this client knows it, and the only place that announces changes in it; [`resync`] is what a client that comes back is
+//! told, `watch` what one is told of mailboxes that it has not selected.
 //!
 //! What must hold:
 //! - A connection runs one command at a time.
@@ -20,16 +22,20 @@
 //! - No transaction is open while something is sent.
 
 pub mod answer;
+pub mod choice;
 pub mod cmd;
+mod contexts;
 pub mod language;
 pub mod listing;
 mod namespace;
 pub mod pattern;
 mod place;
 mod progress;
+pub mod resync;
 pub mod selected;
 pub mod session;
 pub mod table;
+mod watch;
 pub mod wire;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::namespace::{self, Foreign, is_foreign};
 use super::session::Session;
 use super::wire::code::Code;
 use super::wire::name::MailboxName;
-use crate::mail::{AccountId, Rights};
+use crate::mail::{AccountId, MailboxId, Rights};
 use crate::store::mailbox::{Entry, Mailbox, MailboxError};
 
 /// A mailbox that a client has named.
@@ -36,6 +36,28 @@ pub(super) struct Site {
     pub(super) rights: Rights,
     /// Whether it is the client's own.
     pub(super) personal: bool,
+}
+
+/// A mailbox that this client can see.
+#[derive(Debug, Clone)]
+pub struct Visible {
+    /// Its name, as this client writes it.
+    pub(super) name: MailboxName,
+    /// Where it leads.
+    pub(super) place: Place,
+    /// Whether the client's account has subscribed to it.
+    pub(super) subscribed: bool,
+    /// Whether it belongs to the client's account.
+    pub(super) personal: bool,
+    /// Whether mail is delivered to it.
+    pub(super) inbox: bool,
+}
+
+impl Visible {
+    /// Which mailbox it is, whatever its name.
+    pub(super) fn key(&self) -> (AccountId, MailboxId) {
+        (self.place.account, self.place.mailbox.id)
+    }
 }
 
 impl Place {
@@ -155,5 +177,27 @@ impl Session {
             }
         }
         Ok(names)
+    }
+
+    /// All mailboxes that this client can see, in the order of their names.
+    pub(super) async fn visible(&self) -> Result<Vec<Visible>, Fail> {
+        let account = self.login()?.account;
+        let mut visible: Vec<Visible> = self
+            .names()
+            .await?
+            .into_iter()
+            .filter_map(|entry| {
+                let name = MailboxName::new(&entry.name).ok()?;
+                let personal = entry.shared.is_none();
+                // Mail for this account itself goes to INBOX.
+                let inbox = name.is_inbox();
+                let (account, rights) =
+                    entry.shared.map_or((account, Rights::ALL), |shared| (shared.account, shared.rights));
+                let place = Place { account, mailbox: entry.mailbox?, rights };
+                Some(Visible { name, place, subscribed: entry.subscribed, personal, inbox })
+            })
+            .collect();
+        visible.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(visible)
     }
 }

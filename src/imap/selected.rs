@@ -2,13 +2,20 @@
 //!
 //! The client's knowledge is `view`: an immutable snapshot whose sequence numbers are the client's. It moves on only in
 //! [`Selected::announce`], which sends the difference. Where EXPUNGE may not be sent, the view moves on to one in which
-//! what is gone still has its place.
+//! what is gone still has its place; where the client does not want to hear of new messages (NOTIFY), to one without them.
+//!
+//! How a difference is told depends on what the client has enabled: gone messages by EXPUNGE or VANISHED, flags by FETCH
+//! or UIDFETCH. What must hold for clients that come back (RFC 7162 §6): none is ever told, by HIGHESTMODSEQ at the end of
+//! a command, of a modseq below which something was kept from it.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::answer::Fail;
+use super::cmd::enable::{Enabled, Extension};
+use super::cmd::search::returns::{ReturnOption, Returns};
+use super::contexts::Contexts;
 use super::place;
 use super::table::Expunges;
 use super::wire::code::{Code, Condition, NewKeywords};
@@ -19,7 +26,7 @@ use crate::intake::House;
 use crate::mail::{AccountId, Flags, MailboxId, Rights, SequenceSet, UidSet};
 use crate::net::out::Out;
 use crate::store::OpenMailbox;
-use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, SEEN, View, diff, hold_expunges};
+use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, Held, SEEN, View, diff, hold};
 
 /// Whether the mailbox may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +54,50 @@ pub struct Selected {
     /// The shared view it was last brought to; `view` differs from it while expunges are held back.
     reached: Arc<View>,
     recent: UidSet,
+    /// What the client has enabled.
+    pub(super) enabled: Enabled,
+    /// What it wants to be told unasked.
+    pub(super) wants: Wants,
+    /// What was held back when `view` last moved on.
+    held: Held,
+    /// Up to where the client has been told everything.
+    told: u64,
+    /// Something was never told, because it was not wanted.
+    gap: bool,
+    /// What the next tagged response is to say of modseqs.
+    owed: Owed,
+    /// The client is removing messages: it must hear which, whatever it wants.
+    removing: bool,
+    /// The lowest UID that has arrived since [`Selected::take_arrived`].
+    arrived: Option<u32>,
+    /// Messages that this client has put here itself, as long as they have not been announced.
+    made: UidSet,
+    /// The view that the client knew when it sent the command that runs, where that matters.
+    before: Option<Arc<View>>,
+    /// What a search has saved: `$` (RFC 5182). Messages may have gone since.
+    saved: UidSet,
+    /// Searches whose results are kept up to date.
+    pub(super) contexts: Contexts,
+}
+
+/// What a client wants to be told of its mailbox unasked (RFC 5465 §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wants {
+    /// Everything: also without NOTIFY.
+    #[default]
+    All,
+    /// No changes of flags.
+    NoFlags,
+    /// Nothing: the mailbox stays as it was.
+    Nothing,
+}
+
+/// What a tagged response is to say of modseqs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    Nothing,
+    /// Up to where everything has been told.
+    Told,
 }
 
 impl Selected {
@@ -59,6 +110,7 @@ impl Selected {
         }
         let mut news = open.news();
         news.mark_unchanged();
+        let told = view.highest_modseq();
         Self {
             account: open.account,
             mailbox: open.id,
@@ -69,7 +121,74 @@ impl Selected {
             view,
             open,
             recent,
+            enabled: Enabled::default(),
+            wants: Wants::default(),
+            held: Held::default(),
+            told,
+            gap: false,
+            owed: Owed::Nothing,
+            removing: false,
+            arrived: None,
+            made: UidSet::new(),
+            before: None,
+            saved: UidSet::new(),
+            contexts: Contexts::default(),
         }
+    }
+
+    /// Keeps the result of a search as `$`, if that was asked for.
+    pub fn save(&mut self, returns: &Returns, uids: &[u32]) {
+        if returns.has(&ReturnOption::Save) {
+            self.saved = returns.saved(uids).into_iter().collect();
+        }
+    }
+
+    /// A command begins that depends on what the client knows now, before any news.
+    pub fn begin(&mut self) {
+        self.before = Some(self.view.clone());
+    }
+
+    /// What the client knew when it sent the command that runs.
+    pub fn before(&self) -> &Arc<View> {
+        self.before.as_ref().unwrap_or(&self.view)
+    }
+
+    /// The command that runs removes messages, and is answered with which.
+    pub fn removes(&mut self) {
+        self.removing = true;
+    }
+
+    /// The client has put these messages here itself.
+    pub fn made(&mut self, uids: impl IntoIterator<Item = u32>) {
+        uids.into_iter().for_each(|uid| self.made.insert(uid));
+    }
+
+    /// The messages that were announced as new since the last time, but for those that the client made itself.
+    pub fn take_arrived(&mut self) -> Vec<u32> {
+        let made = std::mem::take(&mut self.made);
+        let Some(from) = self.arrived.take() else { return Vec::new() };
+        let uids = self.view.range_uids(from..=u32::MAX).map(|(_, entry)| entry.uid());
+        uids.filter(|&uid| !made.contains(uid)).collect()
+    }
+
+    /// The client is to learn the mailbox's modseq (RFC 7162 §3.1).
+    pub fn owe_modseq(&mut self) {
+        self.owed = Owed::Told;
+    }
+
+    /// The command has ended. What it is to say of modseqs: where expunges are still held back, a client that has seen
+    /// higher ones must be told up to where it has really been told everything (RFC 7162 §6).
+    pub fn end(&mut self) -> Option<u64> {
+        self.before = None;
+        self.removing = false;
+        let behind = self.enabled.has(Extension::CondStore) && self.told < self.reached.highest_modseq();
+        let owed = std::mem::replace(&mut self.owed, Owed::Nothing) == Owed::Told;
+        (owed || behind).then_some(self.told)
+    }
+
+    /// Whether messages that are gone are told by their UIDs.
+    fn by_uid(&self) -> bool {
+        self.enabled.has(Extension::QResync) || self.enabled.has(Extension::UidOnly)
     }
 
     /// What the client knows: its sequence numbers are valid in this view only.
@@ -110,6 +229,12 @@ impl Selected {
         Ok(())
     }
 
+    /// Looks after a change of our own, within a command that still works with what the client knows.
+    pub async fn look_again(&self, house: &House) -> Result<(), Fail> {
+        self.open.current(&house.control.db).await?;
+        Ok(())
+    }
+
     /// Tells the client what has changed, as far as it may be told now. Flags of `known` are not sent: the command's own
     /// answer has them.
     pub async fn announce(
@@ -124,37 +249,41 @@ impl Selected {
         }
         self.news.mark_unchanged();
         let newest = self.open.view();
-        let nothing_new = Arc::ptr_eq(&newest, &self.reached);
-        if nothing_new && (expunges == Expunges::Held || Arc::ptr_eq(&self.view, &self.reached)) {
+        let held = self.holds(expunges);
+        let frees = (self.held.expunges && !held.expunges) || (self.held.arrivals && !held.arrivals);
+        if Arc::ptr_eq(&newest, &self.reached) && (!frees || Arc::ptr_eq(&self.view, &self.reached)) {
             return Ok(());
         }
-        let next = match expunges {
-            Expunges::Sent => newest.clone(),
-            Expunges::Held => Arc::new(hold_expunges(&self.view, &newest)),
+        let next = match hold(&self.view, &newest, held) {
+            Some(view) if held != Held::default() => Arc::new(view),
+            _ => newest.clone(),
         };
         let delta = diff(&self.view, &next);
+        self.contexts.leave(&self.view, &delta.gone, out);
         self.view = next;
         self.reached = newest;
-        if let Some(first) = delta.first_new_uid
-            && self.access == Access::ReadWrite
-            && let Some(from) = house.store.take_recent(self.account, self.mailbox).await?
-        {
-            let from = from.max(first);
-            let fresh: Vec<u32> =
-                self.view.range_uids(from..=u32::MAX).map(|(_, entry)| entry.uid()).collect();
-            fresh.into_iter().for_each(|uid| self.recent.insert(uid));
+        self.held = held;
+        self.gap |= self.wants != Wants::All && !delta.changed.is_empty();
+        if !self.gap {
+            // Of a view that holds something back this is where it stood before.
+            self.told = self.view.highest_modseq();
         }
-        let gone: UidSet = delta.gone.iter().map(|&(_, uid)| uid).collect();
-        self.recent = self.recent.iter().filter(|&uid| !gone.contains(uid)).collect();
-        for (seq, _) in delta.gone {
-            Line::untagged(&mut out.buffer()).number(seq).raw(" EXPUNGE");
-        }
+        self.take_recent(house, delta.first_new_uid).await?;
+        self.write_gone(&delta.gone, out);
         if let Some(exists) = delta.exists_changed {
+            self.arrived = self.arrived.or(delta.first_new_uid);
             Line::untagged(&mut out.buffer()).number(exists).raw(" EXISTS");
-            Line::untagged(&mut out.buffer()).number(self.recent.len()).raw(" RECENT");
+            if !self.enabled.has(Extension::Rev2) {
+                Line::untagged(&mut out.buffer()).number(self.recent.len()).raw(" RECENT");
+            }
         }
         if delta.keyword_added {
             self.write_flags(out);
+        }
+        let fresh = delta.first_new_uid.map(|first| first..=u32::MAX);
+        self.contexts.changed(&self.view, fresh, &delta.changed);
+        if self.wants != Wants::All {
+            return self.tell_contexts(house, out).await;
         }
         for uid in delta.changed {
             if mode.known.is_none_or(|known| !known.contains(uid)) {
@@ -162,7 +291,55 @@ impl Selected {
                 out.page().await?;
             }
         }
+        self.tell_contexts(house, out).await
+    }
+
+    /// What may not be told now, or is not wanted.
+    fn holds(&self, expunges: Expunges) -> Held {
+        let unwanted = self.wants == Wants::Nothing;
+        Held { expunges: expunges == Expunges::Held || (unwanted && !self.removing), arrivals: unwanted }
+    }
+
+    /// RFC 3501 §2.3.2: new messages are \Recent for the session that gets to know of them first. Sessions that speak
+    /// IMAP4rev2 know no \Recent, and leave it to others.
+    async fn take_recent(&mut self, house: &House, first_new: Option<u32>) -> Result<(), Fail> {
+        let Some(first) = first_new else { return Ok(()) };
+        if self.access == Access::ReadOnly || self.enabled.has(Extension::Rev2) {
+            return Ok(());
+        }
+        if let Some(from) = house.store.take_recent(self.account, self.mailbox).await? {
+            let fresh = self.view.range_uids(from.max(first)..=u32::MAX);
+            fresh.for_each(|(_, entry)| self.recent.insert(entry.uid()));
+        }
         Ok(())
+    }
+
+    /// `* n EXPUNGE`, one for each, or `* VANISHED set` (RFC 7162 §3.2.10.2, RFC 9586 §3).
+    fn write_gone(&mut self, gone: &[(u32, u32)], out: &mut Out<'_>) {
+        if gone.is_empty() {
+            return;
+        }
+        let uids: UidSet = gone.iter().map(|&(_, uid)| uid).collect();
+        self.recent = self.recent.iter().filter(|&uid| !uids.contains(uid)).collect();
+        if self.by_uid() {
+            Line::untagged(&mut out.buffer()).raw("VANISHED ").text(&uids.to_string());
+            if self.enabled.has(Extension::QResync) {
+                self.owed = Owed::Told;
+            }
+            return;
+        }
+        for &(seq, _) in gone {
+            Line::untagged(&mut out.buffer()).number(seq).raw(" EXPUNGE");
+        }
+    }
+
+    /// The beginning of an answer about a message, up to its first item: `n FETCH (`, or `uid UIDFETCH (`.
+    pub fn begin_fetch<B: bytes::BufMut>(&self, line: &mut Line<'_, B>, seq: u32, uid: u32) {
+        if self.enabled.has(Extension::UidOnly) {
+            line.number(uid).raw(" UIDFETCH (");
+        } else {
+            line.number(seq).raw(" FETCH (");
+        }
     }
 
     /// `* FLAGS (…)` and PERMANENTFLAGS.
@@ -189,8 +366,11 @@ impl Selected {
         let (Some(seq), Some(entry)) = (self.view.seq_of(uid), self.view.entry(uid)) else { return };
         let mut buffer = out.buffer();
         let mut line = Line::untagged(&mut buffer);
-        line.number(seq).raw(" FETCH (UID ").number(uid).raw(" FLAGS ");
-        self.flags(&mut line, entry);
+        self.begin_fetch(&mut line, seq, uid);
+        if !self.enabled.has(Extension::UidOnly) {
+            line.raw("UID ").number(uid).raw(" ");
+        }
+        self.flags(line.raw("FLAGS "), entry);
         if modseq == SendModSeq::Yes {
             line.raw(" MODSEQ (").number(entry.modseq()).raw(")");
         }
@@ -207,7 +387,8 @@ impl Selected {
             (DRAFT, "\\Draft"),
         ];
         let system = SYSTEM.into_iter().filter(|(bit, _)| entry.has(*bit)).map(|(_, name)| name);
-        let recent = self.recent.contains(entry.uid()).then_some("\\Recent");
+        let shows_recent = !self.enabled.has(Extension::Rev2);
+        let recent = (shows_recent && self.recent.contains(entry.uid())).then_some("\\Recent");
         let keywords = self.view.keywords_of(entry).iter().map(|name| &**name);
         line.list(system.chain(recent).chain(keywords), |line, flag| {
             line.text(flag);
@@ -217,6 +398,10 @@ impl Selected {
     /// The UIDs that a set of a command means, in this view. A sequence number that the client cannot know is its
     /// mistake (RFC 9051 §9, `seq-number`); a UID that is not there is none.
     pub fn uids(&self, set: &RawSet, numbering: Numbering) -> Result<Vec<u32>, Fail> {
+        if set.is_saved() {
+            // RFC 5182 §2.1: expunged messages are no longer in it, and an empty one is no mistake.
+            return Ok(self.saved.iter().filter(|&uid| self.view.entry(uid).is_some()).collect());
+        }
         let set = SequenceSet::parse(set.as_bytes()).map_err(|e| Fail::bad(e.to_string()))?;
         match numbering {
             Numbering::Uid => {

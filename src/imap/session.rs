@@ -11,8 +11,9 @@ use super::cmd::capability::{Link, announce, is_hidden};
 use super::cmd::enable::{Enabled, Extension};
 use super::cmd::{Command, Context, Request, parse};
 use super::language::Language;
-use super::selected::{Look, Mode, Selected, SendModSeq};
+use super::selected::{Look, Mode, Selected, SendModSeq, Wants};
 use super::table::{Expunges, Privacy, Row, States};
+use super::watch::Listening;
 use super::wire::code::{Code, Condition};
 use super::wire::framer::{Frame, Framer, Limits};
 use super::wire::name::NameCoding;
@@ -71,6 +72,15 @@ pub(super) enum Compression {
     Ends,
 }
 
+/// What can happen without the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ring {
+    /// News of the selected mailbox.
+    Selected,
+    /// News of mailboxes that NOTIFY watches.
+    Watched,
+}
+
 /// An IMAP connection.
 pub struct Session {
     pub(super) house: Arc<House>,
@@ -86,6 +96,8 @@ pub struct Session {
     pub(super) language: Language,
     /// What the client says it is: name and version.
     pub(super) client: String,
+    /// What it wants to be told unasked.
+    pub(super) listening: Listening,
     starttls: bool,
     /// STARTTLS was accepted: the handshake comes next.
     handshake_due: bool,
@@ -109,6 +121,7 @@ impl Session {
             compression: Compression::Off,
             language: Language::default(),
             client: String::new(),
+            listening: Listening::default(),
             starttls: listener.tls == TlsMode::Starttls,
             handshake_due: false,
             errors: 0,
@@ -147,7 +160,8 @@ impl Session {
 
     /// How mailbox names are written.
     pub(super) fn coding(&self) -> NameCoding {
-        if self.enabled.has(Extension::Utf8Accept) { NameCoding::Utf8 } else { NameCoding::ModifiedUtf7 }
+        let utf8 = self.enabled.has(Extension::Utf8Accept) || self.enabled.has(Extension::Rev2);
+        if utf8 { NameCoding::Utf8 } else { NameCoding::ModifiedUtf7 }
     }
 
     /// Which charsets the client may name.
@@ -157,7 +171,25 @@ impl Session {
 
     /// From here on the client is told MODSEQ (RFC 7162 §3.1.8).
     pub(super) fn enable_condstore(&mut self) {
-        self.enabled.add(Extension::CondStore);
+        self.enable(Extension::CondStore);
+    }
+
+    /// The client has enabled an extension.
+    pub(super) fn enable(&mut self, extension: Extension) {
+        // RFC 7162 §3.2.3: QRESYNC is CONDSTORE and more.
+        let knows_modseq = matches!(extension, Extension::CondStore | Extension::QResync);
+        let first = knows_modseq && !self.enabled.has(Extension::CondStore);
+        if knows_modseq {
+            self.enabled.add(Extension::CondStore);
+        }
+        self.enabled.add(extension);
+        if let State::Selected(_, selected) = &mut self.state {
+            selected.enabled = self.enabled;
+            // RFC 7162 §3.1: whoever shows it with a mailbox selected is told where that stands.
+            if first {
+                selected.owe_modseq();
+            }
+        }
     }
 
     /// Whether flags are sent with MODSEQ.
@@ -244,8 +276,18 @@ impl Session {
             }
         };
         let Request { tag, row, command } = request;
+        let by_sequence = command.names_sequence_numbers();
+        if self.enabled.has(Extension::UidOnly) && (by_sequence || row.by_sequence()) {
+            if unit.pending().is_some() {
+                self.framer.refuse();
+            }
+            let fail = Fail::BadWith(Code::UidRequired, "UIDONLY is enabled: use the UID form".into());
+            return self.finish(&tag, Expunges::Held, Err(fail), out).await;
+        }
+        // RFC 7162 §3.2.10.2: not during UID SEARCH either, where the keys contain sequence numbers.
+        let expunges = if by_sequence { Expunges::Held } else { row.expunges };
         let outcome = self.run(&tag, row, command, out).await;
-        self.finish(&tag, row.expunges, outcome, out).await
+        self.finish(&tag, expunges, outcome, out).await
     }
 
     async fn run(
@@ -267,9 +309,13 @@ impl Session {
         let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq(), known: None });
         if let State::Selected(login, selected) = &mut self.state {
             selected.renew_rights(&house, login.account).await?;
+            if matches!(command, Command::Store(_)) {
+                selected.begin();
+            }
             selected.look(&house, look).await?;
             selected.announce(&house, out, Expunges::Held, mode).await?;
         }
+        self.show_arrived(out).await?;
         let done = match command {
             Command::Capability => {
                 reply::Line::untagged(&mut out.buffer()).raw("CAPABILITY ").text(&self.capabilities());
@@ -295,9 +341,9 @@ impl Session {
             Command::Id(c) => c.run(self, out),
             Command::Enable(c) => c.run(self, out),
             Command::Select(c) => c.run(self, out).await?,
-            Command::Create(c) => c.run(self).await?,
+            Command::Create(c) => c.run(self, out).await?,
             Command::Delete(c) => c.run(self, out).await?,
-            Command::Rename(c) => c.run(self).await?,
+            Command::Rename(c) => c.run(self, out).await?,
             Command::Subscribe(c) => c.run(self).await?,
             Command::Unsubscribe(c) => c.run(self).await?,
             Command::SetAcl(c) => c.run(self).await?,
@@ -328,6 +374,11 @@ impl Session {
             Command::GetQuota(c) => c.run(self, out).await?,
             Command::GetQuotaRoot(c) => c.run(self, out).await?,
             Command::SetQuota(c) => c.run(self, out).await?,
+            Command::Sort(c) => c.run(tag, self, out).await?,
+            Command::Thread(c) => c.run(tag, self, out).await?,
+            Command::Esearch(c) => c.run(tag, self, out).await?,
+            Command::CancelUpdate(c) => c.run(self)?,
+            Command::Notify(c) => c.run(self, out).await?,
         };
         Ok(Some(done))
     }
@@ -364,7 +415,9 @@ impl Session {
     }
 
     /// Enters a mailbox; any selected before is left.
-    pub(super) fn select(&mut self, selected: Selected) {
+    pub(super) fn select(&mut self, mut selected: Selected) {
+        selected.enabled = self.enabled;
+        selected.wants = self.listening.wants();
         self.state = match std::mem::replace(&mut self.state, State::Logout) {
             State::Authenticated(login) | State::Selected(login, _) => {
                 State::Selected(login, Box::new(selected))
@@ -386,8 +439,17 @@ impl Session {
             Ok(Some(done)) => self.announce(expunges, out).await.map(|()| done),
             Err(fail) => Err(fail),
         };
+        let modseq = self.end_command();
         match outcome {
             Ok(done) => {
+                let done = match modseq {
+                    Some(modseq) if !done.has_code() => done.coded(OwnedCode::Plain(modseq)),
+                    Some(modseq) => {
+                        untagged_modseq(modseq, out);
+                        done
+                    }
+                    None => done,
+                };
                 done.write(tag, self.language, out);
                 match self.state {
                     State::Logout => Next::Close,
@@ -401,8 +463,15 @@ impl Session {
                 Next::Close
             }
             Err(fail) => {
+                if let Some(modseq) = modseq {
+                    untagged_modseq(modseq, out);
+                }
                 fail.write(tag, self.language, out);
-                if matches!(fail, Fail::Bad(_)) { self.mistake(out) } else { Next::Continue }
+                if matches!(fail, Fail::Bad(_) | Fail::BadWith(..)) {
+                    self.mistake(out)
+                } else {
+                    Next::Continue
+                }
             }
         }
     }
@@ -426,9 +495,29 @@ impl Session {
                     selected.renew_rights(&house, login.account).await?;
                 }
                 selected.look(&house, Look::IfMarked).await?;
-                selected.announce(&house, out, expunges, mode).await
+                selected.announce(&house, out, expunges, mode).await?;
             }
-            _ => Ok(()),
+            _ => return Ok(()),
+        }
+        self.show_arrived(out).await
+    }
+
+    /// Shows what NOTIFY wants to see of new messages, once they are announced.
+    async fn show_arrived(&mut self, out: &mut Out<'_>) -> Result<(), Fail> {
+        let State::Selected(_, selected) = &mut self.state else { return Ok(()) };
+        let Some(items) = self.listening.items() else { return Ok(()) };
+        let (items, uids) = (items.to_vec(), selected.take_arrived());
+        if uids.is_empty() {
+            return Ok(());
+        }
+        super::cmd::fetch::show(items, &uids, self, out).await
+    }
+
+    /// A command is over: what its answer is to say of modseqs.
+    fn end_command(&mut self) -> Option<Code<'static>> {
+        match &mut self.state {
+            State::Selected(_, selected) => selected.end().map(Code::HighestModSeq),
+            _ => None,
         }
     }
 
@@ -479,9 +568,14 @@ impl Session {
     }
 }
 
+fn untagged_modseq(modseq: Code<'_>, out: &mut Out<'_>) {
+    let text = "up to here everything has been told";
+    reply::untagged(&mut out.buffer(), Condition::Ok, Some(modseq), text);
+}
+
 impl TalkSession for Session {
     type Unit = Frame;
-    type Bell = ();
+    type Bell = Ring;
 
     async fn greet(&mut self, out: &mut Out<'_>) -> Next {
         let (capabilities, host) = (self.capabilities(), self.config().hostname().to_owned());
@@ -544,15 +638,46 @@ impl TalkSession for Session {
         }
     }
 
-    async fn bell(&mut self) {
-        match (&self.turn, &mut self.state) {
-            (Turn::Idle(_), State::Selected(_, selected)) => selected.rung().await,
-            _ => std::future::pending().await,
+    async fn bell(&mut self) -> Ring {
+        let idle = matches!(self.turn, Turn::Idle(_));
+        let ear = match (&self.turn, self.listening.ear()) {
+            (Turn::Command | Turn::Idle(_), ear) => ear,
+            _ => return std::future::pending().await,
+        };
+        let watched = async {
+            match ear {
+                Some(ear) => ear.rung().await,
+                None => std::future::pending().await,
+            }
+        };
+        let state = &mut self.state;
+        let selected = async {
+            match state {
+                State::Selected(_, selected)
+                    if (idle || ear.is_some()) && selected.wants != Wants::Nothing =>
+                {
+                    selected.rung().await;
+                }
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = selected => Ring::Selected,
+            () = watched => Ring::Watched,
         }
     }
 
-    async fn notice(&mut self, (): (), out: &mut Out<'_>) -> Next {
-        match self.announce(Expunges::Sent, out).await {
+    async fn notice(&mut self, ring: Ring, out: &mut Out<'_>) -> Next {
+        let idle = matches!(self.turn, Turn::Idle(_));
+        let outcome = match ring {
+            Ring::Selected => {
+                let at_once = idle || self.listening.expunges_at_once();
+                self.announce(if at_once { Expunges::Sent } else { Expunges::Held }, out).await
+            }
+            Ring::Watched => self.tell_news(out).await,
+        };
+        match outcome {
             Ok(()) => Next::Continue,
             Err(Fail::Bye(text)) => {
                 self.bye(None, &text, out);
@@ -573,6 +698,7 @@ impl TalkSession for Session {
         self.enabled = Enabled::default();
         self.language = Language::default();
         self.client.clear();
+        self.listening = Listening::default();
         self.began = Instant::now();
         self.starttls = false;
         self.handshake_due = false;

@@ -5,11 +5,13 @@ use super::cmd::Command;
 use super::cmd::acl::{DeleteAcl, GetAcl, SetAcl};
 use super::cmd::append::Append;
 use super::cmd::authenticate::Authenticate;
+use super::cmd::cancel_update::CancelUpdate;
 use super::cmd::compress::Compress;
 use super::cmd::copy::Copy;
 use super::cmd::create::Create;
 use super::cmd::delete::Delete;
 use super::cmd::enable::Enable;
+use super::cmd::esearch::Esearch;
 use super::cmd::expunge::Expunge;
 use super::cmd::fetch::Fetch;
 use super::cmd::get_metadata::GetMetadata;
@@ -18,6 +20,7 @@ use super::cmd::language::Speak;
 use super::cmd::list::List;
 use super::cmd::login::Login;
 use super::cmd::lsub::Lsub;
+use super::cmd::notify::Notify;
 use super::cmd::quota::{GetQuota, GetQuotaRoot, SetQuota};
 use super::cmd::relocate::Move;
 use super::cmd::rename::Rename;
@@ -25,9 +28,11 @@ use super::cmd::rights::{ListRights, MyRights};
 use super::cmd::search::Search;
 use super::cmd::select::{Access, Select};
 use super::cmd::set_metadata::SetMetadata;
+use super::cmd::sort::Sort;
 use super::cmd::status::Status;
 use super::cmd::store::Store;
 use super::cmd::subscribe::{Subscribe, Unsubscribe};
+use super::cmd::thread::Thread;
 use super::wire::bad::Bad;
 use super::wire::parser::Parser;
 use super::wire::set::Numbering::{Sequence, Uid};
@@ -67,7 +72,7 @@ pub enum Privacy {
 }
 
 /// Whether untagged EXPUNGE may be sent while a command runs. RFC 9051 §7.5.1: not during FETCH, STORE and SEARCH,
-/// whose answers carry sequence numbers; their UID forms are other commands.
+/// whose answers carry sequence numbers; their UID forms are other commands. SORT and THREAD are searches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expunges {
     /// Pending expunges are announced at its end.
@@ -97,6 +102,14 @@ pub struct Row {
     pub rfc: &'static str,
     /// What reads it.
     pub parse: Parse,
+}
+
+impl Row {
+    /// Whether this form of the command is about sequence numbers: there is another one for UIDs. EXPUNGE takes none, and
+    /// its answer is VANISHED where there are to be none (RFC 9586 §3).
+    pub fn by_sequence(&self) -> bool {
+        self.name != "EXPUNGE" && find(self.name.as_bytes(), true).is_some()
+    }
 }
 
 const fn row(
@@ -163,6 +176,13 @@ pub static COMMANDS: &[Row] = &[
     row("GETQUOTA",     AUTH,     Open,        Sent,     "RFC 9208 §4.1.1",  |p| GetQuota::parse(p).map(Command::GetQuota)),
     row("GETQUOTAROOT", AUTH,     Open,        Sent,     "RFC 9208 §4.1.2",  |p| GetQuotaRoot::parse(p).map(Command::GetQuotaRoot)),
     row("SETQUOTA",     AUTH,     Open,        Sent,     "RFC 9208 §4.1.3",  |p| SetQuota::parse(p).map(Command::SetQuota)),
+    row("SORT",         SELECTED, Open,        Held,     "RFC 5256 §3",      |p| Sort::parse(p, Sequence).map(Command::Sort)),
+    row("UID SORT",     SELECTED, Open,        Sent,     "RFC 5256 §3",      |p| Sort::parse(p, Uid).map(Command::Sort)),
+    row("THREAD",       SELECTED, Open,        Held,     "RFC 5256 §3",      |p| Thread::parse(p, Sequence).map(Command::Thread)),
+    row("UID THREAD",   SELECTED, Open,        Sent,     "RFC 5256 §3",      |p| Thread::parse(p, Uid).map(Command::Thread)),
+    row("CANCELUPDATE", SELECTED, Open,        Sent,     "RFC 5267 §4.3.5",  |p| CancelUpdate::parse(p).map(Command::CancelUpdate)),
+    row("NOTIFY",       AUTH,     Open,        Sent,     "RFC 5465 §3.1",    |p| Notify::parse(p).map(Command::Notify)),
+    row("ESEARCH",      AUTH,     Open,        Sent,     "RFC 7377 §2.1",    |p| Esearch::parse(p).map(Command::Esearch)),
 ];
 
 /// The row of a command named in any case; `uid` says whether UID stood in front.
@@ -194,7 +214,13 @@ mod tests {
     #[test]
     fn expunges_are_held_where_sequence_numbers_are_answered() {
         let held: Vec<_> = COMMANDS.iter().filter(|row| row.expunges == Held).map(|row| row.name).collect();
-        assert_eq!(held, ["SEARCH", "FETCH", "STORE"]);
+        assert_eq!(held, ["SEARCH", "FETCH", "STORE", "SORT", "THREAD"]);
+    }
+
+    #[test]
+    fn forms_by_sequence_number() {
+        let sequence: Vec<_> = COMMANDS.iter().filter(|row| row.by_sequence()).map(|row| row.name).collect();
+        assert_eq!(sequence, ["SEARCH", "FETCH", "STORE", "COPY", "SORT", "THREAD", "MOVE"]);
     }
 
     #[test]

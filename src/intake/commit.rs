@@ -261,6 +261,7 @@ struct Contents<'a> {
     header: Vec<&'a [u8]>,
     envelope: Vec<&'a [u8]>,
     structure: Vec<&'a [u8]>,
+    thread: Vec<&'a str>,
 }
 
 #[derive(Default)]
@@ -341,7 +342,7 @@ impl<'a> Batch<'a> {
         let (content, chunks, places) = (&self.content, &self.chunks, &self.places);
         let pg = client.raw();
         let work = async {
-            let content_values: [&(dyn tokio_postgres::types::ToSql + Sync); 14] = [
+            let content_values: [&(dyn tokio_postgres::types::ToSql + Sync); 15] = [
                 &content.id,
                 &content.digest,
                 &content.size,
@@ -356,6 +357,7 @@ impl<'a> Batch<'a> {
                 &content.header,
                 &content.envelope,
                 &content.structure,
+                &content.thread,
             ];
             let chunk_values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                 [&chunks.content, &chunks.start, &chunks.size, &chunks.codec, &chunks.bytes];
@@ -478,6 +480,8 @@ impl<'a> Contents<'a> {
         self.header.push(&draft.header);
         self.envelope.push(&draft.envelope);
         self.structure.push(&draft.structure);
+        // Empty: it belongs to none; what is null was stored by a version that did not ask.
+        self.thread.push(draft.summary.thread.as_deref().unwrap_or_default());
     }
 }
 

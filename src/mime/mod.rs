@@ -20,14 +20,20 @@ pub mod charset;
 pub mod content;
 pub mod decode;
 pub mod envelope;
+pub mod envelope_text;
 pub mod fixup;
 pub mod header;
+pub mod message_id;
 pub mod nstring;
 pub mod part;
+pub mod preview;
 pub mod seven_bit;
+pub mod signature;
 pub mod structure;
+pub mod subject;
 pub mod summary;
 pub mod text;
+pub mod thread;
 pub mod transfer;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::charset;
 use super::decode::{decode_words, filename};
 use super::envelope::Envelope;
 use super::part::Part;
+use super::thread::thread_id;
 
 /// Characters kept of each string.
 pub const TEXT_MAX: usize = 1_000;
@@ -38,6 +39,8 @@ pub struct Summary {
     pub date: Option<(Timestamp, i32)>,
     /// File names of parts that have one, decoded.
     pub attachments: Vec<String>,
+    /// The conversation it belongs to, as THREADID is written.
+    pub thread: Option<String>,
 }
 
 impl Summary {
@@ -57,6 +60,7 @@ impl Summary {
             in_reply_to: envelope.in_reply_to.as_deref().map(charset::guess).map(clean),
             date: envelope.date.as_deref().and_then(date),
             attachments: names.take(ATTACHMENTS_MAX).map(clean).collect(),
+            thread: thread_id(header),
         }
     }
 }
@@ -159,6 +163,7 @@ mod tests {
                 in_reply_to: Some("<0@b>".into()),
                 date: Some(("2024-01-01T08:30:00Z".parse().unwrap(), 90)),
                 attachments: vec!["ü.txt".into(), "a.png".into()],
+                thread: thread_id(b"Message-ID: <0@b>\r\n\r\n"),
             }
         );
     }

@@ -9,15 +9,17 @@
 //! `café`; and what is compatible is equal: a ligature is its letters, a full-width digit the digit. Syllables of Hangul
 //! stay whole, as they do in RFC 5051. It is applied character by character, so text may be folded in pieces.
 
+use jiff::civil::Date;
 use memchr::{memchr, memmem};
 use unicode_normalization::char::decompose_compatible;
 
 use super::charset;
 use super::content::param;
 use super::decode::decode_header;
-use super::header::fields;
+use super::header::{Field, fields};
 use super::part::{Body, Part};
 use super::transfer::{self, Encoding};
+use crate::mail::DateTime;
 
 /// The text of a part of type text/*, transfer encoding and charset undone; none for other types.
 ///
@@ -46,6 +48,36 @@ pub fn decoded_header_text(header: &[u8]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The fields of a header block with name and value decoded and folded; the name is empty where a line is no field.
+#[must_use]
+pub fn folded_fields(header: &[u8]) -> Vec<(String, String)> {
+    let folded = |field: Field<'_>| (fold(&charset::guess(field.name)), fold(&decode_header(field.value)));
+    fields(header).map(folded).collect()
+}
+
+/// What [`fold`] makes of [`decoded_header_text`], from the fields that [`folded_fields`] has found.
+#[must_use]
+pub fn folded_header_text<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
+    let mut out = String::new();
+    for (name, value) in fields {
+        if !name.is_empty() {
+            out.push_str(name);
+            out.push_str(": ");
+        }
+        out.push_str(value);
+        out.push('\n');
+    }
+    out
+}
+
+/// The day that a header says the message was sent on, as in its own time zone: of the first Date field that can be read.
+#[must_use]
+pub fn sent_day(header: &[u8]) -> Option<Date> {
+    let dates = fields(header).filter(|field| field.is("date"));
+    let mut dates = dates.filter_map(|field| DateTime::parse_rfc5322(field.value.trim_ascii()));
+    dates.next().map(DateTime::date)
 }
 
 /// Folds the case of a text; see the head of this module.
@@ -227,6 +259,18 @@ mod tests {
     }
 
     #[test]
+    fn the_day_it_was_sent() {
+        let table = [
+            ("Date: Thu, 29 Feb 2024 23:30:00 -0500\r\n", Some("2024-02-29")),
+            ("Date: soon\r\ndate: 1 Jan 70 00:00 GMT\r\nDate: 2 Jan 70 00:00 GMT\r\n", Some("1970-01-01")),
+            ("Dated: 1 Jan 70 00:00 GMT\r\n\r\nDate: 1 Jan 70 00:00 GMT\r\n", None),
+        ];
+        for (header, want) in table {
+            assert_eq!(sent_day(header.as_bytes()).map(|day| day.to_string()).as_deref(), want, "{header}");
+        }
+    }
+
+    #[test]
     fn matching_without_case() {
         let table = [
             ("", "x", false),
@@ -309,6 +353,13 @@ mod tests {
             let haystack = format!("{before}{needle}{after}");
             prop_assert!(contains_ignore_case(&haystack, &fold(&needle)));
             prop_assert!(contains_ignore_case(&haystack.to_uppercase(), &fold(&needle.to_uppercase())));
+        }
+
+        #[test]
+        fn a_header_field_by_field_is_the_header(header in "([A-Za-z]{0,3}[: ]{0,2}[ a-\u{df}\u{130}=?]{0,8}(\r\n)? ?){0,6}") {
+            let fields = folded_fields(header.as_bytes());
+            let text = folded_header_text(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            prop_assert_eq!(text, fold(&decoded_header_text(header.as_bytes())));
         }
 
         #[test]

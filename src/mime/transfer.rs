@@ -21,6 +21,18 @@ impl Encoding {
             _ => Encoding::Identity,
         }
     }
+
+    /// The same where the name is one of RFC 2045 §6; for others nobody can say what the bytes were.
+    #[must_use]
+    pub fn known(name: Option<&[u8]>) -> Option<Encoding> {
+        let encoding = Encoding::of(name);
+        let is_plain = |name: &[u8]| {
+            [&b"7bit"[..], b"8bit", b"binary"]
+                .iter()
+                .any(|plain| name.trim_ascii().eq_ignore_ascii_case(plain))
+        };
+        (encoding != Encoding::Identity || name.is_none_or(is_plain)).then_some(encoding)
+    }
 }
 
 /// White space kept back until it is known whether it ends its line.
@@ -224,6 +236,10 @@ mod tests {
         assert_eq!(Encoding::of(Some(b" BASE64 ")), Encoding::Base64);
         assert_eq!(Encoding::of(Some(b"x-uuencode")), Encoding::Identity);
         assert_eq!(Encoding::of(None), Encoding::Identity);
+        assert_eq!(Encoding::known(Some(b"x-uuencode")), None);
+        assert_eq!(Encoding::known(Some(b" 8Bit")), Some(Encoding::Identity));
+        assert_eq!(Encoding::known(Some(b"Base64")), Some(Encoding::Base64));
+        assert_eq!(Encoding::known(None), Some(Encoding::Identity));
     }
 
     proptest! {

@@ -153,6 +153,10 @@ impl Known {
             self.facts.structure = had.structure.clone();
             self.has.structure = true;
         }
+        if before.has.thread && !self.has.thread {
+            self.facts.thread = had.thread.clone();
+            self.has.thread = true;
+        }
     }
 }
 
@@ -162,9 +166,17 @@ mod tests {
     use crate::mail::DateTime;
 
     const BOX: (AccountId, MailboxId) = (AccountId(1), MailboxId(2));
-    const NARROW: Want = Want { header: false, envelope: false, structure: false };
-    const HEADER: Want = Want { header: true, ..NARROW };
-    const ENVELOPE: Want = Want { envelope: true, ..NARROW };
+    fn narrow() -> Want {
+        Want::default()
+    }
+
+    fn with_header() -> Want {
+        Want { header: true, ..Want::default() }
+    }
+
+    fn with_envelope() -> Want {
+        Want { envelope: true, ..Want::default() }
+    }
 
     fn facts(uid: u32, header: &'static [u8], envelope: &'static [u8]) -> Facts {
         Facts {
@@ -179,21 +191,25 @@ mod tests {
             envelope: Bytes::from_static(envelope),
             structure: None,
             pop3_uidl: None,
+            saved: None,
+            thread: None,
+            preview: None,
         }
     }
 
     #[test]
     fn wide_columns_gather() {
         let cache = Cache::new(1 << 20);
-        assert_eq!(cache.messages(BOX, &[1, 2], NARROW).1, [1, 2]);
-        cache.keep_messages(BOX, &[facts(1, b"head", b"")], HEADER);
-        assert_eq!(cache.messages(BOX, &[1, 2], NARROW).1, [2]);
-        assert_eq!(cache.messages(BOX, &[1], ENVELOPE).1, [1]);
-        cache.keep_messages(BOX, &[facts(1, b"", b"env")], ENVELOPE);
-        let (found, missing) = cache.messages(BOX, &[1], Want { header: true, envelope: true, ..NARROW });
+        assert_eq!(cache.messages(BOX, &[1, 2], narrow()).1, [1, 2]);
+        cache.keep_messages(BOX, &[facts(1, b"head", b"")], with_header());
+        assert_eq!(cache.messages(BOX, &[1, 2], narrow()).1, [2]);
+        assert_eq!(cache.messages(BOX, &[1], with_envelope()).1, [1]);
+        cache.keep_messages(BOX, &[facts(1, b"", b"env")], with_envelope());
+        let (found, missing) =
+            cache.messages(BOX, &[1], Want { header: true, envelope: true, ..Want::default() });
         assert!(missing.is_empty());
         assert_eq!((&found[0].header[..], &found[0].envelope[..]), (&b"head"[..], &b"env"[..]));
-        assert_eq!(cache.messages((AccountId(1), MailboxId(3)), &[1], NARROW).1, [1]);
+        assert_eq!(cache.messages((AccountId(1), MailboxId(3)), &[1], narrow()).1, [1]);
     }
 
     #[test]

@@ -10,11 +10,14 @@ use super::Store;
 use crate::db::Error;
 use crate::mail::{AccountId, DateTime, MailboxId};
 use crate::mime::part::Part;
+use crate::mime::thread::thread_id;
 use crate::sql;
 
 const FETCH_FACTS: &str = sql!("store/fetch_facts");
 const FETCH_DATES_AND_SIZES: &str = sql!("store/fetch_dates_and_sizes");
+const FETCH_CONTENTS: &str = sql!("store/fetch_contents");
 const LIST_MAILDROP: &str = sql!("store/list_maildrop");
+const KEEP_PREVIEWS: &str = sql!("store/keep_previews");
 const DROP_POP3_UIDLS: &str = sql!("store/drop_pop3_uidls");
 
 /// Messages asked for in one query at most.
@@ -29,14 +32,21 @@ pub struct Want {
     pub envelope: bool,
     /// The tree of parts.
     pub structure: bool,
+    /// The conversation.
+    pub thread: bool,
+    /// The beginning of the text, if it is known already.
+    pub preview: bool,
+    /// The tree of parts of messages whose preview is not.
+    pub preview_structure: bool,
 }
 
 impl Want {
-    /// Whether all that `other` wants is wanted here.
+    /// Whether all that `other` wants is wanted here, previews apart.
     pub(super) fn covers(self, other: Want) -> bool {
         (self.header || !other.header)
             && (self.envelope || !other.envelope)
             && (self.structure || !other.structure)
+            && (self.thread || !other.thread)
     }
 }
 
@@ -68,6 +78,12 @@ pub struct Facts {
     pub structure: Option<Arc<Structure>>,
     /// POP3 unique id brought along from another server.
     pub pop3_uidl: Option<String>,
+    /// When it was put into its mailbox; unknown for what was there before that was noted.
+    pub saved: Option<Timestamp>,
+    /// The conversation, if wanted and if it belongs to one.
+    pub thread: Option<String>,
+    /// The beginning of the text, if wanted and known already.
+    pub preview: Option<String>,
 }
 
 /// When a message came, and how large it is.
@@ -102,6 +118,10 @@ impl Store {
         uids: &[u32],
         want: Want,
     ) -> Result<Vec<Facts>, Error> {
+        // Previews become known in time: what is remembered could be out of date.
+        if want.preview {
+            return self.facts(account, mailbox, uids, want).await;
+        }
         let (mut facts, missing) = self.cache.messages((account, mailbox), uids, want);
         if missing.is_empty() {
             return Ok(facts);
@@ -123,9 +143,17 @@ impl Store {
         want: Want,
     ) -> Result<Vec<Facts>, Error> {
         let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
-        let bits = i32::from(want.header) | i32::from(want.envelope) << 1 | i32::from(want.structure) << 2;
+        let columns =
+            [want.header, want.envelope, want.structure, want.thread, want.preview, want.preview_structure];
+        let bits = columns.into_iter().rev().fold(0i32, |bits, wanted| bits << 1 | i32::from(wanted));
         let rows = self.control.db.query(FETCH_FACTS, &[&account.0, &mailbox.0, &uids, &bits]).await?;
         Ok(rows.iter().map(facts).collect())
+    }
+
+    /// Contents with header and structure, as if each were a message with number 0 in no mailbox and without a prefix;
+    /// those that are gone are left out.
+    pub(super) async fn contents(&self, ids: &[i64]) -> Result<Vec<Facts>, Error> {
+        Ok(self.control.db.query(FETCH_CONTENTS, &[&ids]).await?.iter().map(facts).collect())
     }
 
     /// Date and size of messages, in UID order; those that are gone are left out. Ask for at most [`PAGE`] at a time.
@@ -143,6 +171,13 @@ impl Store {
             size: row.get::<_, i64>(3) as u64,
         };
         Ok(rows.iter().map(read).collect())
+    }
+
+    /// Keeps previews of contents that had none, for those who ask next.
+    pub async fn keep_previews(&self, previews: &[(i64, String)]) -> Result<(), Error> {
+        let (contents, texts): (Vec<i64>, Vec<&str>) =
+            previews.iter().map(|(content, text)| (*content, text.as_str())).unzip();
+        self.control.db.execute(KEEP_PREVIEWS, &[&contents, &texts]).await.map(drop)
     }
 
     /// Tells UID, size and imported unique id of every message of a mailbox, in UID order, as of one moment. The rows
@@ -177,6 +212,10 @@ impl Store {
 
 fn facts(row: &tokio_postgres::Row) -> Facts {
     let bytes = |at: usize| row.get::<_, Option<&[u8]>>(at).unwrap_or_default();
+    let thread = match row.get::<_, Option<&str>>(13) {
+        Some(known) => (!known.is_empty()).then(|| known.to_owned()),
+        None => thread_id(bytes(8)),
+    };
     Facts {
         uid: row.get::<_, i64>(0) as u32,
         content: row.get(1),
@@ -189,5 +228,8 @@ fn facts(row: &tokio_postgres::Row) -> Facts {
         envelope: Bytes::copy_from_slice(bytes(9)),
         structure: row.get::<_, Option<&[u8]>>(10).and_then(Structure::read).map(Arc::new),
         pop3_uidl: row.get(11),
+        saved: row.get(12),
+        thread,
+        preview: row.get(14),
     }
 }

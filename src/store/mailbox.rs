@@ -183,6 +183,7 @@ impl Store {
         if !made.iter().any(|row| row.get::<_, &str>(0) == name) {
             return Err(MailboxError::Exists);
         }
+        self.views.mark_names(account);
         self.find_mailbox(account, name).await?.ok_or(MailboxError::Missing)
     }
 
@@ -220,6 +221,7 @@ impl Store {
         }
         self.as_by_hand(DELETE, &[&account.0, &mailbox.id.0]).await?;
         self.views.mark(account, mailbox.id);
+        self.views.mark_names(account);
         Ok(mailbox.id)
     }
 
@@ -252,7 +254,10 @@ impl Store {
             }
         }
         match self.control.db.execute(RENAME, &[&account.0, &from, &to]).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.views.mark_names(account);
+                Ok(())
+            }
             Err(error) if error.constraint() == Some(NAME_TAKEN) => Err(MailboxError::Exists),
             Err(error) => Err(error.into()),
         }
@@ -262,12 +267,15 @@ impl Store {
     pub async fn subscribe(&self, account: AccountId, name: &str) -> Result<(), MailboxError> {
         let max = self.control.config().imap.max_mailboxes;
         let row = self.control.db.query_opt(SUBSCRIBE, &[&account.0, &name, &max]).await?;
+        self.views.mark_names(account);
         if row.is_some_and(|row| row.get(0)) { Ok(()) } else { Err(MailboxError::TooManySubscriptions(max)) }
     }
 
     /// Takes a subscription back.
     pub async fn unsubscribe(&self, account: AccountId, name: &str) -> Result<(), Error> {
-        self.control.db.execute(UNSUBSCRIBE, &[&account.0, &name]).await.map(drop)
+        self.control.db.execute(UNSUBSCRIBE, &[&account.0, &name]).await?;
+        self.views.mark_names(account);
+        Ok(())
     }
 
     /// STATUS of these mailboxes, in one query that counts their messages; those that are gone are not among the answers.

@@ -3,9 +3,10 @@
 //! `spool` takes a message in, in bounded memory, and makes a `Draft` of it that the committer (above, in `intake`) puts
 //! into mailboxes; `content` reads bytes back, in chunks, and `source`
 //! those of many messages, the small ones ahead; `view` is a mailbox as sessions see it (pure), `views` keeps
-//! one for each open mailbox on this node and up to date; `cache` remembers what never changes of messages; `mailbox`, `sharing`,
-//! `metadata`, `change` and `fetch` are what faces ask for;
-//! `upkeep` forgets what nobody needs any more.
+//! one for each open mailbox on this node and up to date, `ears` who wants to hear of all that happens in an account;
+//! `cache` remembers what never changes of messages; `mailbox`, `sharing`, `metadata`, `change`, `fetch`, `order`, `resync` and
+//! `watch` are what faces ask for, `object_id` what they call things by; `text` is the text of messages for SEARCH, and its
+//! index; `upkeep` forgets what nobody needs any more.
 //!
 //! House rules: UIDs and modseqs come from the mailbox row under its lock, in the statement that uses them, and nowhere
 //! earlier. Flag changes commit without waiting for the disk, everything else does wait. Raw bytes are never changed.
@@ -14,15 +15,22 @@ mod cache;
 pub mod change;
 pub mod content;
 pub mod draft;
+pub mod ears;
 pub mod fetch;
+pub mod filter;
 pub mod mailbox;
 pub mod metadata;
+pub mod object_id;
+pub mod order;
+pub mod resync;
 pub mod sharing;
 pub mod source;
 pub mod spool;
+pub mod text;
 pub mod upkeep;
 pub mod view;
 pub mod views;
+pub mod watch;
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ use super::fetch::Facts;
 use crate::db::Error;
 use crate::mime::part::Part;
 use crate::mime::structure::{Builder, Limits};
+use crate::mime::transfer::{Decoder, Encoding};
 
 /// Contents up to this are read whole, bytes.
 const SMALL: u64 = 64 << 10;
@@ -108,6 +109,42 @@ impl<'a> Source<'a> {
             builder.feed(&piece);
         }
         Ok(builder.finish().root)
+    }
+}
+
+/// A run of bytes that comes in pieces, its transfer encoding undone.
+pub struct Decoded<'s> {
+    pieces: Pieces<'s>,
+    /// None when the end has been reached, or where there is nothing to undo.
+    decoder: Option<Decoder>,
+}
+
+impl<'s> Decoded<'s> {
+    /// What these pieces were before they were encoded.
+    pub fn new(pieces: Pieces<'s>, encoding: Encoding) -> Self {
+        let decoder = (encoding != Encoding::Identity).then(|| Decoder::new(encoding));
+        Self { pieces, decoder }
+    }
+
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let piece = self.pieces.next().await?;
+            let Some(decoder) = &mut self.decoder else { return Ok(piece) };
+            let mut bytes = Vec::new();
+            match piece {
+                Some(piece) => decoder.feed(&piece, &mut bytes),
+                None => {
+                    if let Some(decoder) = self.decoder.take() {
+                        decoder.finish(&mut bytes);
+                    }
+                    return Ok((!bytes.is_empty()).then(|| Bytes::from(bytes)));
+                }
+            }
+            if !bytes.is_empty() {
+                return Ok(Some(Bytes::from(bytes)));
+            }
+        }
     }
 }
 

@@ -45,6 +45,11 @@ impl Budget {
         Self { steps: Arc::new(Semaphore::new(steps as usize)), capacity: AtomicU64::new(steps) }
     }
 
+    /// Whether messages are just coming in.
+    pub(super) fn in_use(&self) -> bool {
+        (self.steps.available_permits() as u64) < self.capacity.load(Ordering::Relaxed)
+    }
+
     /// Obeys a changed setting. Memory that is in use when it shrinks is taken back as it is given back.
     pub(super) fn resize(&self, bytes: u64) {
         let wanted = steps(bytes);

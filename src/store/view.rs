@@ -34,7 +34,7 @@ mod keywords;
 use block::{Block, Builder, Edit, rewrite};
 
 pub use block::{ANSWERED, BLOCK_MAX, DELETED, DRAFT, Entry, FLAGGED, SEEN, SYSTEM_FLAGS};
-pub use delta::{Delta, diff, hold_expunges};
+pub use delta::{Delta, Held, diff, hold, hold_expunges};
 pub use keywords::{KEYWORD_NAMES_MAX, Keywords};
 
 /// A message as the tables report it.

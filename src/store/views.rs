@@ -19,6 +19,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::types::ToSql;
 
+use super::ears::{Ear, Ears};
 use super::view::{EntryRow, Loader, Update, View};
 use crate::control::Control;
 use crate::db::listen::{Bell, By};
@@ -30,6 +31,7 @@ const LOAD: &str = sql!("store/load_view");
 const CHANGES: &str = sql!("store/changes_since");
 const FIND_BY_ID: &str = sql!("store/find_mailbox_by_id");
 const STALE: &str = sql!("store/stale_mailboxes");
+const FINGERPRINTS: &str = sql!("store/fingerprints");
 
 /// The clock behind the bells.
 const CLOCK: Duration = Duration::from_secs(3);
@@ -49,6 +51,7 @@ pub struct Views {
     open: Mutex<HashMap<Key, Weak<OpenMailbox>>>,
     /// Those opened of late, so that a client that comes back finds its mailbox loaded.
     kept: Cache<Key, Kept, Weigh>,
+    ears: Ears,
 }
 
 /// A mailbox that was open, and what it took when it was opened: the weight of what is kept must not change.
@@ -278,7 +281,7 @@ impl Views {
     /// Starts the task that keeps them up to date.
     pub(super) fn start(control: Arc<Control>) -> Arc<Self> {
         let kept = Cache::with_weighter(KEPT_MAILBOXES, KEPT_BYTES, Weigh);
-        let views = Arc::new(Self { control, open: Mutex::default(), kept });
+        let views = Arc::new(Self { control, open: Mutex::default(), ears: Ears::default(), kept });
         tokio::spawn(views.clone().keep());
         views
     }
@@ -335,19 +338,61 @@ impl Views {
         self.control.changed_mailbox(account.0, mailbox.0);
     }
 
+    /// Says that mailboxes of an account have come, gone or got other names, or its subscriptions have changed.
+    pub fn mark_names(&self, account: AccountId) {
+        self.control.changed_mailbox(account.0, 0);
+    }
+
+    /// Hears of everything that happens in these accounts.
+    pub fn listen(&self, accounts: impl IntoIterator<Item = AccountId>) -> Ear {
+        self.ears.listen(accounts)
+    }
+
     async fn keep(self: Arc<Self>) {
         let mut ear = self.control.bells.listen();
+        let mut fingerprints = HashMap::new();
         let mut clock = interval(CLOCK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 bell = ear.next() => match bell {
-                    Bell::Mailbox { account, mailbox, by } => self.hear((account, mailbox), by),
-                    Bell::Gap => self.look_at_all().await,
+                    Bell::Mailbox { account, mailbox, by } => {
+                        self.hear((account, mailbox), by);
+                        self.ears.ring(account, mailbox);
+                    }
+                    Bell::Gap => {
+                        self.look_at_all().await;
+                        self.ears.ring_all();
+                    }
                     Bell::Control | Bell::Session | Bell::Queue => {}
                 },
-                _ = clock.tick() => self.look_at_all().await,
+                _ = clock.tick() => {
+                    self.look_at_all().await;
+                    self.look_at_accounts(&mut fingerprints).await;
+                }
             }
+        }
+    }
+
+    /// Asks which of the accounts that somebody listens to look different than they did, and rings for these.
+    async fn look_at_accounts(&self, known: &mut HashMap<i64, String>) {
+        let accounts = self.ears.accounts();
+        if accounts.is_empty() {
+            known.clear();
+            return;
+        }
+        match self.control.db.query(FINGERPRINTS, &[&accounts]).await {
+            Ok(rows) => {
+                let now: HashMap<i64, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+                // One that is seen for the first time may have changed since its session looked.
+                now.iter().filter(|(account, mark)| known.get(account) != Some(mark)).for_each(
+                    |(account, _)| {
+                        self.ears.ring(*account, 0);
+                    },
+                );
+                *known = now;
+            }
+            Err(error) => tracing::debug!(%error, "watched accounts could not be checked"),
         }
     }
 

@@ -79,7 +79,7 @@ async fn refusals() {
         ("CREATE x (USE (\\Sent))", "NO [USEATTR]"),
         ("CREATE x (USE (\\All))", "NO [USEATTR]"),
         ("DELETE INBOX", "NO [CANNOT]"),
-        ("DELETE a", "NO [CANNOT]"),
+        ("DELETE a", "NO [HASCHILDREN]"),
         ("DELETE x", "NO [NONEXISTENT]"),
         ("RENAME x y", "NO [NONEXISTENT]"),
         ("RENAME a INBOX", "NO [CANNOT]"),

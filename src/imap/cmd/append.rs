@@ -164,10 +164,13 @@ impl Receiving {
         let delivery = Delivery::new(spool.finish(), vec![place], Vec::new());
         let receipt = session.house.committer.deliver(delivery).await?;
         match receipt.first().copied().flatten() {
-            Some(placed) => Ok(Done::with(
-                OwnedCode::AppendUid(placed.uid_validity, placed.uid.to_string()),
-                "message appended",
-            )),
+            Some(placed) => {
+                session.made((self.place.account, self.place.mailbox.id), [placed.uid]);
+                Ok(Done::with(
+                    OwnedCode::AppendUid(placed.uid_validity, placed.uid.to_string()),
+                    "message appended",
+                ))
+            }
             None => Err(Fail::no(Code::TryCreate, "the mailbox has just been deleted")),
         }
     }

@@ -52,7 +52,10 @@ impl Copy {
         let (from, to) = ((account, mailbox), (target.account, target.mailbox.id));
         let copying = house.store.copy(from, &uids, to, target.rights.flags());
         match progress.during(copying, uids.len() as u64, out).await?? {
-            Some(copied) => Ok(Done::with(copy_uid(&copied), "copied")),
+            Some(copied) => {
+                session.made(to, copied.pairs.iter().map(|&(_, uid)| uid));
+                Ok(Done::with(copy_uid(&copied), "copied"))
+            }
             None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
         }
     }

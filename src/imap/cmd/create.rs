@@ -1,11 +1,15 @@
 //! CREATE (RFC 3501 §6.3.3), with special uses (RFC 6154 §3).
 
+use super::enable::Extension;
+use super::list::{Shown, write_shown};
 use crate::imap::answer::{Done, Fail, Outcome};
 use crate::imap::session::Session;
+use crate::imap::watch::Deed;
 use crate::imap::wire::bad::{Answer, Bad};
 use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
+use crate::net::out::Out;
 
 /// `use-attr` (RFC 6154 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,7 +107,7 @@ fn use_attr(parser: &mut Parser<'_>) -> Result<UseAttr, Bad> {
 
 impl Create {
     /// Creates the mailbox, and the levels above it that are missing.
-    pub async fn run(self, session: &mut Session) -> Outcome {
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
         let site = session.building_site(&self.mailbox).await?;
         let special = match self.uses.as_slice() {
             [] => None,
@@ -117,6 +121,12 @@ impl Create {
             return Err(Fail::no(Code::UseAttr, "only your own mailboxes have special uses"));
         }
         session.house.store.create_mailbox(site.account, &site.name, special).await?;
+        if let (Some(written), true) = (self.mailbox.written(), session.enabled.has(Extension::Rev2)) {
+            let name = self.mailbox.as_str();
+            let shown = Shown { special_use: special, old_name: Some(written), ..Shown::mailbox(name) };
+            write_shown(out, session.coding(), &shown);
+        }
+        session.did(Deed::Created(self.mailbox));
         Ok(Done::ok("mailbox created"))
     }
 }

@@ -1,7 +1,10 @@
 //! DELETE (RFC 3501 §6.3.4).
 
+use super::enable::Extension;
+use super::list::{Shown, write_shown};
 use crate::imap::answer::{Done, Outcome};
 use crate::imap::session::{Session, State};
+use crate::imap::watch::Deed;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::code::{Code, Condition};
 use crate::imap::wire::name::MailboxName;
@@ -36,6 +39,12 @@ impl Delete {
             let text = "the selected mailbox has been deleted";
             untagged(&mut out.buffer(), Condition::Ok, Some(Code::Closed), text);
         }
+        if let (Some(written), true) = (self.mailbox.written(), session.enabled.has(Extension::Rev2)) {
+            let name = self.mailbox.as_str();
+            let shown = Shown { exists: false, old_name: Some(written), ..Shown::mailbox(name) };
+            write_shown(out, session.coding(), &shown);
+        }
+        session.did(Deed::Deleted(self.mailbox));
         Ok(Done::ok("mailbox deleted"))
     }
 }

@@ -14,6 +14,12 @@ pub enum Extension {
     CondStore,
     /// RFC 6855 §3: names and strings in UTF-8.
     Utf8Accept,
+    /// RFC 7162 §3.2: that, and VANISHED instead of EXPUNGE.
+    QResync,
+    /// RFC 9051: ESEARCH instead of SEARCH, names in UTF-8, nothing that is `\Recent`.
+    Rev2,
+    /// RFC 9586: no sequence numbers any more, in either direction.
+    UidOnly,
 }
 
 /// What a client has enabled.
@@ -33,13 +39,22 @@ impl Enabled {
 }
 
 impl Extension {
-    const ALL: [Extension; 2] = [Extension::CondStore, Extension::Utf8Accept];
+    const ALL: [Extension; 5] = [
+        Extension::CondStore,
+        Extension::QResync,
+        Extension::Rev2,
+        Extension::UidOnly,
+        Extension::Utf8Accept,
+    ];
 
     /// As it is written in ENABLE and ENABLED.
     pub fn name(self) -> &'static str {
         match self {
             Extension::CondStore => "CONDSTORE",
             Extension::Utf8Accept => "UTF8=ACCEPT",
+            Extension::QResync => "QRESYNC",
+            Extension::Rev2 => "IMAP4rev2",
+            Extension::UidOnly => "UIDONLY",
         }
     }
 }
@@ -75,7 +90,7 @@ impl Enable {
             if !session.is_announced(extension.name()) {
                 continue;
             }
-            session.enabled.add(extension);
+            session.enable(extension);
             names.push(' ');
             names.push_str(extension.name());
         }
@@ -100,5 +115,9 @@ mod tests {
         assert_eq!(command("ENABLE X-GOOD-IDEA"), enable(&[]));
         assert_eq!(command("ENABLE condstore X CONDSTORE"), enable(&[Extension::CondStore]));
         assert_eq!(command("ENABLE utf8=accept"), enable(&[Extension::Utf8Accept]));
+        assert_eq!(
+            command("ENABLE UIDONLY imap4rev2 QRESYNC"),
+            enable(&[Extension::UidOnly, Extension::Rev2, Extension::QResync])
+        );
     }
 }

@@ -47,6 +47,7 @@ impl Expunge {
             let named: UidSet = selected.uids(set, Numbering::Uid)?.into_iter().collect();
             marked.retain(|&uid| named.contains(uid));
         }
+        selected.removes();
         for (some, done) in in_parts(&marked) {
             remove(&house, selected, some).await?;
             progress.at(done, marked.len() as u64, out).await?;

@@ -311,6 +311,61 @@ impl Shape {
     }
 }
 
+/// A mailbox shown unasked, or as the answer to another command than LIST.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::imap) struct Shown<'a> {
+    /// Its name.
+    pub(in crate::imap) name: &'a str,
+    /// Whether there is one of that name.
+    pub(in crate::imap) exists: bool,
+    /// Whether it may be opened.
+    pub(in crate::imap) accessible: bool,
+    /// Whether the client's account has subscribed to it.
+    pub(in crate::imap) subscribed: bool,
+    /// Whether there are others below it, where that is known.
+    pub(in crate::imap) has_children: Option<bool>,
+    /// Its special use.
+    pub(in crate::imap) special_use: Option<&'a str>,
+    /// Its name before, or as the client wrote it (RFC 9051 §6.3.9.7).
+    pub(in crate::imap) old_name: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    /// An existing mailbox of which nothing else is said.
+    pub(in crate::imap) fn mailbox(name: &'a str) -> Self {
+        Shown {
+            name,
+            exists: true,
+            accessible: true,
+            subscribed: false,
+            has_children: None,
+            special_use: None,
+            old_name: None,
+        }
+    }
+}
+
+/// `* LIST (attributes) "/" name [("OLDNAME" (name))]`
+pub(in crate::imap) fn write_shown(out: &mut Out<'_>, coding: NameCoding, shown: &Shown<'_>) {
+    let children = shown.has_children.map(|has| if has { "\\HasChildren" } else { "\\HasNoChildren" });
+    let attributes = [
+        (!shown.exists).then_some("\\NonExistent"),
+        (!shown.accessible).then_some("\\NoAccess"),
+        shown.subscribed.then_some("\\Subscribed"),
+        children,
+        shown.special_use,
+    ];
+    let mut buffer = out.buffer();
+    let mut line = Line::untagged(&mut buffer);
+    line.raw("LIST ").list(attributes.into_iter().flatten(), |line, attribute| {
+        line.text(attribute);
+    });
+    line.raw(" \"/\" ").mailbox(shown.name, coding);
+    if let Some(old_name) = shown.old_name {
+        line.raw(" (\"OLDNAME\" (").mailbox(old_name, coding).raw("))");
+    }
+}
+
 /// NAMESPACE (RFC 2342): one's own mailboxes, those of other people, those of public accounts; levels are separated by `/`.
 pub fn namespace(out: &mut Out<'_>) -> Done {
     let mut buffer = out.buffer();

@@ -6,12 +6,14 @@
 pub mod acl;
 pub mod append;
 pub mod authenticate;
+pub mod cancel_update;
 pub mod capability;
 pub mod compress;
 pub mod copy;
 pub mod create;
 pub mod delete;
 pub mod enable;
+pub mod esearch;
 pub mod expunge;
 pub mod fetch;
 pub mod get_metadata;
@@ -20,6 +22,7 @@ pub mod language;
 pub mod list;
 pub mod login;
 pub mod lsub;
+pub mod notify;
 pub mod quota;
 pub mod relocate;
 pub mod rename;
@@ -27,9 +30,11 @@ pub mod rights;
 pub mod search;
 pub mod select;
 pub mod set_metadata;
+pub mod sort;
 pub mod status;
 pub mod store;
 pub mod subscribe;
+pub mod thread;
 pub mod unauthenticate;
 
 use super::table::{Row, States, find};
@@ -125,6 +130,30 @@ pub enum Command {
     GetQuotaRoot(quota::GetQuotaRoot),
     /// RFC 9208
     SetQuota(quota::SetQuota),
+    /// RFC 5256 §3
+    Sort(sort::Sort),
+    /// RFC 5256 §3
+    Thread(thread::Thread),
+    /// RFC 5267 §4.3.5
+    CancelUpdate(cancel_update::CancelUpdate),
+    /// RFC 5465
+    Notify(notify::Notify),
+    /// RFC 7377
+    Esearch(esearch::Esearch),
+}
+
+impl Command {
+    /// Whether sequence numbers are among the arguments of a form that otherwise has UIDs.
+    pub fn names_sequence_numbers(&self) -> bool {
+        match self {
+            Command::Search(search::Search { key, .. })
+            | Command::Sort(sort::Sort { key, .. })
+            | Command::Thread(thread::Thread { key, .. })
+            | Command::Esearch(esearch::Esearch { key, .. }) => key.names_sequence_numbers(),
+            Command::Select(select) => select.resync.as_ref().is_some_and(|resync| resync.matched.is_some()),
+            _ => false,
+        }
+    }
 }
 
 /// A command that may run.
@@ -299,6 +328,13 @@ pub(in crate::imap) mod tests {
             "é",
             "USE",
             "=",
+            "FUZZY",
+            "DATE",
+            "REFS",
+            "IN",
+            "personal",
+            "$",
+            "PARTIAL 1:2",
         ];
         let name = proptest::sample::select(COMMANDS.iter().map(|row| row.name).collect::<Vec<_>>());
         let word = proptest::sample::select(words.to_vec());

@@ -59,9 +59,11 @@ impl Move {
                 return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
             }
         }
+        selected.removes();
         let moving = house.store.relocate(from, &uids, to, target.rights.flags());
         match progress.during(moving, uids.len() as u64, out).await?? {
             Some(moved) => {
+                session.made(to, moved.pairs.iter().map(|&(_, uid)| uid));
                 let code = copy_uid(&moved);
                 reply::untagged(&mut out.buffer(), Condition::Ok, Some(code.borrow()), "moved");
                 Ok(Done::ok("moved"))

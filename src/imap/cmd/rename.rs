@@ -1,12 +1,16 @@
 //! RENAME (RFC 3501 §6.3.5).
 
+use super::enable::Extension;
+use super::list::{Shown, write_shown};
 use crate::imap::answer::{Done, Fail, Outcome};
 use crate::imap::session::Session;
+use crate::imap::watch::Deed;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 use crate::mail::Rights;
+use crate::net::out::Out;
 
 /// `RENAME from to`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +34,7 @@ impl Rename {
 
 impl Rename {
     /// Renames the mailbox and all below it; the owner's subscriptions follow. It stays its owner's.
-    pub async fn run(self, session: &mut Session) -> Outcome {
+    pub async fn run(self, session: &mut Session, out: &mut Out<'_>) -> Outcome {
         let from = session.site(&self.from).await?;
         from.needs(Rights::DELETE_MAILBOX)?;
         let to = session.building_site(&self.to).await?;
@@ -44,6 +48,13 @@ impl Rename {
             return Err(Fail::no(Code::NoPerm, "only its owner can rename INBOX"));
         }
         session.house.store.rename_mailbox(from.account, &from.name, &to.name).await?;
+        // RFC 9051 §6.3.9.7. INBOX stays what it is.
+        if session.enabled.has(Extension::Rev2) && !self.from.is_inbox() {
+            let old_name = self.from.written().unwrap_or(self.from.as_str());
+            let shown = Shown { old_name: Some(old_name), ..Shown::mailbox(self.to.as_str()) };
+            write_shown(out, session.coding(), &shown);
+        }
+        session.did(Deed::Renamed(self.from, self.to));
         Ok(Done::ok("mailbox renamed"))
     }
 }

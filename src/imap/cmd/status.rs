@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::cmd::enable::Extension;
 use crate::imap::session::Session;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::{MailboxName, NameCoding};
@@ -152,6 +153,9 @@ pub(super) async fn gather(
     items: &[StatusItem],
     mailboxes: impl IntoIterator<Item = (AccountId, &Mailbox)>,
 ) -> Result<HashMap<MailboxId, mailbox::Status>, Fail> {
+    if items.contains(&StatusItem::Recent) && session.enabled.has(Extension::Rev2) {
+        return Err(Fail::bad("IMAP4rev2 has no RECENT"));
+    }
     if items.contains(&StatusItem::HighestModSeq) {
         // RFC 7162 §3.1: the client has shown that it knows mod-sequences.
         session.enable_condstore();
@@ -165,7 +169,7 @@ pub(super) async fn gather(
 }
 
 /// `* STATUS name (…)`
-pub(super) fn write(
+pub(in crate::imap) fn write(
     out: &mut Out<'_>,
     name: &str,
     coding: NameCoding,

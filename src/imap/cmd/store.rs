@@ -15,6 +15,7 @@ use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply::Line;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::imap::wire::unit::Tag;
+use crate::intake::House;
 use crate::mail::{FlagMask, Flags, Rights, UidSet};
 use crate::net::out::Out;
 use crate::store::change::Combine;
@@ -115,9 +116,14 @@ impl Store {
             progress.at(done, uids.len() as u64, out).await?;
         }
         selected.look(&house, Look::IfMarked).await?;
+        let passed = match self.unchanged_since {
+            Some(limit) => doable.insist(&house, selected, (&uids, &changed), limit).await?,
+            None => UidSet::new(),
+        };
 
         let result = Stored::sort(selected, &uids, |entry| {
-            self.unchanged_since.is_some_and(|limit| entry.modseq() > limit && !changed.contains(entry.uid()))
+            let is_newer = self.unchanged_since.is_some_and(|limit| entry.modseq() > limit);
+            is_newer && !changed.contains(entry.uid()) && !passed.contains(entry.uid())
         });
         let known: UidSet = match self.echo {
             Echo::Flags => result.stored.iter().copied().collect(),
@@ -169,6 +175,55 @@ impl Doable {
             _ => return Err(Fail::no(Code::NoPerm, "you may change none of these flags here")),
         };
         Ok(Doable { combine, flags, keywords })
+    }
+
+    /// RFC 7162 §3.1.12: a message that has changed since `limit`, but in none of the flags that are to be set or removed,
+    /// has not changed as far as the client is concerned. Sets them there too, and returns on which messages.
+    async fn insist(
+        &self,
+        house: &House,
+        selected: &Selected,
+        (uids, changed): (&[u32], &UidSet),
+        limit: u64,
+    ) -> Result<UidSet, Fail> {
+        if !matches!(self.combine, Combine::Add | Combine::Remove) {
+            return Ok(UidSet::new());
+        }
+        let (before, now) = (selected.before().clone(), selected.newest());
+        let is_the_same = |uid: u32| {
+            let (Some(old), Some(new)) = (before.entry(uid), now.entry(uid)) else { return false };
+            let names = |view: &View, entry| self.named(view.keywords_of(entry));
+            old.modseq() <= limit
+                && new.modseq() > limit
+                && !changed.contains(uid)
+                && (old.flags() ^ new.flags()) & u32::from(self.flags.bits()) == 0
+                && names(&before, old) == names(&now, new)
+        };
+        let same: Vec<u32> = uids.iter().copied().filter(|&uid| is_the_same(uid)).collect();
+        let mailbox = (selected.account, selected.mailbox);
+        // What somebody changes from here on is refused again.
+        let known = now.highest_modseq();
+        let mut passed = UidSet::new();
+        for some in same.chunks(LOCKED_AT_ONCE) {
+            let values = (self.flags, self.keywords.as_slice());
+            let rows = house.store.set_flags(mailbox, some, self.combine, values, Some(known)).await?;
+            rows.iter().for_each(|row| passed.insert(row.uid));
+        }
+        if same.is_empty() {
+            return Ok(passed);
+        }
+        selected.look_again(house).await?;
+        // Those that were as wanted already are none of the rows.
+        let newest = selected.newest();
+        let is_known = |uid: &u32| newest.entry(*uid).is_some_and(|entry| entry.modseq() <= known);
+        same.into_iter().filter(is_known).for_each(|uid| passed.insert(uid));
+        Ok(passed)
+    }
+
+    /// Which of the keywords that this is about a message has, in lower case.
+    fn named(&self, keywords: &[Arc<str>]) -> Vec<String> {
+        let is_named = |name: &&Arc<str>| self.keywords.iter().any(|named| named.eq_ignore_ascii_case(name));
+        sorted(keywords.iter().filter(is_named).map(|name| name.to_ascii_lowercase()))
     }
 }
 
@@ -276,7 +331,8 @@ impl Stored {
 fn write_modseq(selected: &Selected, uid: u32, out: &mut Out<'_>) {
     let (Some(seq), Some(entry)) = (selected.view().seq_of(uid), selected.view().entry(uid)) else { return };
     let mut line = Line::untagged(out.buffer());
-    line.number(seq).raw(" FETCH (UID ").number(uid).raw(" MODSEQ (").number(entry.modseq()).raw("))");
+    selected.begin_fetch(&mut line, seq, uid);
+    line.raw("UID ").number(uid).raw(" MODSEQ (").number(entry.modseq()).raw("))");
 }
 
 fn item(parser: &mut Parser<'_>) -> Result<(Change, Echo), Bad> {

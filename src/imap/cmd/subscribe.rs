@@ -3,6 +3,7 @@
 use crate::imap::answer::{Done, Outcome};
 use crate::imap::namespace::is_foreign;
 use crate::imap::session::Session;
+use crate::imap::watch::Deed;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
@@ -47,6 +48,7 @@ impl Subscribe {
             session.place(&self.mailbox).await?.needs(Rights::LOOKUP)?;
         }
         session.house.store.subscribe(account, self.mailbox.as_str()).await?;
+        session.did(Deed::Subscribed(self.mailbox));
         Ok(Done::ok("subscribed"))
     }
 }
@@ -56,6 +58,7 @@ impl Unsubscribe {
     pub async fn run(self, session: &mut Session) -> Outcome {
         let account = session.login()?.account;
         session.house.store.unsubscribe(account, self.mailbox.as_str()).await?;
+        session.did(Deed::Unsubscribed(self.mailbox));
         Ok(Done::ok("unsubscribed"))
     }
 }

@@ -32,6 +32,8 @@ pub enum Answer {
     Bad,
     /// `NO [BADCHARSET (…)]` (RFC 3501 §6.4.4).
     BadCharset,
+    /// `BAD [BADCHARSET (…)]`: a charset that a filter cannot be read in (RFC 5466 §3.1).
+    BadCharsetOfFilter,
     /// `NO [CANNOT]`: a mailbox of that name can never exist (RFC 5530 §3).
     Cannot,
     /// `NO [USEATTR]`: a special use that this server does not know (RFC 6154 §3).

@@ -30,6 +30,8 @@ pub enum Code<'a> {
     AuthorizationFailed,
     /// The charset of SEARCH is unknown; those known follow.
     BadCharset,
+    /// An event that NOTIFY does not know; the names of those known follow (RFC 5465 §3.1).
+    BadEvent(&'a str),
     /// RFC 5530 §3
     Cannot,
     /// The capabilities, separated by spaces.
@@ -44,6 +46,8 @@ pub enum Code<'a> {
     CopyUid(u32, &'a str, &'a str),
     /// RFC 5530 §3
     ExpungeIssued,
+    /// The mailbox has others below it (RFC 9051 §7.1).
+    HasChildren,
     /// RFC 7162 §3.1.2.1
     HighestModSeq(u64),
     /// How far the command with this tag is, and how far it has to go; 0 = not known (RFC 9585 §4).
@@ -66,6 +70,10 @@ pub enum Code<'a> {
     NonExistent,
     /// RFC 5530 §3
     NoPerm,
+    /// The search whose result will not be kept up to date: its tag (RFC 5267 §4.3.1).
+    NoUpdate(&'a str),
+    /// More is to be notified of than the server will (RFC 5465 §5.8).
+    NotificationOverflow,
     /// RFC 5530 §3
     OverQuota,
     /// The flags that can be changed, and whether new keywords can be made (`\*`).
@@ -84,10 +92,16 @@ pub enum Code<'a> {
     TryCreate,
     /// The next uid.
     UidNext(u32),
+    /// A sequence number, on a connection that has done without them (RFC 9586 §3).
+    UidRequired,
     /// The UIDVALIDITY of the mailbox.
     UidValidity(u32),
     /// RFC 5530 §3
     Unavailable,
+    /// The transfer encoding of a part is not known (RFC 3516 §4.3).
+    UnknownCte,
+    /// A filter that is not there: its name (RFC 5466 §3.1).
+    UndefinedFilter(&'a str),
     /// Sequence number of the first unseen message.
     Unseen(u32),
     /// RFC 6154 §3
@@ -113,6 +127,7 @@ impl Code<'_> {
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Code::BadCharset => "BADCHARSET",
+            Code::BadEvent(_) => "BADEVENT",
             Code::Cannot => "CANNOT",
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
@@ -120,6 +135,7 @@ impl Code<'_> {
             Code::CompressionActive => "COMPRESSIONACTIVE",
             Code::CopyUid(..) => "COPYUID",
             Code::ExpungeIssued => "EXPUNGEISSUED",
+            Code::HasChildren => "HASCHILDREN",
             Code::HighestModSeq(_) => "HIGHESTMODSEQ",
             Code::InProgress(..) => "INPROGRESS",
             Code::InUse => "INUSE",
@@ -129,6 +145,8 @@ impl Code<'_> {
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
+            Code::NoUpdate(_) => "NOUPDATE",
+            Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Code::OverQuota => "OVERQUOTA",
             Code::PermanentFlags(..) => "PERMANENTFLAGS",
             Code::PrivacyRequired => "PRIVACYREQUIRED",
@@ -138,8 +156,11 @@ impl Code<'_> {
             Code::TooBig => "TOOBIG",
             Code::TryCreate => "TRYCREATE",
             Code::UidNext(_) => "UIDNEXT",
+            Code::UidRequired => "UIDREQUIRED",
             Code::UidValidity(_) => "UIDVALIDITY",
             Code::Unavailable => "UNAVAILABLE",
+            Code::UnknownCte => "UNKNOWN-CTE",
+            Code::UndefinedFilter(_) => "UNDEFINED-FILTER",
             Code::Unseen(_) => "UNSEEN",
             Code::UseAttr => "USEATTR",
         }

@@ -76,8 +76,38 @@ impl NameError {
 }
 
 /// A mailbox name that may exist: see the module's invariants.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MailboxName(String);
+#[derive(Debug, Clone)]
+pub struct MailboxName {
+    name: String,
+    /// As the client wrote it, where that is not NFC. It makes no other name of it.
+    written: Option<Box<str>>,
+}
+
+impl PartialEq for MailboxName {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for MailboxName {}
+
+impl std::hash::Hash for MailboxName {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl PartialOrd for MailboxName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for MailboxName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.name.cmp(&other.name)
+    }
+}
 
 impl MailboxName {
     /// Takes a name as the client wrote it.
@@ -91,7 +121,8 @@ impl MailboxName {
         if name.len() > 3 * NAME_MAX {
             return Err(NameError::TooLong);
         }
-        let mut name: String = if is_nfc(name) { name.to_owned() } else { name.nfc().collect() };
+        let written = (!is_nfc(name)).then(|| Box::from(name));
+        let mut name: String = if written.is_none() { name.to_owned() } else { name.nfc().collect() };
         if name.is_empty() {
             return Err(NameError::Empty);
         }
@@ -113,17 +144,22 @@ impl MailboxName {
             let level = first.len();
             name.replace_range(..level, "INBOX");
         }
-        Ok(MailboxName(name))
+        Ok(MailboxName { name, written })
+    }
+
+    /// The name as the client wrote it, where that was another one: not normalized (RFC 9051 §6.3.9.7).
+    pub fn written(&self) -> Option<&str> {
+        self.written.as_deref()
     }
 
     /// The name in Unicode.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 
     /// Whether this is the INBOX itself.
     pub fn is_inbox(&self) -> bool {
-        self.0 == "INBOX"
+        self.name == "INBOX"
     }
 
     /// The names above this one, nearest first: `a/b/c` gives `a/b`, `a`.
@@ -138,7 +174,7 @@ impl MailboxName {
 
 impl fmt::Display for MailboxName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 

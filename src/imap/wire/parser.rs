@@ -68,6 +68,18 @@ impl<'a> Parser<'a> {
         self.rest().first().copied()
     }
 
+    /// Whether a space and a letter come next: another word of an open-ended row of them.
+    pub fn at_another_word(&self) -> bool {
+        matches!(self.rest(), [b' ', letter, ..] if letter.is_ascii_alphabetic())
+    }
+
+    /// Takes a space if a list in parentheses follows it.
+    pub fn skip_to_list(&mut self) -> bool {
+        let found = self.rest().starts_with(b" (");
+        self.pos += usize::from(found);
+        found
+    }
+
     /// Takes one byte of text.
     pub(super) fn take(&mut self) -> Option<u8> {
         let byte = self.peek()?;
@@ -139,6 +151,14 @@ impl<'a> Parser<'a> {
         if !found {
             self.pos = start;
         }
+        found
+    }
+
+    /// Takes `text`, in any case, if it is next.
+    pub fn skip_text(&mut self, text: &str) -> bool {
+        let next = self.rest().get(..text.len());
+        let found = next.is_some_and(|next| next.eq_ignore_ascii_case(text.as_bytes()));
+        self.pos += if found { text.len() } else { 0 };
         found
     }
 

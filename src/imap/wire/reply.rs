@@ -55,6 +55,7 @@ fn answer(bad: &Bad) -> (Condition, Option<Code<'static>>) {
     match bad.answer {
         Answer::Bad => (Condition::Bad, None),
         Answer::BadCharset => (Condition::No, Some(Code::BadCharset)),
+        Answer::BadCharsetOfFilter => (Condition::Bad, Some(Code::BadCharset)),
         Answer::Cannot => (Condition::No, Some(Code::Cannot)),
         Answer::UseAttr => (Condition::No, Some(Code::UseAttr)),
     }
@@ -174,6 +175,11 @@ impl<'a, B: BufMut> Line<'a, B> {
         self
     }
 
+    /// The same for a literal8, which may contain NUL (RFC 3516 §4.2).
+    pub fn literal8_header(&mut self, size: u64) -> &mut Self {
+        self.raw("~").literal_header(size)
+    }
+
     /// Bytes of an announced literal, as they are. RFC 3501 has no NUL in a literal, but a message that contains one
     /// is sent unchanged, so that sizes and signatures hold.
     pub fn literal_bytes(&mut self, bytes: &[u8]) -> &mut Self {
@@ -291,6 +297,7 @@ impl<'a, B: BufMut> Line<'a, B> {
         match code {
             Code::AppendUid(validity, uids) => self.raw(" ").number(validity).raw(" ").ascii(uids),
             Code::BadCharset => self.raw(" ").raw(CHARSETS),
+            Code::BadEvent(names) => self.raw(" (").ascii(names).raw(")"),
             Code::Capability(list) => self.raw(" ").ascii(list),
             Code::CopyUid(validity, from, to) => {
                 self.raw(" ").number(validity).raw(" ").ascii(from).raw(" ").ascii(to)
@@ -306,6 +313,9 @@ impl<'a, B: BufMut> Line<'a, B> {
             Code::MetadataLongEntries(size) => self.raw(" LONGENTRIES ").number(size),
             Code::MetadataMaxSize(size) => self.raw(" MAXSIZE ").number(size),
             Code::MetadataTooMany => self.raw(" TOOMANY"),
+            // RFC 5267 §5: quoted. A tag is printable ASCII.
+            Code::NoUpdate(tag) => self.raw(" ").quoted(tag.as_bytes()),
+            Code::UndefinedFilter(name) => self.raw(" ").ascii(name),
             Code::Modified(set) => self.raw(" ").ascii(set),
             Code::PermanentFlags(flags, new) => {
                 let any = (new == NewKeywords::Allowed).then_some("\\*");
@@ -374,6 +384,7 @@ mod tests {
             (Code::ReadWrite, "READ-WRITE"),
             (Code::UidNext(4), "UIDNEXT 4"),
             (Code::UidNext(0), "UIDNEXT 0"),
+            (Code::BadEvent("FlagChange MessageNew"), "BADEVENT (FlagChange MessageNew)"),
             (Code::HighestModSeq(u64::MAX), "HIGHESTMODSEQ 18446744073709551615"),
             (Code::CopyUid(9, "1:2", "5:6"), "COPYUID 9 1:2 5:6"),
             (Code::PermanentFlags(&[Flag::Seen], NewKeywords::Allowed), "PERMANENTFLAGS (\\Seen \\*)"),

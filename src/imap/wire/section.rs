@@ -58,6 +58,13 @@ impl Parser<'_> {
         Ok(Section { part, text })
     }
 
+    /// `section-binary`, brackets included (RFC 3516 §7): part numbers or nothing.
+    pub fn section_binary(&mut self) -> Result<Vec<u32>, Bad> {
+        let at = self.at();
+        let section = self.section()?;
+        if section.text.is_some() { Err(Bad::new("expected part numbers", at)) } else { Ok(section.part) }
+    }
+
     /// `"<" number "." nz-number ">"`, if there is one.
     pub fn partial(&mut self) -> Result<Option<Partial>, Bad> {
         if !self.skip(b'<') {

@@ -12,7 +12,10 @@ pub enum Numbering {
     Uid,
 }
 
-/// A well-formed sequence set: numbers from 1 to 2^32 - 1 and `*`, ranges of them, commas between.
+/// What stands for the saved result of a search (RFC 5182 §3, `seq-last-command`).
+const SAVED: u8 = b'$';
+
+/// A well-formed sequence set: numbers from 1 to 2^32 - 1 and `*`, ranges of them, commas between; or `$` alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawSet(Vec<u8>);
 
@@ -20,6 +23,16 @@ impl RawSet {
     /// Checks `bytes`; `None` when they are no set.
     pub fn new(bytes: &[u8]) -> Option<RawSet> {
         bytes.split(|&b| b == b',').all(is_range).then(|| RawSet(bytes.to_vec()))
+    }
+
+    /// `$`: the messages that a search has found and saved, whatever numbers the command uses.
+    pub fn saved() -> RawSet {
+        RawSet(vec![SAVED])
+    }
+
+    /// Whether it is `$`.
+    pub fn is_saved(&self) -> bool {
+        self.0 == [SAVED]
     }
 
     /// The set in the client's words: ASCII.
@@ -32,6 +45,9 @@ impl Parser<'_> {
     /// `sequence-set`.
     pub fn sequence_set(&mut self) -> Result<RawSet, Bad> {
         let at = self.at();
+        if self.skip(SAVED) {
+            return Ok(RawSet::saved());
+        }
         let bytes = self.take_while(|b| b.is_ascii_digit() || matches!(b, b'*' | b':' | b','));
         RawSet::new(bytes).ok_or(Bad::new("expected a sequence set", at))
     }
@@ -56,6 +72,7 @@ fn is_number(end: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imap::wire::parser::tests::{refused, taken};
 
     #[test]
     fn sets() {
@@ -81,6 +98,15 @@ mod tests {
         }
         for taken in ["1", "*", "1:*", "*:1", "2,4:7,9,12:*", "4294967295", "007"] {
             assert_eq!(RawSet::new(taken.as_bytes()).unwrap().as_bytes(), taken.as_bytes());
+        }
+    }
+
+    #[test]
+    fn saved() {
+        assert!(taken("$", Parser::sequence_set).is_saved());
+        assert!(!taken("1:*", Parser::sequence_set).is_saved());
+        for text in ["$1", "$,1", "1,$", "$:*", "$$"] {
+            refused(text, Parser::sequence_set);
         }
     }
 }

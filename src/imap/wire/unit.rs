@@ -38,6 +38,11 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// Text without literals that did not come from the wire: what is stored to be read as part of a command.
+    pub fn of_text(text: &[u8]) -> Unit {
+        Unit { bytes: text.to_vec(), ..Unit::default() }
+    }
+
     /// The header that ends this unit when its literal is streamed instead of collected.
     pub fn pending(&self) -> Option<LiteralHeader> {
         self.pending.map(|(_, header)| header)

@@ -63,32 +63,53 @@ pub fn diff(old: &View, new: &View) -> Delta {
 }
 
 /// The snapshot to which a session moves from `old` while EXPUNGE must not be sent: during FETCH, STORE and SEARCH
-/// (RFC 9051 §7.5.1) and while no command is in progress.
+/// (RFC 9051 §7.5.1) and while no command is in progress. As [`hold`], with nothing but expunges held back.
+pub fn hold_expunges(old: &View, new: &View) -> View {
+    hold(old, new, Held { expunges: true, arrivals: false }).unwrap_or_else(|| new.clone())
+}
+
+/// What is not told for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// That messages are gone.
+    pub expunges: bool,
+    /// That there are new ones.
+    pub arrivals: bool,
+}
+
+/// The snapshot to which a session moves from `old` while some of what has happened is not told; `None` when that is
+/// `new` itself, because nothing of the kind has happened.
 ///
 /// It has everything of `new`, but what was expunged since `old` is still there, as `old` had it, so that the
 /// sequence numbers of `old` stay valid; which these are, [`View::is_gone`] tells. A message put below one that
-/// `old` has (see [`diff`]) is left out for now. `diff` from this snapshot to a newer one yields what was held back.
+/// `old` has (see [`diff`]) is left out for now, and so is every new one where arrivals are held back. `diff` from this
+/// snapshot to a newer one yields what was held back.
 ///
 /// As long as anything is held back, the highest modseq stays that of `old`: a client that is told a higher one
 /// and loses its connection would not ask for these expunges again (RFC 7162 §3.2.5).
-pub fn hold_expunges(old: &View, new: &View) -> View {
+pub fn hold(old: &View, new: &View, held: Held) -> Option<View> {
     let mut edits = Vec::new();
     let mut keywords = Arc::clone(&new.keywords);
     let last_known = old.last_uid().unwrap_or(0);
     walk(old, new, |step| match step {
-        Step::OldOnly(entry, _) => {
+        Step::OldOnly(entry, _) if held.expunges => {
             let set = keywords::carry(&mut keywords, &old.keywords, entry.keyword_set());
             edits.push(Edit { uid: entry.uid(), to: Some(entry.with_keyword_set(set)) });
         }
-        Step::NewOnly(entry) if entry.uid() < last_known => edits.push(Edit { uid: entry.uid(), to: None }),
-        Step::NewOnly(_) | Step::Both(..) | Step::Shared(..) => {}
+        Step::NewOnly(entry) if held.arrivals || (held.expunges && entry.uid() < last_known) => {
+            edits.push(Edit { uid: entry.uid(), to: None });
+        }
+        Step::OldOnly(..) | Step::NewOnly(_) | Step::Both(..) | Step::Shared(..) => {}
     });
+    if edits.is_empty() {
+        return None;
+    }
     let counters = Counters {
         uid_validity: new.uid_validity,
-        uid_next: new.uid_next,
-        highest_modseq: if edits.is_empty() { new.highest_modseq } else { old.highest_modseq },
+        uid_next: if held.arrivals { old.uid_next } else { new.uid_next },
+        highest_modseq: old.highest_modseq,
     };
-    View::assemble(counters, rewrite(&new.blocks, &edits), keywords)
+    Some(View::assemble(counters, rewrite(&new.blocks, &edits), keywords))
 }
 
 fn is_changed((old, before): (&View, Entry), (new, after): (&View, Entry)) -> bool {

@@ -2,16 +2,19 @@
 
 use bytes::{BufMut, Bytes};
 
+use super::binary::Binary;
 use super::item::{BodySection, FetchAtt};
 use super::slice::{Shape, Slice, cut};
 use crate::imap::answer::Fail;
 use crate::imap::selected::Selected;
 use crate::imap::wire::reply::Line;
 use crate::imap::wire::section::{Partial, Section, SectionText};
+use crate::mail::DateTime;
 use crate::mime::bodystructure::{Form, write_bodystructure};
 use crate::mime::header::select;
 use crate::net::out::Out;
 use crate::store::fetch::Facts;
+use crate::store::object_id;
 use crate::store::source::{Pieces, Source};
 use crate::store::view::Entry;
 
@@ -20,6 +23,8 @@ pub(super) struct Message<'a> {
     pub(super) facts: &'a Facts,
     pub(super) source: Source<'a>,
     pub(super) shape: Shape<'a>,
+    /// Its preview, where one is asked for; none where that would take work that the client does not want.
+    pub(super) preview: Option<String>,
 }
 
 /// Writes the answer for a message that the client knows. `message` may be left out where no item needs it.
@@ -37,7 +42,7 @@ pub(super) async fn answer(
         return Ok(());
     };
     let mut line = Line::untagged(out.buffer());
-    line.number(seq).raw(" FETCH (");
+    selected.begin_fetch(&mut line, seq, uid);
     line.pause();
     for (index, item) in items.iter().enumerate() {
         let mut line = Line::resume(out.buffer());
@@ -52,6 +57,9 @@ pub(super) async fn answer(
         line.pause();
         if let (Some(message), Some(body)) = (message.as_deref_mut(), Body::of(item)) {
             body.write(message, out).await.map_err(broken_off)?;
+        }
+        if let (Some(message), Some(binary)) = (message.as_deref_mut(), Binary::of(item)) {
+            binary.write(message.shape, &mut message.source, out).await.map_err(broken_off)?;
         }
     }
     Line::resume(out.buffer()).raw(")");
@@ -93,6 +101,18 @@ fn from_facts(line: &mut Line<'_, impl BufMut>, item: &FetchAtt, message: &Messa
         FetchAtt::Envelope => line.raw("ENVELOPE ").literal_bytes(&facts.envelope),
         FetchAtt::Body => line.raw("BODY ").literal_bytes(&structure(Form::Body)),
         FetchAtt::BodyStructure => line.raw("BODYSTRUCTURE ").literal_bytes(&structure(Form::BodyStructure)),
+        FetchAtt::EmailId => {
+            line.raw("EMAILID (").text(&object_id::email_id(facts.content, &facts.prefix)).raw(")")
+        }
+        FetchAtt::ThreadId => match &facts.thread {
+            Some(thread) => line.raw("THREADID (").text(thread).raw(")"),
+            None => line.raw("THREADID NIL"),
+        },
+        FetchAtt::SaveDate => match facts.saved {
+            Some(at) => line.raw("SAVEDATE ").text(&DateTime::new(at, 0).to_imap()),
+            None => line.raw("SAVEDATE NIL"),
+        },
+        FetchAtt::Preview(_) => line.raw("PREVIEW ").nstring(message.preview.as_deref().map(str::as_bytes)),
         _ => line,
     };
 }

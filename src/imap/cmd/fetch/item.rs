@@ -1,4 +1,5 @@
-//! What FETCH can be asked for (RFC 3501 §6.4.5, §9 `fetch-att`; MODSEQ: RFC 7162 §3.1.5).
+//! What FETCH can be asked for (RFC 3501 §6.4.5, §9 `fetch-att`; MODSEQ: RFC 7162 §3.1.5; BINARY: RFC 3516 §4; EMAILID and
+//! THREADID: RFC 8474 §5; SAVEDATE: RFC 8514 §4.1; PREVIEW: RFC 8970 §3).
 
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::parser::Parser;
@@ -34,6 +35,27 @@ pub enum FetchAtt {
     ModSeq,
     /// `BODY[…]<…>` and `BODY.PEEK[…]<…>`
     BodySection(BodySection),
+    /// `BINARY[…]<…>` and `BINARY.PEEK[…]<…>`: the section has part numbers only.
+    Binary(BodySection),
+    /// `BINARY.SIZE[…]`: how much `BINARY[…]` would give.
+    BinarySize(Section),
+    /// `EMAILID`
+    EmailId,
+    /// `THREADID`
+    ThreadId,
+    /// `SAVEDATE`
+    SaveDate,
+    /// `PREVIEW`, and `PREVIEW (LAZY)`.
+    Preview(Effort),
+}
+
+/// Whether a preview is worth work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// It is made where nobody has asked for it before.
+    Made,
+    /// `LAZY`: only one that is known already is told.
+    Lazy,
 }
 
 /// A part of a message's bytes.
@@ -61,7 +83,7 @@ impl FetchAtt {
     pub fn sets_seen(&self) -> bool {
         match self {
             FetchAtt::Rfc822 | FetchAtt::Rfc822Text => true,
-            FetchAtt::BodySection(body) => body.peek == Peek::Seen,
+            FetchAtt::BodySection(body) | FetchAtt::Binary(body) => body.peek == Peek::Seen,
             _ => false,
         }
     }
@@ -70,7 +92,12 @@ impl FetchAtt {
     pub fn reads_content(&self) -> bool {
         matches!(
             self,
-            FetchAtt::Rfc822 | FetchAtt::Rfc822Header | FetchAtt::Rfc822Text | FetchAtt::BodySection(_)
+            FetchAtt::Rfc822
+                | FetchAtt::Rfc822Header
+                | FetchAtt::Rfc822Text
+                | FetchAtt::BodySection(_)
+                | FetchAtt::Binary(_)
+                | FetchAtt::BinarySize(_)
         )
     }
 }
@@ -131,6 +158,17 @@ fn fetch_att(parser: &mut Parser<'_>) -> Result<FetchAtt, Bad> {
         (b"RFC822.SIZE", false) => Ok(FetchAtt::Rfc822Size),
         (b"RFC822.TEXT", false) => Ok(FetchAtt::Rfc822Text),
         (b"UID", false) => Ok(FetchAtt::Uid),
+        (b"BINARY", true) => binary_section(parser, Peek::Seen),
+        (b"BINARY.PEEK", true) => binary_section(parser, Peek::Unseen),
+        (b"BINARY.SIZE", true) => {
+            Ok(FetchAtt::BinarySize(Section { part: parser.section_binary()?, text: None }))
+        }
+        (b"EMAILID", false) => Ok(FetchAtt::EmailId),
+        (b"THREADID", false) => Ok(FetchAtt::ThreadId),
+        (b"SAVEDATE", false) => Ok(FetchAtt::SaveDate),
+        // Modifiers of the whole command may follow in parentheses too: only what is known is taken as the item's.
+        (b"PREVIEW", false) if parser.skip_text(" (LAZY)") => Ok(FetchAtt::Preview(Effort::Lazy)),
+        (b"PREVIEW", false) => Ok(FetchAtt::Preview(Effort::Made)),
         _ => Err(Bad::new("unknown FETCH item", at)),
     }
 }
@@ -139,6 +177,12 @@ fn body_section(parser: &mut Parser<'_>, peek: Peek) -> Result<FetchAtt, Bad> {
     let section = parser.section()?;
     let partial = parser.partial()?;
     Ok(FetchAtt::BodySection(BodySection { section, partial, peek }))
+}
+
+fn binary_section(parser: &mut Parser<'_>, peek: Peek) -> Result<FetchAtt, Bad> {
+    let section = Section { part: parser.section_binary()?, text: None };
+    let partial = parser.partial()?;
+    Ok(FetchAtt::Binary(BodySection { section, partial, peek }))
 }
 
 #[cfg(test)]
@@ -169,6 +213,15 @@ mod tests {
             "(FLAGS UID",
             "(FLAGS,UID)",
             "ALLX",
+            "BINARY",
+            "BINARY[HEADER]",
+            "BINARY[1.MIME]",
+            "BINARY[1]<0.0>",
+            "BINARY.SIZE[1]<0.1>",
+            "BINARY.SIZE",
+            "EMAILID[]",
+            "PREVIEW (FUZZY)",
+            "PREVIEW (LAZY",
             &format!("({many})"),
         ] {
             refused(text, fetch_items);
@@ -188,6 +241,21 @@ mod tests {
                 vec![Rfc822, FetchAtt::Rfc822Header, FetchAtt::Rfc822Text],
             ),
             ("(UID MODSEQ BODYSTRUCTURE UID)", vec![Uid, ModSeq, BodyStructure]),
+            ("(emailid ThreadID SAVEDATE)", vec![FetchAtt::EmailId, FetchAtt::ThreadId, FetchAtt::SaveDate]),
+            ("PREVIEW", vec![FetchAtt::Preview(Effort::Made)]),
+            (
+                "(PREVIEW (lazy) PREVIEW)",
+                vec![FetchAtt::Preview(Effort::Lazy), FetchAtt::Preview(Effort::Made)],
+            ),
+            ("BINARY.SIZE[1.2]", vec![FetchAtt::BinarySize(Section { part: vec![1, 2], text: None })]),
+            (
+                "BINARY.PEEK[2]<5.9>",
+                vec![FetchAtt::Binary(BodySection {
+                    section: Section { part: vec![2], text: None },
+                    partial: Some(Partial { offset: 5, count: 9 }),
+                    peek: Peek::Unseen,
+                })],
+            ),
         ] {
             assert_eq!(taken(text, fetch_items), expected, "{text}");
         }

@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use crate::imap::wire::section::{Partial, Section, SectionText};
 use crate::mime::header::Choice;
-use crate::mime::part::{self, Part};
+use crate::mime::part::{self, Body, Part};
+use crate::mime::transfer::Encoding;
 
 /// Fields are chosen among this much of a header, bytes: they are looked at in memory. What is beyond is left out.
 const HEADER_MAX: u64 = 1 << 20;
@@ -21,6 +22,17 @@ pub enum Slice<'s> {
     Bytes(Range<u64>),
     /// Some fields of the header in these bytes.
     Fields(Range<u64>, &'s [String], Choice),
+}
+
+/// What answers a section that is to be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Coded {
+    /// The message has no such part.
+    Missing,
+    /// Its transfer encoding has a name that nobody here knows.
+    Unknown,
+    /// These bytes, encoded so.
+    Bytes(Range<u64>, Encoding),
 }
 
 /// Where the parts of a message are.
@@ -51,6 +63,19 @@ impl Shape<'_> {
                 let end = range.end.min(range.start.saturating_add(HEADER_MAX));
                 Slice::Fields(range.start..end, names, choice)
             }
+        }
+    }
+
+    /// The bytes of a section, and how they are encoded. RFC 2045 §6.4: what has parts of its own is not encoded, and so
+    /// is the message as a whole.
+    pub fn coded(&self, section: &Section) -> Coded {
+        let Slice::Bytes(range) = self.slice(section) else { return Coded::Missing };
+        let part = self.root.filter(|_| !section.part.is_empty()).and_then(|root| root.find(&section.part));
+        let leaf = part.filter(|part| section.text.is_none() && part.body == Body::Leaf);
+        match leaf.map(|part| Encoding::known(part.encoding.as_deref())) {
+            None => Coded::Bytes(range, Encoding::Identity),
+            Some(Some(encoding)) => Coded::Bytes(range, encoding),
+            Some(None) => Coded::Unknown,
         }
     }
 

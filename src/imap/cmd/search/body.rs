@@ -1,121 +1,77 @@
-//! Looking for strings in the body of a message: its text parts, decoded, wherever they lie, and the headers of messages
-//! in it.
-//!
-//! Parts are looked at in the order they stand in the message: so each chunk of it is read once, however many parts there
-//! are. Text is read in windows that end at a line end where there is one, so that a charset with states is not cut
-//! within one; of HTML both the source and, where it is not too large, what a reader sees are looked at.
+//! Looking for strings in the body of a message, as it is read or as the text index has it.
 
-use std::ops::Range;
-
-use memchr::memrchr;
-
+use super::fuzzy::{Pattern, Scan};
 use crate::imap::answer::Fail;
-use crate::mime::charset;
-use crate::mime::content::param;
-use crate::mime::part::{Body, Part};
-use crate::mime::text::{decoded_header_text, fold, html_text};
-use crate::mime::transfer::{Decoder, Encoding};
+use crate::mime::part::Part;
+use crate::mime::text::fold;
 use crate::store::source::Source;
+use crate::store::text::body::{Sink, read_body};
 
-/// Decoded text that is looked at at once, bytes.
-const WINDOW: usize = 512 << 10;
+/// What a body is looked through for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'w> {
+    /// Strings, folded.
+    pub(super) needles: &'w [String],
+    /// Words.
+    pub(super) patterns: &'w [Pattern],
+}
 
-/// HTML up to this is looked at as a reader sees it, too, bytes.
-const HTML_MAX: usize = 4 << 20;
+/// What of it has been found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Which of the strings are there.
+    pub(super) needles: Vec<bool>,
+    /// How well the words fit, 0 where they don't.
+    pub(super) scores: Vec<u8>,
+}
 
-/// Headers of encapsulated messages are looked at this far, bytes.
-const HEADER_MAX: u64 = 64 << 10;
-
-/// Which of the strings, folded, the body of a message contains. `prefix` is how many bytes stand before its content.
+/// What the body of a message contains. `prefix` is how many bytes stand before its content.
 pub(super) async fn find(
     source: &mut Source<'_>,
     prefix: u64,
     root: &Part,
-    needles: &[String],
-) -> Result<Vec<bool>, Fail> {
-    let mut hits = Hits::new(needles);
-    for part in root.walk() {
-        if hits.all() {
-            break;
-        }
-        match &part.body {
-            Body::Leaf if part.is_type("text") => {
-                text_part(source, prefix + part.body_start..prefix + part.body_end, part, &mut hits).await?;
-            }
-            Body::Message(message) => {
-                let inner = &message.part;
-                let end = inner.body_start.min(inner.header_start.saturating_add(HEADER_MAX));
-                let header = source.bytes(prefix + inner.header_start..prefix + end).await?;
-                hits.look(&decoded_header_text(&header));
-            }
-            _ => {}
-        }
-        hits.gap();
-    }
-    Ok(hits.found)
+    wanted: Wanted<'_>,
+) -> Result<Found, Fail> {
+    let mut hits = Hits::new(wanted);
+    read_body(source, prefix, root, &mut hits).await?;
+    let scores = hits.scans.iter().map(Scan::score).collect();
+    Ok(Found { needles: hits.found, scores })
 }
 
-async fn text_part(
-    source: &mut Source<'_>,
-    range: Range<u64>,
-    part: &Part,
-    hits: &mut Hits<'_>,
-) -> Result<(), Fail> {
-    let label = param(&part.params, "charset").unwrap_or(b"us-ascii");
-    let text = |bytes: &[u8]| charset::decode(label, bytes).unwrap_or_else(|| charset::guess(bytes));
-    let mut html = part.is("text", "html").then(String::new);
-    let mut decoder = Decoder::new(Encoding::of(part.encoding.as_deref()));
-    let mut raw = Vec::new();
-    let mut take = |text: String, hits: &mut Hits<'_>| {
-        hits.look(&text);
-        html = html.take().filter(|html| html.len() + text.len() <= HTML_MAX).map(|html| html + &text);
-    };
-    let mut pieces = source.pieces(range);
-    while let Some(piece) = pieces.next().await? {
-        decoder.feed(&piece, &mut raw);
-        if raw.len() >= WINDOW {
-            let rest = raw.split_off(memrchr(b'\n', &raw).map_or(raw.len(), |at| at + 1));
-            take(text(&raw), hits);
-            raw = rest;
-            if hits.all() {
-                return Ok(());
-            }
-            tokio::task::yield_now().await;
-        }
+/// The same of a body that has been read and folded already.
+pub(super) fn find_in(body: &str, wanted: Wanted<'_>) -> Found {
+    let is_there = |needle: &String| memchr::memmem::find(body.as_bytes(), needle.as_bytes()).is_some();
+    Found {
+        needles: wanted.needles.iter().map(is_there).collect(),
+        scores: wanted.patterns.iter().map(|pattern| pattern.score(body)).collect(),
     }
-    decoder.finish(&mut raw);
-    take(text(&raw), hits);
-    if let Some(html) = html.filter(|_| !hits.all()) {
-        hits.gap();
-        hits.look(&html_text(&html));
-    }
-    Ok(())
 }
 
 /// Strings that are looked for, and which have been found.
 struct Hits<'n> {
     needles: &'n [String],
     found: Vec<bool>,
+    scans: Vec<Scan<'n>>,
     /// The end of what was looked at, folded: a string may begin there.
     tail: String,
     longest: usize,
 }
 
 impl<'n> Hits<'n> {
-    fn new(needles: &'n [String]) -> Self {
+    fn new(Wanted { needles, patterns }: Wanted<'n>) -> Self {
         let found = needles.iter().map(String::is_empty).collect();
         let longest = needles.iter().map(String::len).max().unwrap_or(0);
-        Self { needles, found, tail: String::new(), longest }
+        let scans = patterns.iter().map(Scan::new).collect();
+        Self { needles, found, scans, tail: String::new(), longest }
     }
+}
 
-    fn all(&self) -> bool {
-        self.found.iter().all(|found| *found)
-    }
-
-    /// Looks at text that follows what was looked at last.
-    fn look(&mut self, text: &str) {
+impl Sink for Hits<'_> {
+    fn text(&mut self, text: &str) {
+        let fresh = fold(text);
+        self.scans.iter_mut().for_each(|scan| scan.look(&fresh));
         let mut folded = std::mem::take(&mut self.tail);
-        folded.push_str(&fold(text));
+        folded.push_str(&fresh);
         for (needle, found) in self.needles.iter().zip(&mut self.found) {
             *found = *found || folded.contains(needle.as_str());
         }
@@ -124,9 +80,12 @@ impl<'n> Hits<'n> {
         self.tail = folded.split_off(keep);
     }
 
-    /// What comes next does not follow what came before.
     fn gap(&mut self) {
         self.tail.clear();
+    }
+
+    fn enough(&self) -> bool {
+        self.found.iter().all(|found| *found) && self.scans.iter().all(Scan::is_perfect)
     }
 }
 
@@ -136,8 +95,8 @@ mod tests {
 
     fn hits(needles: &[&str], texts: &[&str]) -> Vec<bool> {
         let needles: Vec<String> = needles.iter().map(|needle| fold(needle)).collect();
-        let mut hits = Hits::new(&needles);
-        texts.iter().for_each(|text| hits.look(text));
+        let mut hits = Hits::new(Wanted { needles: &needles, patterns: &[] });
+        texts.iter().for_each(|text| hits.text(text));
         hits.found
     }
 
@@ -155,10 +114,18 @@ mod tests {
     #[test]
     fn not_across_parts() {
         let needles = ["ab".to_owned()];
-        let mut hits = Hits::new(&needles);
-        hits.look("a");
+        let mut hits = Hits::new(Wanted { needles: &needles, patterns: &[] });
+        hits.text("a");
         hits.gap();
-        hits.look("b");
-        assert!(!hits.all());
+        hits.text("b");
+        assert!(!hits.enough());
+    }
+
+    #[test]
+    fn in_a_body_at_hand() {
+        let needles = ["", "b", "bc", "ab"].map(str::to_owned);
+        let patterns = [Pattern::new("bc"), Pattern::new("x")];
+        let found = find_in("a\0bc", Wanted { needles: &needles, patterns: &patterns });
+        assert_eq!(found, Found { needles: vec![true, true, true, false], scores: vec![100, 0] });
     }
 }
