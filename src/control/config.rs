@@ -128,6 +128,8 @@ pub struct Imap {
     pub login_timeout_seconds: u32,
     pub max_errors: u32,
     pub max_mailboxes: i64,
+    #[serde(default)]
+    pub submission_accounts: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

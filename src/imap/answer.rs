@@ -22,6 +22,10 @@ pub enum OwnedCode {
     Modified(String),
     /// The capabilities.
     Capability(String),
+    /// The id of a mailbox.
+    MailboxId(String),
+    /// A URL that leads nowhere.
+    BadUrl(String),
 }
 
 impl OwnedCode {
@@ -33,6 +37,8 @@ impl OwnedCode {
             OwnedCode::CopyUid(validity, from, to) => Code::CopyUid(*validity, from, to),
             OwnedCode::Modified(set) => Code::Modified(set),
             OwnedCode::Capability(list) => Code::Capability(list),
+            OwnedCode::MailboxId(id) => Code::MailboxId(id),
+            OwnedCode::BadUrl(url) => Code::BadUrl(url),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! [`wire`] turns bytes into units, units into words, and answers into bytes; it does no I/O. [`table`] lists
 //! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
 //! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
-//! names it shows, `place` where a name leads and what may be done there. [`session`] is the
+//! names it shows, `place` where a name leads and what may be done there, `cite` what a URL leads to (`token` is the proof that
+//! somebody has allowed it). [`session`] is the
 //! connection's state; [`selected`] is a mailbox as this client knows it, and the only place that announces changes.
 //!
 //! What must hold:
@@ -19,6 +20,7 @@
 //! - No transaction is open while something is sent.
 
 pub mod answer;
+mod cite;
 pub mod cmd;
 pub mod listing;
 pub mod pattern;
@@ -26,6 +28,7 @@ mod place;
 pub mod selected;
 pub mod session;
 pub mod table;
+mod token;
 pub mod wire;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! specified, and what reads it. Sorted by the chapters of RFC 3501 and then of its extensions.
 
 use super::cmd::Command;
-use super::cmd::append::Append;
+use super::cmd::append::{Append, Replace};
 use super::cmd::authenticate::Authenticate;
 use super::cmd::copy::Copy;
 use super::cmd::create::Create;
@@ -10,17 +10,20 @@ use super::cmd::delete::Delete;
 use super::cmd::enable::Enable;
 use super::cmd::expunge::Expunge;
 use super::cmd::fetch::Fetch;
+use super::cmd::genurlauth::GenUrlAuth;
 use super::cmd::id::Id;
 use super::cmd::list::List;
 use super::cmd::login::Login;
 use super::cmd::lsub::Lsub;
 use super::cmd::relocate::Move;
 use super::cmd::rename::Rename;
+use super::cmd::resetkey::ResetKey;
 use super::cmd::search::Search;
 use super::cmd::select::{Access, Select};
 use super::cmd::status::Status;
 use super::cmd::store::Store;
 use super::cmd::subscribe::{Subscribe, Unsubscribe};
+use super::cmd::urlfetch::UrlFetch;
 use super::wire::bad::Bad;
 use super::wire::parser::Parser;
 use super::wire::set::Numbering::{Sequence, Uid};
@@ -143,6 +146,11 @@ pub static COMMANDS: &[Row] = &[
     row("ENABLE",       AUTH,     Open,        Sent,     "RFC 5161 §3.1",    |p| Enable::parse(p).map(Command::Enable)),
     row("MOVE",         SELECTED, Open,        Sent,     "RFC 6851 §3.1",    |p| Move::parse(p, Sequence).map(Command::Move)),
     row("UID MOVE",     SELECTED, Open,        Sent,     "RFC 6851 §3.2",    |p| Move::parse(p, Uid).map(Command::Move)),
+    row("REPLACE",      SELECTED, Open,        Sent,     "RFC 8508 §3.2",    |p| Replace::parse(p, Sequence).map(Command::Replace)),
+    row("UID REPLACE",  SELECTED, Open,        Sent,     "RFC 8508 §3.3",    |p| Replace::parse(p, Uid).map(Command::Replace)),
+    row("GENURLAUTH",   AUTH,     Open,        Sent,     "RFC 4467 §7",      |p| GenUrlAuth::parse(p).map(Command::GenUrlAuth)),
+    row("URLFETCH",     AUTH,     Open,        Sent,     "RFC 4467 §7",      |p| UrlFetch::parse(p).map(Command::UrlFetch)),
+    row("RESETKEY",     AUTH,     Open,        Sent,     "RFC 4467 §7",      |p| ResetKey::parse(p).map(Command::ResetKey)),
 ];
 
 /// The row of a command named in any case; `uid` says whether UID stood in front.

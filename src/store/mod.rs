@@ -4,7 +4,7 @@
 //! into mailboxes; `content` reads bytes back, in chunks, and `source`
 //! those of many messages, the small ones ahead; `view` is a mailbox as sessions see it (pure), `views` keeps
 //! one for each open mailbox on this node and up to date; `mailbox`, `change` and `fetch` are what faces ask for, `object_id` what
-//! they call things by;
+//! they call things by, `url_key` what authorizes URLs;
 //! `upkeep` forgets what nobody needs any more.
 //!
 //! House rules: UIDs and modseqs come from the mailbox row under its lock, in the statement that uses them, and nowhere
@@ -19,6 +19,7 @@ pub mod object_id;
 pub mod source;
 pub mod spool;
 pub mod upkeep;
+pub mod url_key;
 pub mod view;
 pub mod views;
 

@@ -1,11 +1,12 @@
 //! CREATE (RFC 3501 §6.3.3), with special uses (RFC 6154 §3).
 
-use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
 use crate::imap::session::Session;
 use crate::imap::wire::bad::{Answer, Bad};
 use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
+use crate::store::object_id::mailbox_id;
 
 /// `use-attr` (RFC 6154 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,8 +118,9 @@ impl Create {
                 return Err(Fail::no(Code::UseAttr, text));
             }
         }
-        store.create_mailbox(account, self.mailbox.as_str(), special).await?;
-        Ok(Done::ok("mailbox created"))
+        let made = store.create_mailbox(account, self.mailbox.as_str(), special).await?;
+        // RFC 8474 §4.1: the new mailbox's id comes with the answer.
+        Ok(Done::with(OwnedCode::MailboxId(mailbox_id(made.id)), "mailbox created"))
     }
 }
 

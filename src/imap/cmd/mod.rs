@@ -12,17 +12,20 @@ pub mod delete;
 pub mod enable;
 pub mod expunge;
 pub mod fetch;
+pub mod genurlauth;
 pub mod id;
 pub mod list;
 pub mod login;
 pub mod lsub;
 pub mod relocate;
 pub mod rename;
+pub mod resetkey;
 pub mod search;
 pub mod select;
 pub mod status;
 pub mod store;
 pub mod subscribe;
+pub mod urlfetch;
 
 use super::table::{Row, States, find};
 use super::wire::bad::{Bad, Rejected};
@@ -91,6 +94,14 @@ pub enum Command {
     Enable(enable::Enable),
     /// RFC 6851
     Move(relocate::Move),
+    /// RFC 8508
+    Replace(append::Replace),
+    /// RFC 4467 §7
+    GenUrlAuth(genurlauth::GenUrlAuth),
+    /// RFC 4467 §7
+    UrlFetch(urlfetch::UrlFetch),
+    /// RFC 4467 §7
+    ResetKey(resetkey::ResetKey),
 }
 
 /// A command that may run.
@@ -113,7 +124,7 @@ pub struct Context {
     pub coding: NameCoding,
 }
 
-/// Reads a unit: a complete command, or APPEND up to its message.
+/// Reads a unit: a complete command, or APPEND and REPLACE up to their first literal.
 pub fn parse(unit: &Unit, context: Context) -> Result<Request, Rejected> {
     let mut parser = Parser::new(unit, context.coding);
     let tag = parser.tag().map_err(|bad| Rejected { tag: unit.leading_tag(), bad })?;
@@ -261,6 +272,12 @@ pub(in crate::imap) mod tests {
             "{3}\r\n",
             "é",
             "USE",
+            "CATENATE (",
+            "URL ",
+            "TEXT ",
+            "UTF8 (",
+            "BINARY[",
+            "PARTIAL -1:-2",
             "=",
         ];
         let name = proptest::sample::select(COMMANDS.iter().map(|row| row.name).collect::<Vec<_>>());
@@ -284,6 +301,13 @@ pub(in crate::imap) mod tests {
                                 assert!(bad.at <= unit.len());
                             }
                         }
+                    }
+                    let mut parser = Parser::new(&unit, NameCoding::default());
+                    let mut within = append::grammar::Within::Part;
+                    if let Err(bad) =
+                        append::grammar::steps(&mut parser, &mut within, append::grammar::Takes::Several)
+                    {
+                        assert!(bad.at <= unit.len());
                     }
                     framer.stream();
                 }

@@ -14,6 +14,7 @@ use crate::intake::House;
 use crate::mail::Rights;
 use crate::net::out::Out;
 use crate::store::mailbox::MailboxError;
+use crate::store::object_id::mailbox_id;
 
 /// `SELECT mailbox [(CONDSTORE)]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,11 @@ impl Select {
         place.needs(Rights::READ)?;
         let selected = self.open(&session.house, place).await?;
         describe(&selected, out);
+        // RFC 4467 §8: not where somebody could listen.
+        if session.private() {
+            let text = "URLs can be authorized so";
+            untagged(&mut out.buffer(), Condition::Ok, Some(Code::UrlMech), text);
+        }
         session.select(selected);
         let code = match self.access {
             Access::ReadWrite => Code::ReadWrite,
@@ -96,6 +102,7 @@ fn describe(selected: &Selected, out: &mut Out<'_>) {
     say(Code::UidValidity(view.uid_validity()), "UIDs are valid");
     say(Code::UidNext(view.uid_next()), "UID of the next message");
     say(Code::HighestModSeq(view.highest_modseq()), "number of the last change");
+    say(Code::MailboxId(&mailbox_id(selected.mailbox)), "id of the mailbox, whatever its name");
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
-//! STATUS (RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162 §3.1.7) and DELETED (RFC 9051 §6.3.11).
+//! STATUS (RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162 §3.1.7), DELETED (RFC 9051 §6.3.11), MAILBOXID
+//! (RFC 8474 §4.3) and APPENDLIMIT (RFC 7889 §5).
 
 use std::collections::HashMap;
+
+use bytes::BufMut;
 
 use crate::imap::answer::{Done, Fail, Outcome};
 use crate::imap::session::Session;
@@ -11,6 +14,7 @@ use crate::imap::wire::reply::Line;
 use crate::mail::{AccountId, MailboxId, Rights};
 use crate::net::out::Out;
 use crate::store::mailbox::{self, Mailbox, MailboxError};
+use crate::store::object_id::mailbox_id;
 
 /// `status-att`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,10 +35,14 @@ pub enum StatusItem {
     HighestModSeq,
     /// How many have `\Deleted`.
     Deleted,
+    /// The id that outlives the name.
+    MailboxId,
+    /// Octets of the largest message it takes.
+    AppendLimit,
 }
 
 impl StatusItem {
-    const EVERY: [StatusItem; 8] = [
+    const EVERY: [StatusItem; 10] = [
         StatusItem::Messages,
         StatusItem::Recent,
         StatusItem::UidNext,
@@ -43,6 +51,8 @@ impl StatusItem {
         StatusItem::Size,
         StatusItem::HighestModSeq,
         StatusItem::Deleted,
+        StatusItem::MailboxId,
+        StatusItem::AppendLimit,
     ];
 
     /// The item as it is written.
@@ -56,6 +66,8 @@ impl StatusItem {
             StatusItem::Size => "SIZE",
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
             StatusItem::Deleted => "DELETED",
+            StatusItem::MailboxId => "MAILBOXID",
+            StatusItem::AppendLimit => "APPENDLIMIT",
         }
     }
 }
@@ -64,7 +76,11 @@ impl StatusItem {
     /// Whether messages must be counted for it; the others are numbers of the mailbox itself.
     fn is_counted(self) -> bool {
         match self {
-            StatusItem::UidNext | StatusItem::UidValidity | StatusItem::HighestModSeq => false,
+            StatusItem::UidNext
+            | StatusItem::UidValidity
+            | StatusItem::HighestModSeq
+            | StatusItem::MailboxId
+            | StatusItem::AppendLimit => false,
             StatusItem::Messages
             | StatusItem::Recent
             | StatusItem::Unseen
@@ -73,18 +89,29 @@ impl StatusItem {
         }
     }
 
-    fn of(self, status: &mailbox::Status) -> u64 {
+    fn write(self, line: &mut Line<'_, impl BufMut>, told: &Told) {
+        let status = &told.status;
+        line.raw(self.name()).raw(" ");
         match self {
-            StatusItem::Messages => status.messages.into(),
-            StatusItem::Recent => status.recent.into(),
-            StatusItem::UidNext => status.uid_next.into(),
-            StatusItem::UidValidity => status.uid_validity.into(),
-            StatusItem::Unseen => status.unseen.into(),
-            StatusItem::Size => status.size,
-            StatusItem::HighestModSeq => status.highest_modseq,
-            StatusItem::Deleted => status.deleted.into(),
-        }
+            StatusItem::Messages => line.number(status.messages),
+            StatusItem::Recent => line.number(status.recent),
+            StatusItem::UidNext => line.number(status.uid_next),
+            StatusItem::UidValidity => line.number(status.uid_validity),
+            StatusItem::Unseen => line.number(status.unseen),
+            StatusItem::Size => line.number(status.size),
+            StatusItem::HighestModSeq => line.number(status.highest_modseq),
+            StatusItem::Deleted => line.number(status.deleted),
+            StatusItem::MailboxId => line.raw("(").text(&mailbox_id(told.mailbox)).raw(")"),
+            StatusItem::AppendLimit => line.number(told.append_limit),
+        };
     }
+}
+
+/// What there is to tell of a mailbox.
+pub(super) struct Told {
+    mailbox: MailboxId,
+    status: mailbox::Status,
+    append_limit: u64,
 }
 
 /// `STATUS mailbox (item …)`
@@ -144,31 +171,27 @@ pub(super) async fn gather(
     account: AccountId,
     items: &[StatusItem],
     mailboxes: impl IntoIterator<Item = &Mailbox>,
-) -> Result<HashMap<MailboxId, mailbox::Status>, Fail> {
+) -> Result<HashMap<MailboxId, Told>, Fail> {
     if items.contains(&StatusItem::HighestModSeq) {
         // RFC 7162 §3.1: the client has shown that it knows mod-sequences.
         session.enable_condstore();
     }
-    if !items.iter().any(|item| item.is_counted()) {
-        return Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox.into())).collect());
-    }
-    let ids: Vec<MailboxId> = mailboxes.into_iter().map(|mailbox| mailbox.id).collect();
-    Ok(session.house.store.statuses(account, &ids).await?)
+    let statuses: HashMap<MailboxId, mailbox::Status> = if items.iter().any(|item| item.is_counted()) {
+        let ids: Vec<MailboxId> = mailboxes.into_iter().map(|mailbox| mailbox.id).collect();
+        session.house.store.statuses(account, &ids).await?
+    } else {
+        mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox.into())).collect()
+    };
+    let append_limit = session.append_limit();
+    let told = |(mailbox, status)| (mailbox, Told { mailbox, status, append_limit });
+    Ok(statuses.into_iter().map(told).collect())
 }
 
 /// `* STATUS name (…)`
-pub(super) fn write(
-    out: &mut Out<'_>,
-    name: &str,
-    coding: NameCoding,
-    items: &[StatusItem],
-    status: &mailbox::Status,
-) {
+pub(super) fn write(out: &mut Out<'_>, name: &str, coding: NameCoding, items: &[StatusItem], told: &Told) {
     let mut buffer = out.buffer();
     let mut line = Line::untagged(&mut buffer);
-    line.raw("STATUS ").mailbox(name, coding).raw(" ").list(items, |line, item| {
-        line.raw(item.name()).raw(" ").number(item.of(status));
-    });
+    line.raw("STATUS ").mailbox(name, coding).raw(" ").list(items, |line, item| item.write(line, told));
 }
 
 #[cfg(test)]
@@ -196,7 +219,8 @@ mod tests {
         assert_eq!(command("STATUS a (messages)"), status(&[StatusItem::Messages]));
         assert_eq!(
             command(
-                "STATUS a (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE HIGHESTMODSEQ DELETED UNSEEN)"
+                "STATUS a (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE HIGHESTMODSEQ DELETED MAILBOXID \
+                APPENDLIMIT UNSEEN)"
             ),
             status(&StatusItem::EVERY)
         );

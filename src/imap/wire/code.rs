@@ -32,6 +32,8 @@ pub enum Code<'a> {
     BadCharset,
     /// RFC 5530 §3
     Cannot,
+    /// A URL of CATENATE that leads nowhere (RFC 4469 §4.1).
+    BadUrl(&'a str),
     /// The capabilities, separated by spaces.
     Capability(&'a str),
     /// RFC 5530 §3
@@ -48,6 +50,8 @@ pub enum Code<'a> {
     InUse,
     /// RFC 5530 §3
     Limit,
+    /// The id of the mailbox (RFC 8474 §4).
+    MailboxId(&'a str),
     /// The messages that STORE left alone (RFC 7162 §3.1.3).
     Modified(&'a str),
     /// RFC 7162 §3.1.2.2
@@ -82,6 +86,8 @@ pub enum Code<'a> {
     UnknownCte,
     /// Sequence number of the first unseen message.
     Unseen(u32),
+    /// With what URLs can be authorized (RFC 4467 §8): INTERNAL.
+    UrlMech,
     /// RFC 6154 §3
     UseAttr,
 }
@@ -106,6 +112,7 @@ impl Code<'_> {
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Code::BadCharset => "BADCHARSET",
             Code::Cannot => "CANNOT",
+            Code::BadUrl(_) => "BADURL",
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
             Code::Closed => "CLOSED",
@@ -114,6 +121,7 @@ impl Code<'_> {
             Code::HighestModSeq(_) => "HIGHESTMODSEQ",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
+            Code::MailboxId(_) => "MAILBOXID",
             Code::Modified(_) => "MODIFIED",
             Code::NoModSeq => "NOMODSEQ",
             Code::NonExistent => "NONEXISTENT",
@@ -131,6 +139,7 @@ impl Code<'_> {
             Code::Unavailable => "UNAVAILABLE",
             Code::UnknownCte => "UNKNOWN-CTE",
             Code::Unseen(_) => "UNSEEN",
+            Code::UrlMech => "URLMECH",
             Code::UseAttr => "USEATTR",
         }
     }
