@@ -22,3 +22,6 @@ create index url_key_mailbox on store.url_key (mailbox_id);
 comment on table store.url_key is 'With what the URLs are signed that an account has given away for messages in a mailbox (URLAUTH, RFC 4467); deleting a row makes all of them invalid';
 comment on column store.url_key.key is 'The secret, 32 bytes';
 comment on column store.url_key.created_at is 'When it was made';
+
+alter table control.imap add column submission_accounts text[] not null default '{}';
+comment on column control.imap.submission_accounts is 'Addresses of the accounts by which submission servers log in: they may fetch what URLs made for submission (submit+) lead to';

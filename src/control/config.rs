@@ -135,6 +135,8 @@ pub struct Imap {
     pub server_comment: Option<String>,
     pub max_metadata_bytes: usize,
     pub max_metadata_entries: i32,
+    #[serde(default)]
+    pub submission_accounts: Vec<String>,
 }
 
 /// A capability that some IMAP clients are not told of.

@@ -19,6 +19,7 @@ use crate::sasl::{Binding, Exchange, Fault, Mechanism, Reason, ScramKeys, Secret
 use crate::sql;
 
 const FIND_LOGIN: &str = sql!("directory/find_login");
+const FIND_NAMED: &str = sql!("directory/find_named");
 const COUNT_FAILURE: &str = sql!("directory/count_failure");
 const FORGIVE: &str = sql!("directory/forgive");
 const UPGRADE_PASSWORD: &str = sql!("directory/upgrade_password");
@@ -130,6 +131,13 @@ impl Directory {
             return Err(LoginError::Forbidden(visitor.service));
         }
         Ok(account.login)
+    }
+
+    /// The account that logs in by this name; `None` when there is none that may.
+    pub async fn account_named(&self, name: &str) -> Result<Option<AccountId>, Error> {
+        let (local, domain) = split_name(name);
+        let row = self.control.db.query_opt(FIND_NAMED, &[&local, &domain]).await?;
+        Ok(row.map(|row| AccountId(row.get(0))))
     }
 
     async fn candidature(&self, visitor: Visitor, name: &str) -> Result<Candidature, LoginError> {

@@ -25,6 +25,10 @@ pub enum OwnedCode {
     Capability(String),
     /// A filter that is not there.
     UndefinedFilter(String),
+    /// The id of a mailbox.
+    MailboxId(String),
+    /// A URL that leads nowhere.
+    BadUrl(String),
 }
 
 impl OwnedCode {
@@ -37,6 +41,8 @@ impl OwnedCode {
             OwnedCode::Modified(set) => Code::Modified(set),
             OwnedCode::Capability(list) => Code::Capability(list),
             OwnedCode::UndefinedFilter(name) => Code::UndefinedFilter(name),
+            OwnedCode::MailboxId(id) => Code::MailboxId(id),
+            OwnedCode::BadUrl(url) => Code::BadUrl(url),
         }
     }
 }

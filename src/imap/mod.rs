@@ -5,7 +5,8 @@
 //! every command with the states it is legal in. Each file under [`cmd`] reads one command into a type of the
 //! same name and carries it out. [`pattern`] matches mailbox names against LIST's wildcards, [`listing`] knows which
 //! names it shows, `namespace` how mailboxes of others are called, `place` where a name leads and what may be done there,
-//! [`choice`] which mailboxes are meant where several are. `contexts` keeps results of searches up to date. [`session`] is the
+//! [`choice`] which mailboxes are meant where several are, `cite` what a URL leads to (`token` is the proof that somebody has
+//! allowed it). `contexts` keeps results of searches up to date. [`session`] is the
 //! connection's state; [`language`] what people read; `progress` what is heard of long commands; [`selected`] is a mailbox
 //! as this client knows it, and the only place that announces changes in it; [`resync`] is what a client that comes back is
 //! told, `watch` what one is told of mailboxes that it has not selected.
@@ -23,6 +24,7 @@
 
 pub mod answer;
 pub mod choice;
+mod cite;
 pub mod cmd;
 mod contexts;
 pub mod language;
@@ -35,6 +37,7 @@ pub mod resync;
 pub mod selected;
 pub mod session;
 pub mod table;
+mod token;
 mod watch;
 pub mod wire;
 

@@ -85,7 +85,15 @@ pub(super) fn needs(held: Rights, needed: Rights) -> Result<(), Fail> {
 impl Session {
     /// Where a name leads; `None` when there is no such mailbox, as far as this client may know.
     pub(super) async fn find(&self, name: &MailboxName) -> Result<Option<Place>, Fail> {
-        let account = self.login()?.account;
+        self.find_for(self.login()?.account, name).await
+    }
+
+    /// The same as another account sees it: for a URL that this account has authorized (RFC 4467 §7).
+    pub(super) async fn find_for(
+        &self,
+        account: AccountId,
+        name: &MailboxName,
+    ) -> Result<Option<Place>, Fail> {
         let store = &self.house.store;
         if let Some(mailbox) = store.find_mailbox(account, name.as_str()).await? {
             return Ok(Some(Place { account, mailbox, rights: Rights::ALL }));

@@ -55,7 +55,7 @@ pub(super) enum Turn {
     Sasl(Tag, Box<Authentication>),
     /// DONE.
     Idle(Tag),
-    /// The message of APPEND.
+    /// A message of APPEND or REPLACE, or what follows one.
     Append(Box<Receiving>),
 }
 
@@ -197,6 +197,13 @@ impl Session {
         if self.enabled.has(Extension::CondStore) { SendModSeq::Yes } else { SendModSeq::No }
     }
 
+    /// Octets of the largest message that this client may store (RFC 7889): the server's limit, or its account's where
+    /// that is lower.
+    pub(super) fn append_limit(&self) -> u64 {
+        let own = self.login().map_or(u64::MAX, |login| login.max_message);
+        own.min(self.config().smtp.max_message_bytes)
+    }
+
     pub(super) fn visitor(&self) -> Visitor {
         Visitor { peer: self.handle.peer().ip(), service: "imap" }
     }
@@ -216,7 +223,9 @@ impl Session {
     /// What is announced now.
     pub(super) fn capabilities(&self) -> String {
         let link = match (&self.state, &self.tls) {
-            (State::Authenticated(_) | State::Selected(..), _) => Link::LoggedIn,
+            (State::Authenticated(_) | State::Selected(..), _) => {
+                Link::LoggedIn { append_limit: self.append_limit() }
+            }
             (_, Some(_)) => Link::Tls {
                 channel_binding: !self.binding().is_none(),
                 tokens: self.config().tokens() == Tokens::Accepted,
@@ -337,6 +346,10 @@ impl Session {
             }
             Command::Authenticate(c) => return c.run(tag, self, out).await,
             Command::Append(c) => return c.run(tag, self, out).await,
+            Command::Replace(c) => return c.run(tag, self, out).await,
+            Command::GenUrlAuth(c) => c.run(self, out).await?,
+            Command::UrlFetch(c) => c.run(self, out).await?,
+            Command::ResetKey(c) => c.run(self).await?,
             Command::Login(c) => c.run(self).await?,
             Command::Id(c) => c.run(self, out),
             Command::Enable(c) => c.run(self, out),
@@ -617,10 +630,7 @@ impl TalkSession for Session {
                 match std::mem::replace(&mut self.turn, Turn::Command) {
                     Turn::Append(receiving) => {
                         let tag = receiving.tag.clone();
-                        if unit.pending().is_some() {
-                            self.framer.refuse();
-                        }
-                        let outcome = receiving.finish(&unit, self).await.map(Some);
+                        let outcome = receiving.next(&unit, self, out).await;
                         self.finish(&tag, Expunges::Sent, outcome, out).await
                     }
                     _ => Next::Close,

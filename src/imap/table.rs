@@ -3,7 +3,7 @@
 
 use super::cmd::Command;
 use super::cmd::acl::{DeleteAcl, GetAcl, SetAcl};
-use super::cmd::append::Append;
+use super::cmd::append::{Append, Replace};
 use super::cmd::authenticate::Authenticate;
 use super::cmd::cancel_update::CancelUpdate;
 use super::cmd::compress::Compress;
@@ -14,6 +14,7 @@ use super::cmd::enable::Enable;
 use super::cmd::esearch::Esearch;
 use super::cmd::expunge::Expunge;
 use super::cmd::fetch::Fetch;
+use super::cmd::genurlauth::GenUrlAuth;
 use super::cmd::get_metadata::GetMetadata;
 use super::cmd::id::Id;
 use super::cmd::language::Speak;
@@ -24,6 +25,7 @@ use super::cmd::notify::Notify;
 use super::cmd::quota::{GetQuota, GetQuotaRoot, SetQuota};
 use super::cmd::relocate::Move;
 use super::cmd::rename::Rename;
+use super::cmd::resetkey::ResetKey;
 use super::cmd::rights::{ListRights, MyRights};
 use super::cmd::search::Search;
 use super::cmd::select::{Access, Select};
@@ -33,6 +35,7 @@ use super::cmd::status::Status;
 use super::cmd::store::Store;
 use super::cmd::subscribe::{Subscribe, Unsubscribe};
 use super::cmd::thread::Thread;
+use super::cmd::urlfetch::UrlFetch;
 use super::wire::bad::Bad;
 use super::wire::parser::Parser;
 use super::wire::set::Numbering::{Sequence, Uid};
@@ -183,6 +186,11 @@ pub static COMMANDS: &[Row] = &[
     row("CANCELUPDATE", SELECTED, Open,        Sent,     "RFC 5267 §4.3.5",  |p| CancelUpdate::parse(p).map(Command::CancelUpdate)),
     row("NOTIFY",       AUTH,     Open,        Sent,     "RFC 5465 §3.1",    |p| Notify::parse(p).map(Command::Notify)),
     row("ESEARCH",      AUTH,     Open,        Sent,     "RFC 7377 §2.1",    |p| Esearch::parse(p).map(Command::Esearch)),
+    row("REPLACE",      SELECTED, Open,        Sent,     "RFC 8508 §3.2",    |p| Replace::parse(p, Sequence).map(Command::Replace)),
+    row("UID REPLACE",  SELECTED, Open,        Sent,     "RFC 8508 §3.3",    |p| Replace::parse(p, Uid).map(Command::Replace)),
+    row("GENURLAUTH",   AUTH,     Open,        Sent,     "RFC 4467 §7",      |p| GenUrlAuth::parse(p).map(Command::GenUrlAuth)),
+    row("URLFETCH",     AUTH,     Open,        Sent,     "RFC 4467 §7",      |p| UrlFetch::parse(p).map(Command::UrlFetch)),
+    row("RESETKEY",     AUTH,     Open,        Sent,     "RFC 4467 §7",      |p| ResetKey::parse(p).map(Command::ResetKey)),
 ];
 
 /// The row of a command named in any case; `uid` says whether UID stood in front.

@@ -15,7 +15,7 @@ use super::cmd::enable::Extension;
 use super::cmd::fetch::item::FetchAtt;
 use super::cmd::list::{Shown, write_shown};
 use super::cmd::notify::{Events, Group};
-use super::cmd::status::{StatusItem, write as write_status};
+use super::cmd::status::{StatusItem, Told, write as write_status};
 use super::place::Visible;
 use super::selected::Wants;
 use super::session::{Session, State};
@@ -217,7 +217,8 @@ impl Watch {
             if self.events(&known.visible).has(Events::FLAGS) {
                 items.push(StatusItem::HighestModSeq);
             }
-            write_status(out, known.visible.name.as_str(), session.coding(), &items, &status);
+            let told = Told::new(key.1, status, session);
+            write_status(out, known.visible.name.as_str(), session.coding(), &items, &told);
             out.page().await?;
         }
         Ok(())
@@ -324,8 +325,8 @@ impl Watch {
         let counted: HashMap<Key, Status> = self.count(session, to_count).await?.into_iter().collect();
         for (key, items, status) in told {
             let Some(name) = self.name_of(&key) else { continue };
-            let status = counted.get(&key).unwrap_or(&status);
-            write_status(out, name.as_str(), session.coding(), &items, status);
+            let told = Told::new(key.1, counted.get(&key).copied().unwrap_or(status), session);
+            write_status(out, name.as_str(), session.coding(), &items, &told);
             out.page().await?;
         }
         Ok(())

@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::delivery::{Content, Delivery, Place, Placed, Receipt};
 use super::enqueue::Queued;
+use super::replace::Replacements;
 use super::settle::Settlements;
 use crate::control::live::uuid_text;
 use crate::db::{Client, Error};
@@ -131,8 +132,11 @@ impl Worker {
         match outcome {
             Ok(receipts) => {
                 for (job, receipt) in jobs.into_iter().zip(receipts) {
-                    for place in &job.delivery.places {
+                    for (_, place) in job.delivery.placed() {
                         self.store.views.mark(place.account, place.mailbox);
+                    }
+                    if let Some(replaced) = &job.delivery.replaced {
+                        self.store.views.mark(replaced.account, replaced.mailbox);
                     }
                     // A session that is gone does not hear it; its message is there all the same.
                     job.answer.send(Ok(receipt)).ok();
@@ -241,6 +245,7 @@ struct Batch<'a> {
     content: Contents<'a>,
     chunks: Chunks<'a>,
     places: Places<'a>,
+    replacements: Replacements,
     queued: Queued<'a>,
     settlements: Settlements<'a>,
 }
@@ -301,11 +306,12 @@ impl<'a> Batch<'a> {
             content: Contents::default(),
             chunks: Chunks::default(),
             places: Places::default(),
+            replacements: Replacements::default(),
             queued: Queued::new(node),
             settlements: Settlements::new(deliveries.iter().copied(), node),
         };
         // In the order of their digests, so that two batches with the same contents cannot wait for each other.
-        let mut drafts: Vec<&Draft> = deliveries.iter().filter_map(|d| d.draft()).collect();
+        let mut drafts: Vec<&Draft> = deliveries.iter().flat_map(|d| d.drafts()).collect();
         drafts.sort_unstable_by_key(|d| d.digest);
         drafts.dedup_by_key(|d| d.digest);
         for draft in drafts {
@@ -313,10 +319,13 @@ impl<'a> Batch<'a> {
             batch.chunks.push(draft);
         }
         for delivery in deliveries {
-            let Some(content) = &delivery.content else { continue };
-            for place in &delivery.places {
+            for (content, place) in delivery.placed() {
                 batch.places.push(place, content);
             }
+            if let (Some(replaced), Some((_, place))) = (&delivery.replaced, delivery.placed().next()) {
+                batch.replacements.push(replaced, place);
+            }
+            let Some(content) = &delivery.content else { continue };
             for outbound in &delivery.outbound {
                 batch.queued.push(outbound, content);
             }
@@ -339,7 +348,10 @@ impl<'a> Batch<'a> {
             prepared.await.map_err(Failed::Before)?;
         let enqueue = self.queued.prepare(client).await.map_err(Failed::Before)?;
         let settle = self.settlements.prepare(client).await.map_err(Failed::Before)?;
+        let expunge = self.replacements.prepare(client).await.map_err(Failed::Before)?;
         let (content, chunks, places) = (&self.content, &self.chunks, &self.places);
+        let (locked_accounts, locked_mailboxes) =
+            self.replacements.with_mailboxes(&places.account, &places.mailbox);
         let pg = client.raw();
         let work = async {
             let content_values: [&(dyn tokio_postgres::types::ToSql + Sync); 15] = [
@@ -386,11 +398,17 @@ impl<'a> Batch<'a> {
                 if places.account.is_empty() {
                     Ok(Vec::new())
                 } else {
-                    pg.query(&lock, &[&places.account, &places.mailbox]).await
+                    pg.query(&lock, &[&locked_accounts, &locked_mailboxes]).await
                 }
             };
             let placing = async {
                 if places.account.is_empty() { Ok(Vec::new()) } else { pg.query(&place, &place_values).await }
+            };
+            let expunging = async {
+                match &expunge {
+                    None => Ok(()),
+                    Some(expunge) => self.replacements.run(pg, expunge).await,
+                }
             };
             let queueing = async {
                 match &enqueue {
@@ -405,13 +423,14 @@ impl<'a> Batch<'a> {
                     Some(settle) => self.settlements.run(pg, settle).await,
                 }
             };
-            let (a, b, c, d, e, rows, queued, h) =
-                tokio::join!(begin, batch, contents, bodies, locks, placing, queueing, settling);
+            let (a, b, c, d, e, rows, f, queued, h) =
+                tokio::join!(begin, batch, contents, bodies, locks, placing, expunging, queueing, settling);
             a?;
             b?;
             c?;
             d?;
             e?;
+            f?;
             h?;
             Ok::<_, tokio_postgres::Error>((rows?, queued?))
         };
@@ -452,8 +471,7 @@ impl<'a> Batch<'a> {
             .iter()
             .map(|delivery| {
                 delivery
-                    .places
-                    .iter()
+                    .placed()
                     .map(|_| {
                         place += 1;
                         placed.get(&place).copied()

@@ -19,12 +19,27 @@ pub struct Delivery {
     pub content: Option<Content>,
     /// Mailboxes it goes into.
     pub places: Vec<Place>,
+    /// Further messages of the same command, all into the mailbox of the first: all of them are there, or none.
+    pub more: Vec<(Content, Place)>,
+    /// A message that leaves its mailbox for the one that comes in. It stays where the first place of that is gone.
+    pub replaced: Option<Replaced>,
     /// Recipients elsewhere, by envelope.
     pub outbound: Vec<Outbound>,
     /// Recipients that leave the queue, or wait on.
     pub settled: Vec<Settled>,
     /// Destinations that could not be reached.
     pub down: Vec<Down>,
+}
+
+/// A message that another one takes the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// The account.
+    pub account: AccountId,
+    /// Its mailbox.
+    pub mailbox: MailboxId,
+    /// The UID.
+    pub uid: u32,
 }
 
 /// The bytes of a message.
@@ -63,15 +78,32 @@ impl Delivery {
         Self { content: Some(Content::Draft(Arc::new(draft))), places, outbound, ..Self::default() }
     }
 
-    pub(super) fn draft(&self) -> Option<&Draft> {
-        match &self.content {
-            Some(Content::Draft(draft)) => Some(draft),
-            Some(Content::Stored { .. }) | None => None,
-        }
+    /// Several new messages, each with its place in one and the same mailbox; `None` where there is none at all.
+    pub fn several(messages: Vec<(Draft, Place)>) -> Option<Self> {
+        let mut messages =
+            messages.into_iter().map(|(draft, place)| (Content::Draft(Arc::new(draft)), place));
+        let (content, place) = messages.next()?;
+        let more = messages.collect();
+        Some(Self { content: Some(content), places: vec![place], more, ..Self::default() })
+    }
+
+    pub(super) fn drafts(&self) -> impl Iterator<Item = &Draft> {
+        let contents = self.content.iter().chain(self.more.iter().map(|(content, _)| content));
+        contents.filter_map(|content| match content {
+            Content::Draft(draft) => Some(&**draft),
+            Content::Stored { .. } => None,
+        })
+    }
+
+    /// Every place with the message that goes there, in the order of the receipt.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (&Content, &Place)> {
+        let first =
+            self.content.iter().flat_map(|content| self.places.iter().map(move |place| (content, place)));
+        first.chain(self.more.iter().map(|(content, place)| (content, place)))
     }
 
     pub(super) fn stored_bytes(&self) -> usize {
-        self.draft().map_or(0, Draft::stored_bytes)
+        self.drafts().map(Draft::stored_bytes).sum()
     }
 }
 
@@ -176,5 +208,6 @@ pub struct Placed {
     pub used_bytes: i64,
 }
 
-/// What became of a delivery: for each place what it got, `None` where the mailbox is gone.
+/// What became of a delivery: for each place, those of further messages last, what it got; `None` where the mailbox is
+/// gone.
 pub type Receipt = Vec<Option<Placed>>;

@@ -2,7 +2,7 @@
 //!
 //! `facts` is what is known of it besides its bytes, `submission` what we may change in the mail of our users, `trace`
 //! writes where it came from, `place` plans where it goes, `delivery` is what comes of that, and `commit` is the only way into
-//! the tables (`enqueue` and `settle` write its rows of the queue). [`House`] is what every face is given: settings and
+//! the tables (`enqueue` and `settle` write its rows of the queue, `replace` removes what others take the place of). [`House`] is what every face is given: settings and
 //! sessions, the message store, the directory and the committer.
 
 mod commit;
@@ -11,6 +11,7 @@ mod enqueue;
 pub mod facts;
 pub mod forward;
 pub mod place;
+mod replace;
 mod settle;
 pub mod submission;
 pub mod trace;
@@ -18,7 +19,7 @@ pub mod trace;
 use std::sync::Arc;
 
 pub use commit::{Committer, HandedOver};
-pub use delivery::{Content, Delivery, Outbound, OutboundRecipient, Place, Placed, Receipt};
+pub use delivery::{Content, Delivery, Outbound, OutboundRecipient, Place, Placed, Receipt, Replaced};
 pub use facts::{Addressee, Envelope};
 
 use crate::control::Control;

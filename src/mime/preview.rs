@@ -154,7 +154,7 @@ mod tests {
         let root = builder.finish().root;
         let found: Vec<&str> = candidates(&root)
             .into_iter()
-            .map(|part| &message[part.body_start as usize..part.body_end as usize])
+            .map(|part| message.get(part.body_start as usize..part.body_end as usize).unwrap())
             .collect();
         assert_eq!(found, ["plain", "<p>html", "attached", "inner"]);
     }

@@ -29,7 +29,6 @@ pub struct Draft {
     /// Chunks that are not in the database yet.
     pub chunks: Vec<Chunk>,
     /// Its share of the node's budget, given back when the draft is dropped.
-    #[expect(dead_code, reason = "held, not read")]
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 

@@ -5,8 +5,8 @@
 //! those of many messages, the small ones ahead; `view` is a mailbox as sessions see it (pure), `views` keeps
 //! one for each open mailbox on this node and up to date, `ears` who wants to hear of all that happens in an account;
 //! `cache` remembers what never changes of messages; `mailbox`, `sharing`, `metadata`, `change`, `fetch`, `order`, `resync` and
-//! `watch` are what faces ask for, `object_id` what they call things by; `text` is the text of messages for SEARCH, and its
-//! index; `upkeep` forgets what nobody needs any more.
+//! `watch` are what faces ask for, `object_id` what they call things by, `url_key` what authorizes URLs; `text` is the text of
+//! messages for SEARCH, and its index; `upkeep` forgets what nobody needs any more.
 //!
 //! House rules: UIDs and modseqs come from the mailbox row under its lock, in the statement that uses them, and nowhere
 //! earlier. Flag changes commit without waiting for the disk, everything else does wait. Raw bytes are never changed.
@@ -28,6 +28,7 @@ pub mod source;
 pub mod spool;
 pub mod text;
 pub mod upkeep;
+pub mod url_key;
 pub mod view;
 pub mod views;
 pub mod watch;

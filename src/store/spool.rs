@@ -107,10 +107,40 @@ pub struct Spool {
 }
 
 impl Store {
-    /// Begins to take in a message; waits while the budget is spent.
+    /// Begins to take in a message; waits while the budget is spent. Whoever holds drafts must not wait here: see
+    /// [`Store::try_spool`].
     pub async fn spool(self: &Arc<Self>) -> Result<Spool, Error> {
         let closed = |_| Error::Unavailable("the server is stopping".to_owned());
         let permit = self.budget.steps.clone().acquire_owned().await.map_err(closed)?;
+        self.spool_with(permit).await
+    }
+
+    /// The same without waiting: `None` while the budget is spent. For a further message of a command whose earlier ones
+    /// are still held; two such commands could wait for each other. [`Store::park`] those, and wait then.
+    pub async fn try_spool(self: &Arc<Self>) -> Result<Option<Spool>, Error> {
+        match self.budget.steps.clone().try_acquire_owned() {
+            Ok(permit) => self.spool_with(permit).await.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Writes what a draft holds to the database and gives its share of the budget back.
+    pub async fn park(&self, draft: &mut Draft) -> Result<(), Error> {
+        for chunk in draft.chunks.drain(..) {
+            self.spill(draft.id, &chunk).await?;
+        }
+        draft.permit = None;
+        Ok(())
+    }
+
+    async fn spill(&self, content: i64, chunk: &Chunk) -> Result<(), Error> {
+        let (start, size) = (chunk.start as i64, chunk.size as i32);
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&content, &start, &size, &chunk.codec, &&chunk.bytes[..]];
+        self.control.db.execute(SPILL_CHUNK, &values).await.map(drop)
+    }
+
+    async fn spool_with(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Spool, Error> {
         Ok(Spool {
             id: self.ids.next(&self.control.db).await?,
             store: self.clone(),
@@ -188,12 +218,7 @@ impl Spool {
     /// Writes the full chunks to the database, to be rid of them.
     async fn spill(&mut self) -> Result<(), Error> {
         for chunk in self.chunks.drain(..) {
-            let (start, size) = (chunk.start as i64, chunk.size as i32);
-            self.store
-                .control
-                .db
-                .execute(SPILL_CHUNK, &[&self.id, &start, &size, &chunk.codec, &&chunk.bytes[..]])
-                .await?;
+            self.store.spill(self.id, &chunk).await?;
         }
         self.held = 0;
         // What is not needed any more goes back, but for one step: others may be waiting.

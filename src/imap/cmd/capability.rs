@@ -2,6 +2,8 @@
 
 use crate::control::config::HiddenCapability;
 
+use std::borrow::Cow;
+
 /// When a capability is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announced {
@@ -37,6 +39,9 @@ pub struct Capability {
 const fn capability(name: &'static str, rfc: &'static str, announced: Announced) -> Capability {
     Capability { name, rfc, announced }
 }
+
+/// Announced with the number that [`Link::LoggedIn`] has.
+const APPENDLIMIT: &str = "APPENDLIMIT";
 
 /// All capabilities, in the order in which they are announced. What clients look for before they log in stands in
 /// the greeting too: IDLE is wanted there by old ones.
@@ -100,13 +105,27 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("QUOTA=RES-MAILBOX",       "RFC 9208",       Announced::AfterLogin),
     capability("INPROGRESS",              "RFC 9585",       Announced::AfterLogin),
     capability("UNAUTHENTICATE",          "RFC 8437",       Announced::AfterLogin),
+    capability("OBJECTID",                "RFC 8474",       Announced::AfterLogin),
+    capability("SAVEDATE",                "RFC 8514",       Announced::AfterLogin),
+    capability("PREVIEW",                 "RFC 8970",       Announced::AfterLogin),
+    capability("BINARY",                  "RFC 3516",       Announced::AfterLogin),
+    capability("MULTIAPPEND",             "RFC 3502",       Announced::AfterLogin),
+    capability("CATENATE",                "RFC 4469",       Announced::AfterLogin),
+    capability("REPLACE",                 "RFC 8508",       Announced::AfterLogin),
+    capability(APPENDLIMIT,               "RFC 7889",       Announced::AfterLogin),
+    capability("URLAUTH",                 "RFC 4467",       Announced::AfterLogin),
+    capability("URLAUTH=BINARY",          "RFC 5524",       Announced::AfterLogin),
+    capability("URL-PARTIAL",             "RFC 5550",       Announced::AfterLogin),
 ];
 
 /// What a connection is, as far as capabilities depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// Logged in.
-    LoggedIn,
+    LoggedIn {
+        /// Octets of the largest message that is taken (RFC 7889 §3).
+        append_limit: u64,
+    },
     /// In the clear.
     Clear {
         /// Whether STARTTLS can be carried out: there is a certificate.
@@ -125,7 +144,7 @@ pub enum Link {
 
 impl Announced {
     fn on(self, link: Link) -> bool {
-        let logged_in = link == Link::LoggedIn;
+        let logged_in = matches!(link, Link::LoggedIn { .. });
         let passwords = matches!(link, Link::Tls { .. } | Link::Clear { passwords: true, .. });
         match self {
             Announced::Always => true,
@@ -143,8 +162,12 @@ impl Announced {
 /// The capabilities announced on `link`, as far as they are `shown` to this client, a space between, for CAPABILITY's answer
 /// and the response code.
 pub fn announce(link: Link, shown: impl Fn(&str) -> bool) -> String {
-    let on_link = CAPABILITIES.iter().filter(|c| c.announced.on(link));
-    let names: Vec<_> = on_link.map(|c| c.name).filter(|name| shown(name)).collect();
+    let written = |capability: &Capability| match (capability.name, link) {
+        (APPENDLIMIT, Link::LoggedIn { append_limit }) => Cow::Owned(format!("{APPENDLIMIT}={append_limit}")),
+        (name, _) => Cow::Borrowed(name),
+    };
+    let on_link = CAPABILITIES.iter().filter(|c| c.announced.on(link) && shown(c.name));
+    let names: Vec<_> = on_link.map(written).collect();
     names.join(" ")
 }
 
@@ -219,7 +242,7 @@ mod tests {
         assert!(!hides(row("*", Some(8)), "COMPRESS=DEFLATE"));
         assert!(!hides(row("pine*", None), "COMPRESS=DEFLATE"));
         assert!(!hides(row("*", None), "COMPRESS"));
-        assert_eq!(announce(Link::LoggedIn, |name| name == "ID"), "ID");
+        assert_eq!(announce(Link::LoggedIn { append_limit: 70 }, |name| name == "ID"), "ID");
     }
 
     #[test]
@@ -240,8 +263,13 @@ mod tests {
 
     #[test]
     fn after_login_nothing_about_logging_in() {
-        let list = all(Link::LoggedIn);
+        let list = all(Link::LoggedIn { append_limit: 70 });
         assert!(list.starts_with("IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE "), "{list}");
-        assert!(!list.contains("AUTH=") && !list.contains("SASL-IR") && !list.contains("TLS"));
+        assert!(list.contains(" APPENDLIMIT=70 "), "{list}");
+        assert!(
+            !list.replace("URLAUTH=", "").contains("AUTH=")
+                && !list.contains("SASL-IR")
+                && !list.contains("TLS")
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use super::enable::Extension;
 use super::list::{Shown, write_shown};
-use crate::imap::answer::{Done, Fail, Outcome};
+use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
 use crate::imap::session::Session;
 use crate::imap::watch::Deed;
 use crate::imap::wire::bad::{Answer, Bad};
@@ -10,6 +10,7 @@ use crate::imap::wire::code::Code;
 use crate::imap::wire::name::MailboxName;
 use crate::imap::wire::parser::Parser;
 use crate::net::out::Out;
+use crate::store::object_id::mailbox_id;
 
 /// `use-attr` (RFC 6154 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,14 +121,15 @@ impl Create {
         if special.is_some() && !site.personal {
             return Err(Fail::no(Code::UseAttr, "only your own mailboxes have special uses"));
         }
-        session.house.store.create_mailbox(site.account, &site.name, special).await?;
+        let made = session.house.store.create_mailbox(site.account, &site.name, special).await?;
         if let (Some(written), true) = (self.mailbox.written(), session.enabled.has(Extension::Rev2)) {
             let name = self.mailbox.as_str();
             let shown = Shown { special_use: special, old_name: Some(written), ..Shown::mailbox(name) };
             write_shown(out, session.coding(), &shown);
         }
         session.did(Deed::Created(self.mailbox));
-        Ok(Done::ok("mailbox created"))
+        // RFC 8474 §4.1: the new mailbox's id comes with the answer.
+        Ok(Done::with(OwnedCode::MailboxId(mailbox_id(made.id)), "mailbox created"))
     }
 }
 

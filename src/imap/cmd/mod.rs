@@ -16,6 +16,7 @@ pub mod enable;
 pub mod esearch;
 pub mod expunge;
 pub mod fetch;
+pub mod genurlauth;
 pub mod get_metadata;
 pub mod id;
 pub mod language;
@@ -26,6 +27,7 @@ pub mod notify;
 pub mod quota;
 pub mod relocate;
 pub mod rename;
+pub mod resetkey;
 pub mod rights;
 pub mod search;
 pub mod select;
@@ -36,6 +38,7 @@ pub mod store;
 pub mod subscribe;
 pub mod thread;
 pub mod unauthenticate;
+pub mod urlfetch;
 
 use super::table::{Row, States, find};
 use super::wire::bad::{Bad, Rejected};
@@ -140,6 +143,14 @@ pub enum Command {
     Notify(notify::Notify),
     /// RFC 7377
     Esearch(esearch::Esearch),
+    /// RFC 8508
+    Replace(append::Replace),
+    /// RFC 4467 §7
+    GenUrlAuth(genurlauth::GenUrlAuth),
+    /// RFC 4467 §7
+    UrlFetch(urlfetch::UrlFetch),
+    /// RFC 4467 §7
+    ResetKey(resetkey::ResetKey),
 }
 
 impl Command {
@@ -178,7 +189,7 @@ pub struct Context {
     pub charsets: Charsets,
 }
 
-/// Reads a unit: a complete command, or APPEND up to its message.
+/// Reads a unit: a complete command, or APPEND and REPLACE up to their first literal.
 pub fn parse(unit: &Unit, context: Context) -> Result<Request, Rejected> {
     let mut parser = Parser::new(unit, context.coding).with_charsets(context.charsets);
     let tag = parser.tag().map_err(|bad| Rejected { tag: unit.leading_tag(), bad })?;
@@ -327,6 +338,12 @@ pub(in crate::imap) mod tests {
             "{3}\r\n",
             "é",
             "USE",
+            "CATENATE (",
+            "URL ",
+            "TEXT ",
+            "UTF8 (",
+            "BINARY[",
+            "PARTIAL -1:-2",
             "=",
             "FUZZY",
             "DATE",
@@ -359,6 +376,13 @@ pub(in crate::imap) mod tests {
                                 assert!(bad.at <= unit.len());
                             }
                         }
+                    }
+                    let mut parser = Parser::new(&unit, NameCoding::default());
+                    let mut within = append::grammar::Within::Part;
+                    if let Err(bad) =
+                        append::grammar::steps(&mut parser, &mut within, append::grammar::Takes::Several)
+                    {
+                        assert!(bad.at <= unit.len());
                     }
                     framer.stream();
                 }

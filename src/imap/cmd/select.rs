@@ -16,6 +16,7 @@ use crate::imap::wire::reply::{Line, untagged};
 use crate::mail::Rights;
 use crate::net::out::Out;
 use crate::store::mailbox::MailboxError;
+use crate::store::object_id::mailbox_id;
 
 /// `SELECT mailbox [(parameter …)]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +76,16 @@ impl Select {
         let access = self.access_with(place.rights);
         let special_use = place.mailbox.special_use.clone();
         let selected = open(session, place, access).await?;
+        // RFC 4467 §8: not where somebody could listen.
+        let private = session.private();
         session.select(selected);
         let (rev2, coding) = (session.enabled.has(Extension::Rev2), session.coding());
         let (house, _, selected) = session.at_work()?;
         describe(selected, out);
+        if private {
+            let text = "URLs can be authorized so";
+            untagged(&mut out.buffer(), Condition::Ok, Some(Code::UrlMech), text);
+        }
         if rev2 {
             let special_use = special_use.as_deref();
             let old_name = self.mailbox.written();
@@ -141,6 +148,7 @@ fn describe(selected: &Selected, out: &mut Out<'_>) {
     say(Code::UidValidity(view.uid_validity()), "UIDs are valid");
     say(Code::UidNext(view.uid_next()), "UID of the next message");
     say(Code::HighestModSeq(view.highest_modseq()), "number of the last change");
+    say(Code::MailboxId(&mailbox_id(selected.mailbox)), "id of the mailbox, whatever its name");
 }
 
 #[cfg(test)]

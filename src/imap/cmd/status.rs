@@ -1,7 +1,9 @@
-//! STATUS (RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162 §3.1.7) DELETED (RFC 9051
-//! §6.3.11) and DELETED-STORAGE (RFC 9208 §4.1.4).
+//! STATUS (RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162 §3.1.7), DELETED (RFC 9051 §6.3.11),
+//! DELETED-STORAGE (RFC 9208 §4.1.4), MAILBOXID (RFC 8474 §4.3) and APPENDLIMIT (RFC 7889 §5).
 
 use std::collections::HashMap;
+
+use bytes::BufMut;
 
 use crate::imap::answer::{Done, Fail, Outcome};
 use crate::imap::cmd::enable::Extension;
@@ -13,6 +15,7 @@ use crate::imap::wire::reply::Line;
 use crate::mail::{AccountId, MailboxId, Rights};
 use crate::net::out::Out;
 use crate::store::mailbox::{self, Mailbox, MailboxError};
+use crate::store::object_id::mailbox_id;
 
 /// `status-att`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,10 +38,14 @@ pub enum StatusItem {
     Deleted,
     /// Octets of those together (RFC 9208 §4.1.4).
     DeletedStorage,
+    /// The id that outlives the name.
+    MailboxId,
+    /// Octets of the largest message it takes.
+    AppendLimit,
 }
 
 impl StatusItem {
-    const EVERY: [StatusItem; 9] = [
+    const EVERY: [StatusItem; 11] = [
         StatusItem::Messages,
         StatusItem::Recent,
         StatusItem::UidNext,
@@ -48,6 +55,8 @@ impl StatusItem {
         StatusItem::HighestModSeq,
         StatusItem::Deleted,
         StatusItem::DeletedStorage,
+        StatusItem::MailboxId,
+        StatusItem::AppendLimit,
     ];
 
     /// The item as it is written.
@@ -62,6 +71,8 @@ impl StatusItem {
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
             StatusItem::Deleted => "DELETED",
             StatusItem::DeletedStorage => "DELETED-STORAGE",
+            StatusItem::MailboxId => "MAILBOXID",
+            StatusItem::AppendLimit => "APPENDLIMIT",
         }
     }
 }
@@ -70,7 +81,11 @@ impl StatusItem {
     /// Whether messages must be counted for it; the others are numbers of the mailbox itself.
     fn is_counted(self) -> bool {
         match self {
-            StatusItem::UidNext | StatusItem::UidValidity | StatusItem::HighestModSeq => false,
+            StatusItem::UidNext
+            | StatusItem::UidValidity
+            | StatusItem::HighestModSeq
+            | StatusItem::MailboxId
+            | StatusItem::AppendLimit => false,
             StatusItem::Messages
             | StatusItem::Recent
             | StatusItem::Unseen
@@ -80,18 +95,36 @@ impl StatusItem {
         }
     }
 
-    fn of(self, status: &mailbox::Status) -> u64 {
+    fn write(self, line: &mut Line<'_, impl BufMut>, told: &Told) {
+        let status = &told.status;
+        line.raw(self.name()).raw(" ");
         match self {
-            StatusItem::Messages => status.messages.into(),
-            StatusItem::Recent => status.recent.into(),
-            StatusItem::UidNext => status.uid_next.into(),
-            StatusItem::UidValidity => status.uid_validity.into(),
-            StatusItem::Unseen => status.unseen.into(),
-            StatusItem::Size => status.size,
-            StatusItem::HighestModSeq => status.highest_modseq,
-            StatusItem::Deleted => status.deleted.into(),
-            StatusItem::DeletedStorage => status.deleted_size,
-        }
+            StatusItem::Messages => line.number(status.messages),
+            StatusItem::Recent => line.number(status.recent),
+            StatusItem::UidNext => line.number(status.uid_next),
+            StatusItem::UidValidity => line.number(status.uid_validity),
+            StatusItem::Unseen => line.number(status.unseen),
+            StatusItem::Size => line.number(status.size),
+            StatusItem::HighestModSeq => line.number(status.highest_modseq),
+            StatusItem::Deleted => line.number(status.deleted),
+            StatusItem::DeletedStorage => line.number(status.deleted_size),
+            StatusItem::MailboxId => line.raw("(").text(&mailbox_id(told.mailbox)).raw(")"),
+            StatusItem::AppendLimit => line.number(told.append_limit),
+        };
+    }
+}
+
+/// What there is to tell of a mailbox.
+pub(in crate::imap) struct Told {
+    mailbox: MailboxId,
+    status: mailbox::Status,
+    append_limit: u64,
+}
+
+impl Told {
+    /// What this is of a mailbox, told to this session.
+    pub(in crate::imap) fn new(mailbox: MailboxId, status: mailbox::Status, session: &Session) -> Self {
+        Told { mailbox, status, append_limit: session.append_limit() }
     }
 }
 
@@ -152,7 +185,7 @@ pub(super) async fn gather(
     session: &mut Session,
     items: &[StatusItem],
     mailboxes: impl IntoIterator<Item = (AccountId, &Mailbox)>,
-) -> Result<HashMap<MailboxId, mailbox::Status>, Fail> {
+) -> Result<HashMap<MailboxId, Told>, Fail> {
     if items.contains(&StatusItem::Recent) && session.enabled.has(Extension::Rev2) {
         return Err(Fail::bad("IMAP4rev2 has no RECENT"));
     }
@@ -160,12 +193,15 @@ pub(super) async fn gather(
         // RFC 7162 §3.1: the client has shown that it knows mod-sequences.
         session.enable_condstore();
     }
-    if !items.iter().any(|item| item.is_counted()) {
-        return Ok(mailboxes.into_iter().map(|(_, mailbox)| (mailbox.id, mailbox.into())).collect());
-    }
-    let ids: Vec<(AccountId, MailboxId)> =
-        mailboxes.into_iter().map(|(account, mailbox)| (account, mailbox.id)).collect();
-    Ok(session.house.store.statuses(&ids).await?)
+    let statuses: HashMap<MailboxId, mailbox::Status> = if items.iter().any(|item| item.is_counted()) {
+        let ids: Vec<(AccountId, MailboxId)> =
+            mailboxes.into_iter().map(|(account, mailbox)| (account, mailbox.id)).collect();
+        session.house.store.statuses(&ids).await?
+    } else {
+        mailboxes.into_iter().map(|(_, mailbox)| (mailbox.id, mailbox.into())).collect()
+    };
+    let told = |(mailbox, status)| (mailbox, Told::new(mailbox, status, session));
+    Ok(statuses.into_iter().map(told).collect())
 }
 
 /// `* STATUS name (…)`
@@ -174,13 +210,11 @@ pub(in crate::imap) fn write(
     name: &str,
     coding: NameCoding,
     items: &[StatusItem],
-    status: &mailbox::Status,
+    told: &Told,
 ) {
     let mut buffer = out.buffer();
     let mut line = Line::untagged(&mut buffer);
-    line.raw("STATUS ").mailbox(name, coding).raw(" ").list(items, |line, item| {
-        line.raw(item.name()).raw(" ").number(item.of(status));
-    });
+    line.raw("STATUS ").mailbox(name, coding).raw(" ").list(items, |line, item| item.write(line, told));
 }
 
 #[cfg(test)]
@@ -208,7 +242,8 @@ mod tests {
         assert_eq!(command("STATUS a (messages)"), status(&[StatusItem::Messages]));
         assert_eq!(
             command(
-                "STATUS a (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE HIGHESTMODSEQ DELETED DELETED-STORAGE UNSEEN)"
+                "STATUS a (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE HIGHESTMODSEQ DELETED DELETED-STORAGE \
+                MAILBOXID APPENDLIMIT UNSEEN)"
             ),
             status(&StatusItem::EVERY)
         );

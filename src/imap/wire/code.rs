@@ -34,6 +34,8 @@ pub enum Code<'a> {
     BadEvent(&'a str),
     /// RFC 5530 §3
     Cannot,
+    /// A URL of CATENATE that leads nowhere (RFC 4469 §4.1).
+    BadUrl(&'a str),
     /// The capabilities, separated by spaces.
     Capability(&'a str),
     /// RFC 5530 §3
@@ -56,6 +58,8 @@ pub enum Code<'a> {
     InUse,
     /// RFC 5530 §3
     Limit,
+    /// The id of the mailbox (RFC 8474 §4).
+    MailboxId(&'a str),
     /// The longest value that was larger than MAXSIZE, bytes (RFC 5464 §4.2.1).
     MetadataLongEntries(u64),
     /// The largest value that is taken, bytes (RFC 5464 §4.3).
@@ -104,6 +108,8 @@ pub enum Code<'a> {
     UndefinedFilter(&'a str),
     /// Sequence number of the first unseen message.
     Unseen(u32),
+    /// With what URLs can be authorized (RFC 4467 §8): INTERNAL.
+    UrlMech,
     /// RFC 6154 §3
     UseAttr,
 }
@@ -129,6 +135,7 @@ impl Code<'_> {
             Code::BadCharset => "BADCHARSET",
             Code::BadEvent(_) => "BADEVENT",
             Code::Cannot => "CANNOT",
+            Code::BadUrl(_) => "BADURL",
             Code::Capability(_) => "CAPABILITY",
             Code::ClientBug => "CLIENTBUG",
             Code::Closed => "CLOSED",
@@ -140,6 +147,7 @@ impl Code<'_> {
             Code::InProgress(..) => "INPROGRESS",
             Code::InUse => "INUSE",
             Code::Limit => "LIMIT",
+            Code::MailboxId(_) => "MAILBOXID",
             Code::MetadataLongEntries(_) | Code::MetadataMaxSize(_) | Code::MetadataTooMany => "METADATA",
             Code::Modified(_) => "MODIFIED",
             Code::NoModSeq => "NOMODSEQ",
@@ -162,6 +170,7 @@ impl Code<'_> {
             Code::UnknownCte => "UNKNOWN-CTE",
             Code::UndefinedFilter(_) => "UNDEFINED-FILTER",
             Code::Unseen(_) => "UNSEEN",
+            Code::UrlMech => "URLMECH",
             Code::UseAttr => "USEATTR",
         }
     }

@@ -1,8 +1,8 @@
 //! Bytes to units: where a command ends, and what to do with the literals inside it.
 //!
 //! A command is text with literals in it (RFC 3501 §2.2.1, §4.3). Small literals are collected into the command.
-//! The message of APPEND is not: the framer stops in front of it, hands over the command so far, and the session
-//! says [`Framer::stream`] or [`Framer::refuse`].
+//! The messages of APPEND and REPLACE are not, nor the texts that CATENATE puts together (RFC 4469): the framer stops in
+//! front of each, hands over the command so far, and the session says [`Framer::stream`] or [`Framer::refuse`].
 //!
 //! What must hold:
 //! - However the input is cut into chunks, the same frames come out.
@@ -64,7 +64,7 @@ pub enum Frame {
     Chunk(Bytes),
     /// The streamed message is complete.
     MessageEnd,
-    /// What followed the message up to the end of the command: nothing, in a well-formed APPEND.
+    /// What followed the last message up to the end of the command: nothing, in a simple APPEND.
     Tail(Unit),
     /// The line asked for by [`Framer::expect_line`], without its line end.
     Line(Bytes),
@@ -290,14 +290,18 @@ impl Framer {
         header.synchronizing.then_some(Frame::Continue)
     }
 
-    /// Whether a literal header at `at` announces a message: any but the first argument of APPEND, which is the
-    /// mailbox, and any behind a message (RFC 3502).
+    /// Whether a literal header at `at` announces a message or a text of CATENATE: any but the mailbox, also behind the
+    /// first (RFC 3502). URLs of CATENATE are read like other arguments.
     fn is_message(&self, at: usize) -> bool {
-        match self.part {
-            Part::Head => append_arguments(&self.unit.bytes).is_some_and(|arguments| at != arguments),
-            Part::Tail(_) => true,
-            Part::Line => false,
-        }
+        let mailbox = match self.part {
+            Part::Head => match mailbox_argument(&self.unit.bytes) {
+                Some(mailbox) => Some(mailbox),
+                None => return false,
+            },
+            Part::Tail(_) => None,
+            Part::Line => return false,
+        };
+        mailbox != Some(at) && !is_url(&self.unit.bytes, at, mailbox)
     }
 
     fn collect(&mut self, input: &mut BytesMut, left: usize) -> Option<Frame> {
@@ -424,12 +428,33 @@ fn literal_header(line: &[u8]) -> Header {
     Header::Literal { at, header: LiteralHeader { size, synchronizing, binary } }
 }
 
-/// Where the arguments begin, if the command is APPEND.
-fn append_arguments(command: &[u8]) -> Option<usize> {
+/// Where the mailbox begins, if the command is APPEND or REPLACE.
+fn mailbox_argument(command: &[u8]) -> Option<usize> {
     // Only as far as a tag can reach: this is asked at each of thousands of literals.
-    let tag = memchr(b' ', command.get(..command.len().min(TAG_MAX + 1))?)?;
-    let name = command.get(tag + 1..tag + 8)?;
-    name.eq_ignore_ascii_case(b"APPEND ").then_some(tag + 8)
+    let tag = memchr(b' ', command.get(..command.len().min(TAG_MAX + 1))?)? + 1;
+    let is = |at: usize, word: &[u8]| {
+        command.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word))
+    };
+    if is(tag, b"APPEND ") {
+        return Some(tag + b"APPEND ".len());
+    }
+    let name = if is(tag, b"UID ") { tag + b"UID ".len() } else { tag };
+    if !is(name, b"REPLACE ") {
+        return None;
+    }
+    // RFC 8508 §5: one number comes first, of ten digits at most.
+    let number = name + b"REPLACE ".len();
+    let space = memchr(b' ', command.get(number..command.len().min(number + 11))?)?;
+    Some(number + space + 1)
+}
+
+/// Whether a literal at `at` is a URL of CATENATE: `(URL {9}` or ` URL {9}`. A mailbox may be called URL, too.
+fn is_url(command: &[u8], at: usize, mailbox: Option<usize>) -> bool {
+    const WORD: &[u8] = b"URL ";
+    let Some(word) = at.checked_sub(WORD.len()) else { return false };
+    let before = word.checked_sub(1).and_then(|at| command.get(at));
+    let named = command.get(word..at).is_some_and(|found| found.eq_ignore_ascii_case(WORD));
+    named && mailbox != Some(word) && matches!(before, Some(b'(' | b' '))
 }
 
 #[cfg(test)]
@@ -502,6 +527,11 @@ mod tests {
             ("a X {200+}\r\nb NOOP\r\n", &["- a literal too large", "! literal too large to skip"]),
             ("a APPEND x {31}\r\nb NOOP\r\n", &["A a APPEND x {31}", "C b NOOP"]),
             (
+                "a APPEND x {1+}\r\na {31+}\r\nb NOOP\r\nb NOOP\r\nb NOOP\r\n1234567 {1+}\r\nc\r\nb NOOP\r\n",
+                &["A a APPEND x {1+}", "M a", "A  {31+}", "C b NOOP"],
+            ),
+            ("a APPEND x {1+}\r\na {31}\r\nb NOOP\r\n", &["A a APPEND x {1+}", "M a", "A  {31}", "C b NOOP"]),
+            (
                 "a APPEND x {31+}\r\nb NOOP\r\nb NOOP\r\nb NOOP\r\n1234567\r\nb NOOP\r\n",
                 &["A a APPEND x {31+}", "C b NOOP"],
             ),
@@ -553,9 +583,42 @@ mod tests {
                 &["A a APPEND x {1}", "M a", r"A  (\\Seen) {1+}", "M b", "T "],
             ),
             ("a APPENDX x {3}\r\nabc\r\n", &["+", "C a APPENDX x {3}abc"]),
+            ("a REPLACE 4 {5}\r\nINBOX {3}\r\nabc\r\n", &["+", "A a REPLACE 4 {5}INBOX {3}", "M abc", "T "]),
+            (
+                "a uid replace 4294967295 x {3+}\r\nabc\r\n",
+                &["A a uid replace 4294967295 x {3+}", "M abc", "T "],
+            ),
+            ("a REPLACE 1:4000000000 {3+}\r\nabc\r\n", &["C a REPLACE 1:4000000000 {3+}abc"]),
+            // A mailbox called URL, and URLs.
+            ("a APPEND URL {1+}\r\nx\r\n", &["A a APPEND URL {1+}", "M x", "T "]),
+            ("a REPLACE 4 URL {1+}\r\nx\r\n", &["A a REPLACE 4 URL {1+}", "M x", "T "]),
         ];
         for (input, expected) in table {
             assert_eq!(frames(tight(), input.as_bytes(), &[]), *expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn urls_are_arguments() {
+        let table: &[(&str, &[&str])] = &[
+            (
+                "a APPEND x CATENATE (URL {2+}\r\n/a URL {2}\r\n/b)\r\n",
+                &["+", "C a APPEND x CATENATE (URL {2+}/a URL {2}/b)"],
+            ),
+            (
+                "a APPEND x CATENATE (TEXT {1}\r\na url {2+}\r\n/b TEXT {1+}\r\nc URL \"d\")\r\n",
+                &[
+                    "A a APPEND x CATENATE (TEXT {1}",
+                    "M a",
+                    "A  url {2+}/b TEXT {1+}",
+                    "M c",
+                    r#"T  URL \"d\")"#,
+                ],
+            ),
+        ];
+        for (input, expected) in table {
+            let limits = Limits { text: 100, ..tight() };
+            assert_eq!(frames(limits, input.as_bytes(), &[]), *expected, "{input:?}");
         }
     }
 
@@ -613,6 +676,8 @@ mod tests {
             Just(b"\r\n".to_vec()),
             Just(b"\n".to_vec()),
             Just(b"a APPEND x ".to_vec()),
+            Just(b"a UID REPLACE 7 x ".to_vec()),
+            Just(b" URL ".to_vec()),
             Just(b"b LOGIN ".to_vec()),
             "[~]?\\{[0-9]{1,3}\\+?\\}\r\n".prop_map(String::into_bytes),
             "\\{9{19,21}\\+?\\}\r\n".prop_map(String::into_bytes),

@@ -298,6 +298,7 @@ impl<'a, B: BufMut> Line<'a, B> {
             Code::AppendUid(validity, uids) => self.raw(" ").number(validity).raw(" ").ascii(uids),
             Code::BadCharset => self.raw(" ").raw(CHARSETS),
             Code::BadEvent(names) => self.raw(" (").ascii(names).raw(")"),
+            Code::BadUrl(url) => self.raw(" \"").ascii(&shown_url(url)).raw("\""),
             Code::Capability(list) => self.raw(" ").ascii(list),
             Code::CopyUid(validity, from, to) => {
                 self.raw(" ").number(validity).raw(" ").ascii(from).raw(" ").ascii(to)
@@ -316,6 +317,7 @@ impl<'a, B: BufMut> Line<'a, B> {
             // RFC 5267 §5: quoted. A tag is printable ASCII.
             Code::NoUpdate(tag) => self.raw(" ").quoted(tag.as_bytes()),
             Code::UndefinedFilter(name) => self.raw(" ").ascii(name),
+            Code::MailboxId(id) => self.raw(" (").ascii(id).raw(")"),
             Code::Modified(set) => self.raw(" ").ascii(set),
             Code::PermanentFlags(flags, new) => {
                 let any = (new == NewKeywords::Allowed).then_some("\\*");
@@ -326,9 +328,16 @@ impl<'a, B: BufMut> Line<'a, B> {
             Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
                 self.raw(" ").number(number)
             }
+            Code::UrlMech => self.raw(" INTERNAL"),
             _ => self,
         }
     }
+}
+
+/// A URL as it can stand in a response code (RFC 4469 §5, `url-resp-text`).
+fn shown_url(url: &str) -> String {
+    let shown = |c: char| if matches!(c, '"' | '\\' | ']') { '?' } else { c };
+    url.chars().take(QUOTED_MAX).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -385,6 +394,10 @@ mod tests {
             (Code::UidNext(4), "UIDNEXT 4"),
             (Code::UidNext(0), "UIDNEXT 0"),
             (Code::BadEvent("FlagChange MessageNew"), "BADEVENT (FlagChange MessageNew)"),
+            (Code::MailboxId("F7"), "MAILBOXID (F7)"),
+            (Code::BadUrl("/x;\"]\r\ny"), "BADURL \"/x;??  y\""),
+            (Code::BadUrl("/x"), "BADURL \"/x\""),
+            (Code::UrlMech, "URLMECH INTERNAL"),
             (Code::HighestModSeq(u64::MAX), "HIGHESTMODSEQ 18446744073709551615"),
             (Code::CopyUid(9, "1:2", "5:6"), "COPYUID 9 1:2 5:6"),
             (Code::PermanentFlags(&[Flag::Seen], NewKeywords::Allowed), "PERMANENTFLAGS (\\Seen \\*)"),

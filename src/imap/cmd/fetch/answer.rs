@@ -149,7 +149,7 @@ impl<'i> Body<'i> {
 
     /// Writes name and bytes. The bytes go out as they come in: a message is never in memory as a whole.
     async fn write(&self, message: &mut Message<'_>, out: &mut Out<'_>) -> Result<(), Fail> {
-        let bytes = self.bytes(message).await?;
+        let bytes = section_bytes(&message.shape, &mut message.source, self.section, self.partial).await?;
         let mut line = Line::resume(out.buffer());
         match self.name {
             Name::Rfc822(name) => line.raw(name),
@@ -183,24 +183,29 @@ impl<'i> Body<'i> {
         }
         if sent == size { Ok(()) } else { Err(Fail::Gone) }
     }
+}
 
-    /// How many bytes there are, and the bytes; `None` when the message has no such part.
-    async fn bytes<'m>(&self, message: &'m mut Message<'_>) -> Result<Option<(u64, Pieces<'m>)>, Fail> {
-        match message.shape.slice(self.section) {
-            Slice::Missing => Ok(None),
-            Slice::Bytes(range) => {
-                let range = cut(range, self.partial);
-                Ok(Some((range.end - range.start, message.source.pieces(range))))
-            }
-            Slice::Fields(range, names, choice) => {
-                let header = message.source.bytes(range).await?;
-                let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
-                let fields = Bytes::from(select(&header, &names, choice));
-                // What is in memory fits a usize.
-                let range = cut(0..fields.len() as u64, self.partial);
-                let fields = fields.slice(range.start as usize..range.end as usize);
-                Ok(Some((fields.len() as u64, Pieces::ready(fields))))
-            }
+/// How many bytes a section has, and the bytes; `None` when the message has no such part.
+pub(in crate::imap) async fn section_bytes<'m>(
+    shape: &Shape<'_>,
+    source: &'m mut Source<'_>,
+    section: &Section,
+    partial: Option<Partial>,
+) -> Result<Option<(u64, Pieces<'m>)>, Fail> {
+    match shape.slice(section) {
+        Slice::Missing => Ok(None),
+        Slice::Bytes(range) => {
+            let range = cut(range, partial);
+            Ok(Some((range.end - range.start, source.pieces(range))))
+        }
+        Slice::Fields(range, names, choice) => {
+            let header = source.bytes(range).await?;
+            let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+            let fields = Bytes::from(select(&header, &names, choice));
+            // What is in memory fits a usize.
+            let range = cut(0..fields.len() as u64, partial);
+            let fields = fields.slice(range.start as usize..range.end as usize);
+            Ok(Some((fields.len() as u64, Pieces::ready(fields))))
         }
     }
 }

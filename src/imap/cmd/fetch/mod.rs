@@ -4,7 +4,7 @@
 //! `binary` its decoded parts, `preview` the beginning of its text.
 //! Flags, UIDs and modseqs come from the view; only what needs more asks the database, a page of messages at a time.
 
-mod answer;
+pub(in crate::imap) mod answer;
 pub(in crate::imap) mod binary;
 pub mod item;
 mod preview;
@@ -23,6 +23,7 @@ use crate::imap::table::Expunges;
 use crate::imap::wire::bad::Bad;
 use crate::imap::wire::code::Code;
 use crate::imap::wire::parser::Parser;
+use crate::imap::wire::partial::PartialRange;
 use crate::imap::wire::section::SectionText;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::intake::House;
@@ -35,44 +36,6 @@ use crate::store::view::SEEN;
 
 /// Messages asked for in one query when wide columns come with them: headers may have a megabyte each.
 const WIDE_PAGE: usize = 100;
-
-/// `partial-range` (RFC 9394 §4): places in the list of messages, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartialRange {
-    /// Counted from the first message.
-    First(u32, u32),
-    /// Counted back from the last.
-    Last(u32, u32),
-}
-
-impl PartialRange {
-    fn parse(parser: &mut Parser<'_>) -> Result<Self, Bad> {
-        let from_the_end = parser.peek() == Some(b'-');
-        let end = |parser: &mut Parser<'_>| {
-            if from_the_end {
-                parser.expect(b'-', "both ends of a range must have the same sign")?;
-            }
-            parser.nz_number()
-        };
-        let one = end(parser)?;
-        parser.expect(b':', "expected a colon")?;
-        let other = end(parser)?;
-        let (low, high) = (one.min(other), one.max(other));
-        Ok(if from_the_end { PartialRange::Last(low, high) } else { PartialRange::First(low, high) })
-    }
-
-    /// Those in these places; places beyond the end are nothing.
-    fn of<T>(self, list: &[T]) -> &[T] {
-        // A list in memory has fewer members than a usize can count.
-        let (start, end) = match self {
-            PartialRange::First(low, high) => (low as usize - 1, high as usize),
-            PartialRange::Last(low, high) => {
-                (list.len().saturating_sub(high as usize), (list.len() + 1).saturating_sub(low as usize))
-            }
-        };
-        list.get(start.min(list.len())..end.min(list.len())).unwrap_or_default()
-    }
-}
 
 /// `FETCH set items [(CHANGEDSINCE modseq PARTIAL range)]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +73,7 @@ impl Fetch {
                     vanished = true;
                 } else if numbering == Numbering::Uid && parser.skip_word("PARTIAL") {
                     parser.space()?;
-                    partial = Some(PartialRange::parse(parser)?);
+                    partial = Some(parser.partial_range()?);
                 } else {
                     return Err(parser.bad("unknown FETCH modifier"));
                 }
@@ -265,7 +228,11 @@ impl<'a> Fetching<'a> {
         let mut made = Vec::new();
         let mut ahead = ReadAhead::default();
         for (at, facts) in messages.iter().enumerate() {
-            let whole = if self.needs.content { ahead.content(store, messages, at).await? } else { None };
+            let whole = if self.needs.content || self.needs.makes_preview(facts) {
+                ahead.content(store, messages, at).await?
+            } else {
+                None
+            };
             let mut source = Source::new(store, facts, whole);
             let rebuilt;
             let root = match &facts.structure {
@@ -434,21 +401,5 @@ mod tests {
             partial("UID FETCH 1:* (PREVIEW (LAZY)) (PARTIAL 9:3 CHANGEDSINCE 7)"),
             (Some(7), Some(PartialRange::First(3, 9)))
         );
-    }
-
-    #[test]
-    fn places_in_a_list() {
-        let list: Vec<u32> = (1..=5).collect();
-        for (range, expected) in [
-            (PartialRange::First(1, 2), &list[..2]),
-            (PartialRange::First(4, 9), &list[3..]),
-            (PartialRange::First(6, u32::MAX), &[]),
-            (PartialRange::Last(1, 2), &list[3..]),
-            (PartialRange::Last(2, 2), &list[3..4]),
-            (PartialRange::Last(4, 9), &list[..2]),
-            (PartialRange::Last(6, 9), &[]),
-        ] {
-            assert_eq!(range.of(&list), expected, "{range:?}");
-        }
     }
 }
