@@ -131,6 +131,7 @@ pub struct Imap {
     pub max_mailboxes: i64,
     pub progress_seconds: u64,
     pub language: String,
+    pub refuse_8bit_headers: bool,
 }
 
 /// A capability that some IMAP clients are not told of.

@@ -144,7 +144,12 @@ impl Receiving {
     pub async fn finish(self: Box<Self>, rest: &Unit, session: &mut Session) -> Outcome {
         session.handle.state("logged in");
         tail(rest, self.append.data).map_err(|bad| Fail::bad(bad.to_string()))?;
-        let spool = self.spool?;
+        let draft = self.spool?.finish();
+        // RFC 6855 §4: a client that has not enabled UTF-8 may not know what it does.
+        let strict = session.config().imap.refuse_8bit_headers && !session.enabled.has(Extension::Utf8Accept);
+        if strict && !draft.header.is_ascii() {
+            return Err(Fail::no(Code::Cannot, "8-bit headers need ENABLE UTF8=ACCEPT"));
+        }
         let now = || crate::mail::DateTime::new(jiff::Timestamp::now(), 0);
         let date = self
             .append
@@ -159,7 +164,7 @@ impl Receiving {
             flags,
             keywords,
         };
-        let delivery = Delivery::new(spool.finish(), vec![place], Vec::new());
+        let delivery = Delivery::new(draft, vec![place], Vec::new());
         let receipt = session.house.committer.deliver(delivery).await?;
         match receipt.first().copied().flatten() {
             Some(placed) => Ok(Done::with(
