@@ -19,6 +19,9 @@ comment on column control.imap_capability.client is 'Which clients: "name versio
 comment on column control.imap_capability.account_id is 'For this account only; empty = for all';
 comment on column control.imap_capability.reason is 'Why, for other administrators';
 
+insert into control.imap_capability (capability, client, reason) values
+  ('COMPRESS=DEFLATE', 'OfflineIMAP *', 'its library (imaplib2 3.05) waits for the network while it has not inflated all that it has read');
+
 alter table control.imap add column progress_seconds integer not null default 10
   constraint "progress_seconds is from 0 to 3600" check (progress_seconds between 0 and 3600);
 comment on column control.imap.progress_seconds is 'How often a client hears how far a long command is (RFC 9585 asks for at least 10 seconds between two); 0 = at every step';
@@ -26,6 +29,9 @@ comment on column control.imap.progress_seconds is 'How often a client hears how
 alter table control.imap add column language text not null default 'en'
   constraint "language is one of en, de, fr and es" check (language in ('en', 'de', 'fr', 'es'));
 comment on column control.imap.language is 'Language of texts for people, for clients that ask for the one this server prefers (LANGUAGE "default", RFC 5255): en, de, fr or es';
+
+alter table control.imap add column refuse_8bit_headers boolean not null default false;
+comment on column control.imap.refuse_8bit_headers is 'Whether APPEND refuses messages with 8-bit headers from clients that have not enabled UTF8=ACCEPT, as RFC 6855, 4 demands; off by default, because old mailboxes hold such messages and must be movable';
 
 alter table control.directory add column max_messages bigint
   constraint "max_messages is 0 (none) or more" check (max_messages >= 0);

@@ -131,6 +131,7 @@ pub struct Imap {
     pub max_mailboxes: i64,
     pub progress_seconds: u64,
     pub language: String,
+    pub refuse_8bit_headers: bool,
     pub admin_contact: Option<String>,
     pub server_comment: Option<String>,
     pub max_metadata_bytes: usize,

@@ -4,13 +4,13 @@
 //! - All that is sent ends on a flush: nothing that the client waits for stays in the compressor.
 //! - What comes in is inflated a little at a time, and only as the session takes it: what a few bytes inflate to meets the
 //!   limits that plain input meets.
-//! - An idle session is small. The compressor, 300 KB, is borrowed for an answer and given back: a deflate stream goes on
-//!   with any blocks that follow, so that the next one begins without a memory of what was sent before (which also leaves
-//!   nothing for a secret of one answer to be guessed by the length of another). The decompressor is put away between two
-//!   blocks, and only the window of what the client has sent stays: as much as it has sent, 32 KiB at most.
+//! - An idle session is small. The compressor, hundreds of kilobytes, is borrowed for an answer and given back: a deflate
+//!   stream goes on with any blocks that follow, so that the next one begins without a memory of what was sent before (which
+//!   also leaves nothing for a secret of one answer to be guessed by the length of another). The decompressor is put away
+//!   between two blocks, and only the window of what the client has sent stays: as much as it has sent, 32 KiB at most.
 //!
-//! Measured (release build, 2,000 idle sessions): 0.5 KB for each beyond what it costs uncompressed, after a client has sent
-//! 400 bytes of commands; 32 KB where it has appended large messages.
+//! Measured on a debug build, 1,000 sessions in plain that had a mailbox selected: 0.9 KB of resident memory for each more
+//! after COMPRESS and 20 commands than before, counted from /proc/PID/status.
 
 use std::sync::{Mutex, PoisonError};
 

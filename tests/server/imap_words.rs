@@ -90,6 +90,24 @@ async fn searches_and_messages_in_utf8_once_enabled() {
     assert!(fetched[0].contains("Grüße aus Köln") && fetched[0].contains("bücher.example"), "{fetched:?}");
 }
 
+#[tokio::test]
+async fn eight_bit_headers_are_refused_where_the_administrator_wants_it() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let mut imap = daemon.imap().await;
+    imap.login("alice").await;
+    let message = "Subject: Grüße\r\n\r\nhällo\r\n";
+    append(&mut imap, "INBOX", message).await;
+    db.apply("update control.imap set refuse_8bit_headers = true").await;
+    imap.send_literal("a APPEND INBOX", message.as_bytes()).await;
+    imap.expect("a NO").await;
+    append(&mut imap, "INBOX", "Subject: plain\r\n\r\nhällo\r\n").await;
+    imap.run("ENABLE UTF8=ACCEPT").await;
+    append(&mut imap, "INBOX", message).await;
+    let status = imap.run("STATUS INBOX (MESSAGES)").await;
+    assert_eq!(status[0], "* STATUS INBOX (MESSAGES 3)");
+}
+
 // LANGUAGE --------------------------------------------------------------------------------------------------------
 
 #[tokio::test]

@@ -28,6 +28,10 @@ impl Compress {
         if self.mechanism != "DEFLATE" {
             return Err(Fail::no(Code::Cannot, "this mechanism is not known here"));
         }
+        // There are clients that ask without looking at what is announced.
+        if !session.is_announced("COMPRESS=DEFLATE") {
+            return Err(Fail::no(Code::Cannot, "compression is not offered here"));
+        }
         session.compression = Compression::Begins;
         Ok(Done::ok("compressing from here on"))
     }

@@ -15,7 +15,7 @@ use crate::store::change::Which;
 use crate::store::view::DELETED;
 
 /// Messages removed in one statement.
-const LOCKED_AT_ONCE: usize = 5000;
+const LOCKED_AT_ONCE: usize = 2000;
 
 /// `EXPUNGE` or `UID EXPUNGE set`
 #[derive(Debug, Clone, PartialEq, Eq)]

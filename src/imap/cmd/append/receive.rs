@@ -149,7 +149,7 @@ impl Receiving {
                     return Ok(Some(literal));
                 }
                 Step::Url(url) => self.add_cited(&url, session).await?,
-                Step::End => self.end()?,
+                Step::End => self.end(session)?,
             }
         }
         Ok(None)
@@ -219,7 +219,7 @@ impl Receiving {
     }
 
     /// A message is complete.
-    fn end(&mut self) -> Result<(), Fail> {
+    fn end(&mut self, session: &Session) -> Result<(), Fail> {
         let Some((spool, options)) = self.open.take() else { return Ok(()) };
         // A client that finds on its way that it has nothing to send says so by a message of no bytes.
         if spool.size() == 0 {
@@ -227,6 +227,11 @@ impl Receiving {
         }
         self.bytes += spool.size();
         let draft = spool.finish();
+        // RFC 6855 §4: a client that has not enabled UTF-8 may not know what it does.
+        let strict = session.config().imap.refuse_8bit_headers && !session.enabled.has(Extension::Utf8Accept);
+        if strict && !draft.header.is_ascii() {
+            return Err(Fail::no(Code::Cannot, "8-bit headers need ENABLE UTF8=ACCEPT"));
+        }
         let facts = |draft: &Draft| draft.header.len() + draft.envelope.len() + draft.structure.len();
         let all = self.drafts.iter().map(|(draft, _)| facts(draft)).sum::<usize>() + facts(&draft);
         if all > FACTS_MAX && !self.drafts.is_empty() {
