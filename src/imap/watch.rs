@@ -370,6 +370,10 @@ impl Watch {
                 Some(_) => {}
             }
             let known = match old {
+                // What was in it before it came to be watched is no news.
+                Some(old) if events.has(Events::NEW) && !self.events(&old.visible).has(Events::NEW) => {
+                    Known::of(one)
+                }
                 Some(old) => Known { visible: one, ..old },
                 None => Known::unseen(one),
             };
