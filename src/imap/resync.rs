@@ -89,7 +89,8 @@ fn ascending(parser: &mut Parser<'_>) -> Result<UidSet, Bad> {
     let uids = UidSet::parse(set.as_bytes()).map_err(|_| bad.clone())?;
     let mut least = 0;
     for end in set.as_bytes().split(|b| matches!(b, b',' | b':')) {
-        let number = std::str::from_utf8(end).ok().and_then(|end| end.parse::<u32>().ok()).ok_or(bad.clone())?;
+        let number =
+            std::str::from_utf8(end).ok().and_then(|end| end.parse::<u32>().ok()).ok_or(bad.clone())?;
         if number < least {
             return Err(bad);
         }
@@ -165,7 +166,10 @@ impl Asked {
 }
 
 fn within(set: &UidSet, first: u32, last: u32) -> UidSet {
-    set.ranges().map(|range| (*range.start()).max(first)..=(*range.end()).min(last)).filter(|r| !r.is_empty()).collect()
+    set.ranges()
+        .map(|range| (*range.start()).max(first)..=(*range.end()).min(last))
+        .filter(|r| !r.is_empty())
+        .collect()
 }
 
 fn intersection(one: &UidSet, other: &UidSet) -> UidSet {

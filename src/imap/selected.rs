@@ -287,10 +287,7 @@ impl Selected {
     /// What may not be told now, or is not wanted.
     fn holds(&self, expunges: Expunges) -> Held {
         let unwanted = self.wants == Wants::Nothing;
-        Held {
-            expunges: expunges == Expunges::Held || (unwanted && !self.removing),
-            arrivals: unwanted,
-        }
+        Held { expunges: expunges == Expunges::Held || (unwanted && !self.removing), arrivals: unwanted }
     }
 
     /// RFC 3501 §2.3.2: new messages are \Recent for the session that gets to know of them first. Sessions that speak

@@ -384,7 +384,11 @@ impl Session {
                     untagged_modseq(modseq, out);
                 }
                 fail.write(tag, out);
-                if matches!(fail, Fail::Bad(_) | Fail::BadWith(..)) { self.mistake(out) } else { Next::Continue }
+                if matches!(fail, Fail::Bad(_) | Fail::BadWith(..)) {
+                    self.mistake(out)
+                } else {
+                    Next::Continue
+                }
             }
         }
     }

@@ -66,7 +66,9 @@ async fn messages_in_other_mailboxes() {
     }
     append(&mut other, "Lists/Lemonade").await;
     append(&mut other, "Lists/Lemonade").await;
-    let command = format!("NOTIFY SET STATUS (selected ({NEW})) (subtree Lists ({NEW} FlagChange)) (mailboxes Sent ({NEW}))");
+    let command = format!(
+        "NOTIFY SET STATUS (selected ({NEW})) (subtree Lists ({NEW} FlagChange)) (mailboxes Sent ({NEW}))"
+    );
     let answers = imap.run(&command).await;
     let starts = [
         "* STATUS Lists (MESSAGES 0 UIDNEXT 1 UIDVALIDITY ",
@@ -87,13 +89,19 @@ async fn messages_in_other_mailboxes() {
     other.run("SELECT Lists/Lemonade").await;
     other.run("STORE 1:2 +FLAGS (\\Seen)").await;
     let answer = imap.answer().await;
-    assert!(answer.starts_with("* STATUS Lists/Lemonade (UIDVALIDITY ") && answer.ends_with(" UNSEEN 1)"), "{answer}");
+    assert!(
+        answer.starts_with("* STATUS Lists/Lemonade (UIDVALIDITY ") && answer.ends_with(" UNSEEN 1)"),
+        "{answer}"
+    );
     // With CONDSTORE, the modseq.
     let enabled = imap.run("ENABLE CONDSTORE").await;
     assert_eq!(enabled[0], "* ENABLED CONDSTORE");
     other.run("STORE 1 -FLAGS (\\Seen)").await;
     let answer = imap.answer().await;
-    assert!(answer.starts_with("* STATUS Lists/Lemonade (UIDVALIDITY ") && answer.contains(" HIGHESTMODSEQ "), "{answer}");
+    assert!(
+        answer.starts_with("* STATUS Lists/Lemonade (UIDVALIDITY ") && answer.contains(" HIGHESTMODSEQ "),
+        "{answer}"
+    );
     // Expunged: how many are left.
     other.run("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
     imap.expect("* STATUS Lists/Lemonade (UIDVALIDITY ").await;
@@ -102,7 +110,9 @@ async fn messages_in_other_mailboxes() {
     // A move is both.
     other.run("MOVE 1 Lists/Im2000").await;
     let both = [imap.answer().await, imap.answer().await];
-    for start in ["* STATUS Lists/Im2000 (UIDNEXT 2 MESSAGES 1 ", "* STATUS Lists/Lemonade (UIDNEXT 4 MESSAGES 1 "] {
+    for start in
+        ["* STATUS Lists/Im2000 (UIDNEXT 2 MESSAGES 1 ", "* STATUS Lists/Lemonade (UIDNEXT 4 MESSAGES 1 "]
+    {
         assert!(both.iter().any(|answer| answer.starts_with(start)), "{start}: {both:?}");
     }
     // By SQL.
@@ -136,12 +146,20 @@ async fn the_selected_mailbox_at_any_time() {
     imap.run(command).await;
     imap.run("SELECT INBOX").await;
     other.run("SELECT INBOX").await;
-    daemon.deliver("alice", "From: alice@example.org\nTo: bob@example.org\nSubject: Re: good morning\n\nhello\n").await;
+    daemon
+        .deliver(
+            "alice",
+            "From: alice@example.org\nTo: bob@example.org\nSubject: Re: good morning\n\nhello\n",
+        )
+        .await;
     next(&mut imap, "* 2 EXISTS").await;
     imap.expect("* * RECENT").await;
     let fetched = imap.answer().await;
     let header = "From: alice@example.org\r\nTo: bob@example.org\r\nSubject: Re: good morning\r\n\r\n";
-    assert_eq!(fetched, format!("* 2 FETCH (UID 2 BODY[HEADER.FIELDS (From To Subject)] {{{}}}\r\n{header})", header.len()));
+    assert_eq!(
+        fetched,
+        format!("* 2 FETCH (UID 2 BODY[HEADER.FIELDS (From To Subject)] {{{}}}\r\n{header})", header.len())
+    );
     other.run("STORE 1 +FLAGS (\\Deleted)").await;
     next(&mut imap, "* 1 FETCH (UID 1 FLAGS (\\Deleted*").await;
     other.run("EXPUNGE").await;
@@ -265,7 +283,9 @@ async fn names_and_subscriptions() {
     next(&mut imap, "* LIST (\\NonExistent \\HasNoChildren) \"/\" x").await;
     next(&mut imap, "* LIST (\\NonExistent \\HasNoChildren) \"/\" x/z").await;
     // What one does oneself one need not be told.
-    for command in ["CREATE mine/too", "SUBSCRIBE mine", "RENAME mine ours", "UNSUBSCRIBE mine", "DELETE ours/too"] {
+    for command in
+        ["CREATE mine/too", "SUBSCRIBE mine", "RENAME mine ours", "UNSUBSCRIBE mine", "DELETE ours/too"]
+    {
         assert_eq!(imap.run(command).await.len(), 1, "{command}");
     }
     other.run("CREATE theirs").await;
@@ -292,8 +312,12 @@ async fn annotations() {
     let mut imap = alice(&daemon).await;
     imap.run("NOTIFY SET (personal (MailboxMetadataChange ServerMetadataChange))").await;
     let inbox = "from store.mailbox m join directory.account a on a.id = m.account_id where a.local_part = 'alice' and m.name = 'INBOX'";
-    db.sql(&format!("insert into store.metadata select m.account_id, m.id, 0, '/comment', 'hello' {inbox}")).await;
+    db.sql(&format!("insert into store.metadata select m.account_id, m.id, 0, '/comment', 'hello' {inbox}"))
+        .await;
     next(&mut imap, "* METADATA INBOX /shared/comment").await;
+    // RFC 7162 §3.2: that is a change of the mailbox.
+    let modseq = "select highest_modseq from store.mailbox m join directory.account a on a.id = m.account_id where a.local_part = 'alice' and m.name = 'INBOX'";
+    assert_eq!(db.value::<i64>(modseq).await, 2);
     // Private ones of others are theirs.
     let bob = "(select id from directory.account where local_part = 'bob')";
     db.sql(&format!(

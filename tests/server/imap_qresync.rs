@@ -114,7 +114,8 @@ async fn what_a_client_has_missed() {
     other.send("b UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)").await;
     other.expect("b BAD").await;
     other.run("ENABLE QRESYNC CONDSTORE").await;
-    let fetched = |number: u32, uid: u32, flags: &str| format!("* {number} FETCH (UID {uid} FLAGS ({flags}) MODSEQ (");
+    let fetched =
+        |number: u32, uid: u32, flags: &str| format!("* {number} FETCH (UID {uid} FLAGS ({flags}) MODSEQ (");
     let matches = |answers: &[String], expected: &[String]| {
         let fits = answers.len() == expected.len()
             && answers.iter().zip(expected).all(|(answer, expected)| answer.starts_with(expected.as_str()));
@@ -139,7 +140,10 @@ async fn what_a_client_has_missed() {
     matches(&some, &["* VANISHED (EARLIER) 41,44".to_owned(), all[1].clone()]);
     // Sequence numbers that still fit spare what stands before them; these do not.
     let matched = resync(&db, &mut other, &format!("{known} (1,3 116,118)")).await;
-    matches(&matched, &["* VANISHED (EARLIER) 118,120".to_owned(), all[1].clone(), all[2].clone(), all[3].clone()]);
+    matches(
+        &matched,
+        &["* VANISHED (EARLIER) 118,120".to_owned(), all[1].clone(), all[2].clone(), all[3].clone()],
+    );
     let now = modseq(&db).await;
     matches(&resync(&db, &mut other, &now.to_string()).await, &[]);
     matches(&resync(&db, &mut other, &(now - 1).to_string()).await, &all[3..]);
@@ -256,7 +260,9 @@ async fn whoever_shows_that_it_knows_modseqs_is_told_them() {
         let mut one = alice(&daemon).await;
         one.run("SELECT INBOX").await;
         let before = one.run("STORE 3 FLAGS (\\Seen)").await;
-        assert!(before[0].ends_with("* 3 FETCH (UID 3 FLAGS (\\Seen \\Recent))") || !before[0].contains("MODSEQ"));
+        assert!(
+            before[0].ends_with("* 3 FETCH (UID 3 FLAGS (\\Seen \\Recent))") || !before[0].contains("MODSEQ")
+        );
         let told = format!("[HIGHESTMODSEQ {}]", modseq(&db).await);
         let answers = one.run(command).await;
         let in_tagged = answers.last().unwrap().contains(&told);
@@ -292,7 +298,8 @@ async fn conditional_store() {
     let known = modseq(&db).await;
 
     // 3, 4: all pass; even .SILENT tells the modseq.
-    let answers = imap.run(&format!("UID STORE 6,4,8 (UNCHANGEDSINCE {known}) +FLAGS.SILENT (\\Deleted)")).await;
+    let answers =
+        imap.run(&format!("UID STORE 6,4,8 (UNCHANGEDSINCE {known}) +FLAGS.SILENT (\\Deleted)")).await;
     let now = modseq(&db).await;
     assert_eq!(
         answers,
@@ -303,7 +310,8 @@ async fn conditional_store() {
             "t OK stored".to_owned(),
         ]
     );
-    let answers = imap.run(&format!("STORE * (UNCHANGEDSINCE {known}) +FLAGS.SILENT (\\Deleted $Processed)")).await;
+    let answers =
+        imap.run(&format!("STORE * (UNCHANGEDSINCE {known}) +FLAGS.SILENT (\\Deleted $Processed)")).await;
     assert!(answers.contains(&format!("* 5 FETCH (UID 10 MODSEQ ({}))", modseq(&db).await)), "{answers:?}");
 
     // 6: some fail; sequence numbers in STORE, UIDs in UID STORE.
@@ -322,7 +330,12 @@ async fn conditional_store() {
     other.run("STORE 2 +FLAGS.SILENT ($Processed)").await;
     let answers = imap.run(&format!("STORE 1:3 (UNCHANGEDSINCE {known}) +FLAGS.SILENT ($Processed)")).await;
     ends_in(&answers, "t OK [MODIFIED 2]");
-    assert!(answers.iter().any(|a| a.starts_with("* 2 FETCH (UID 6 FLAGS (\\Deleted \\Seen \\Recent $Processed)")), "{answers:?}");
+    assert!(
+        answers
+            .iter()
+            .any(|a| a.starts_with("* 2 FETCH (UID 6 FLAGS (\\Deleted \\Seen \\Recent $Processed)")),
+        "{answers:?}"
+    );
 
     // 10 and §3.1.12: another flag was changed: that is no reason to refuse.
     imap.run("NOOP").await;
@@ -353,7 +366,8 @@ async fn conditional_store() {
     // §3.1.11: a flag that is there already changes nothing.
     let known = modseq(&db).await;
     imap.run("STORE 1 +FLAGS (\\Seen)").await;
-    let stored: i64 = db.value(&format!("select modseq from store.message where mailbox_id = {INBOX} and uid = 4")).await;
+    let stored: i64 =
+        db.value(&format!("select modseq from store.message where mailbox_id = {INBOX} and uid = 4")).await;
     assert!(stored <= known);
 }
 
@@ -379,4 +393,41 @@ async fn searching_and_counting_by_modseq() {
     assert_eq!(found[0], format!("* ESEARCH (TAG \"a\") ALL 2,4 MODSEQ {now}"));
     let status = imap.run("STATUS INBOX (UIDNEXT MESSAGES HIGHESTMODSEQ)").await;
     assert_eq!(status[0], format!("* STATUS INBOX (UIDNEXT 6 MESSAGES 5 HIGHESTMODSEQ {now})"));
+}
+
+#[tokio::test]
+async fn absurd_arguments_cost_nothing() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let mut imap = alice(&daemon).await;
+    fill(&db, &mut imap, &[7]).await;
+    imap.run("ENABLE QRESYNC").await;
+    let all = "1:4294967295";
+    let told = resync(&db, &mut imap, &format!("1 {all} ({all} {all})")).await;
+    assert!(told.len() == 1 && told[0].starts_with("* 1 FETCH (UID 7 "), "{told:?}");
+    db.sql("truncate store.expunged").await;
+    assert_eq!(
+        resync(&db, &mut imap, &format!("1 {all} ({all} {all})")).await[0],
+        "* VANISHED (EARLIER) 1:6"
+    );
+    assert_eq!(resync(&db, &mut imap, "9223372036854775807 1").await, [""; 0]);
+    for arguments in ["1 1 1:*", "1 9223372036854775808", "1 1 1 (1 1,2)", "4294967296 1", "1 1 (2,1 1,2)"] {
+        imap.send(&format!("b SELECT INBOX (QRESYNC ({arguments}))")).await;
+        imap.expect("b BAD").await;
+    }
+    // Forty thousand holes are told in lines that a client can read.
+    db.sql(&format!(
+        "insert into store.expunged (account_id, mailbox_id, uid, modseq)
+         select m.account_id, m.id, n * 2 + 10, m.highest_modseq + 1 from store.mailbox m, generate_series(1, 40000) n
+         where m.id = {INBOX};
+         update store.mailbox set uid_next = 100000, highest_modseq = highest_modseq + 1 where id = {INBOX}"
+    ))
+    .await;
+    let now = modseq(&db).await;
+    let told = resync(&db, &mut imap, &(now - 1).to_string()).await;
+    assert_eq!(told.len(), 40);
+    assert!(
+        told.iter().all(|answer| answer.starts_with("* VANISHED (EARLIER) ") && answer.len() < 8192),
+        "{told:?}"
+    );
 }

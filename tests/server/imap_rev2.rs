@@ -38,10 +38,15 @@ async fn select_and_what_is_no_more() {
     let answers = imap.run("SELECT inbox").await;
     assert!(answers.contains(&"* LIST () \"/\" INBOX".to_owned()), "{answers:?}");
     assert!(answers.contains(&"* 1 EXISTS".to_owned()), "{answers:?}");
-    for needed in ["* FLAGS (", "* OK [PERMANENTFLAGS (", "* OK [UIDNEXT 2]", "* OK [UIDVALIDITY ", "t OK [READ-WRITE]"] {
+    for needed in
+        ["* FLAGS (", "* OK [PERMANENTFLAGS (", "* OK [UIDNEXT 2]", "* OK [UIDVALIDITY ", "t OK [READ-WRITE]"]
+    {
         assert!(answers.iter().any(|answer| answer.starts_with(needed)), "{needed}: {answers:?}");
     }
-    assert!(!answers.iter().any(|answer| answer.contains("RECENT") || answer.contains("UNSEEN")), "{answers:?}");
+    assert!(
+        !answers.iter().any(|answer| answer.contains("RECENT") || answer.contains("UNSEEN")),
+        "{answers:?}"
+    );
     let answers = imap.run("EXAMINE Sent").await;
     assert!(answers[0].starts_with("* OK [CLOSED]"), "{answers:?}");
     assert!(answers.contains(&"* LIST (\\Sent) \"/\" Sent".to_owned()), "{answers:?}");
@@ -96,7 +101,11 @@ async fn what_is_recent_is_so_for_one_session_that_can_say_so() {
     }
     seen.sort_unstable();
     assert_eq!(seen, (1..=9).collect::<Vec<u32>>());
-    let none: bool = db.value("select bool_and(recent_uid = uid_next) from store.mailbox where name = 'INBOX' and uid_next > 1").await;
+    let none: bool = db
+        .value(
+            "select bool_and(recent_uid = uid_next) from store.mailbox where name = 'INBOX' and uid_next > 1",
+        )
+        .await;
     assert!(none);
 }
 
@@ -152,12 +161,18 @@ async fn names_in_utf8() {
     let created = imap.run("CREATE \"Cafe\u{301}\"").await;
     assert_eq!(created[0], "* LIST () \"/\" \"Caf\u{e9}\" (\"OLDNAME\" (\"Cafe\u{301}\"))");
     let selected = imap.run("SELECT \"Cafe\u{301}\"").await;
-    assert!(selected.contains(&"* LIST () \"/\" \"Caf\u{e9}\" (\"OLDNAME\" (\"Cafe\u{301}\"))".to_owned()), "{selected:?}");
+    assert!(
+        selected.contains(&"* LIST () \"/\" \"Caf\u{e9}\" (\"OLDNAME\" (\"Cafe\u{301}\"))".to_owned()),
+        "{selected:?}"
+    );
     imap.run("UNSELECT").await;
     let renamed = imap.run("RENAME \"Cafe\u{301}\" \"Bar/Cafe\u{301}\"").await;
     assert_eq!(renamed[0], "* LIST () \"/\" \"Bar/Caf\u{e9}\" (\"OLDNAME\" (\"Cafe\u{301}\"))");
     let deleted = imap.run("DELETE \"Bar/Cafe\u{301}\"").await;
-    assert_eq!(deleted[0], "* LIST (\\NonExistent) \"/\" \"Bar/Caf\u{e9}\" (\"OLDNAME\" (\"Bar/Cafe\u{301}\"))");
+    assert_eq!(
+        deleted[0],
+        "* LIST (\\NonExistent) \"/\" \"Bar/Caf\u{e9}\" (\"OLDNAME\" (\"Bar/Cafe\u{301}\"))"
+    );
     // A name that is as it should be needs no word, but for RENAME.
     assert_eq!(imap.run("CREATE plain").await, ["t OK mailbox created"]);
     assert_eq!(imap.run("RENAME plain simple").await[0], "* LIST () \"/\" simple (\"OLDNAME\" (plain))");
@@ -193,7 +208,10 @@ async fn commands_and_codes() {
     // E 15: the keywords that everybody knows.
     append(&mut imap, "INBOX ($MDNSent $Forwarded $Junk $NotJunk $Phishing)").await;
     let flags = imap.run("FETCH 1 (FLAGS)").await;
-    assert!(flags.iter().any(|a| a == "* 1 FETCH (FLAGS ($Forwarded $Junk $MDNSent $NotJunk $Phishing))"), "{flags:?}");
+    assert!(
+        flags.iter().any(|a| a == "* 1 FETCH (FLAGS ($Forwarded $Junk $MDNSent $NotJunk $Phishing))"),
+        "{flags:?}"
+    );
     // E 17 to 19: gone from the language, understood all the same, as IMAP4rev1 is announced too.
     imap.run("CHECK").await;
     imap.run("LSUB \"\" *").await;

@@ -191,7 +191,10 @@ impl Client {
 
     fn wrong(&self, what: &str) -> ! {
         let said = self.said[self.said.len().saturating_sub(60)..].join("\n  ");
-        panic!("{what}\n{:?} {} believes: {:?}\nthe dialogue:\n  {said}", self.kind, self.name, self.messages);
+        panic!(
+            "{what}\n{:?} {} believes: {:?}\nthe dialogue:\n  {said}",
+            self.kind, self.name, self.messages
+        );
     }
 
     fn check(&self, right: bool, what: &str) {
@@ -205,7 +208,11 @@ impl Client {
         self.said.push(format!("C: {command}"));
         self.commands += 1;
         let sequence = ["FETCH", "STORE", "SEARCH"].iter().any(|name| command.starts_with(name));
-        self.progress = Progress { fixed: sequence, changing: std::mem::take(&mut self.progress.changing), ..Progress::default() };
+        self.progress = Progress {
+            fixed: sequence,
+            changing: std::mem::take(&mut self.progress.changing),
+            ..Progress::default()
+        };
         self.imap.send_bytes(format!("t {command}\r\n").as_bytes()).await;
         self.until_tag().await
     }
@@ -234,7 +241,9 @@ impl Client {
         self.check(!answer.starts_with("BAD"), "the command was not understood");
         if self.messages.iter().all(|message| message.uid.is_some() && message.flags.is_some()) {
             self.complete = self.messages.last().and_then(|message| message.uid).unwrap_or(self.complete);
-        } else if let Some(gap) = self.messages.iter().position(|message| message.uid.is_some() && message.flags.is_none()) {
+        } else if let Some(gap) =
+            self.messages.iter().position(|message| message.uid.is_some() && message.flags.is_none())
+        {
             self.complete = self.complete.min(self.messages[gap].uid.unwrap_or(0) - 1);
         }
     }
@@ -296,7 +305,8 @@ impl Client {
     fn place(&self, uid: u32) -> usize {
         let known = self.messages.iter().position(|message| message.uid == Some(uid));
         known.unwrap_or_else(|| {
-            let after = self.messages.iter().rposition(|message| message.uid.is_some_and(|known| known < uid));
+            let after =
+                self.messages.iter().rposition(|message| message.uid.is_some_and(|known| known < uid));
             let at = after.map_or(0, |at| at + 1);
             let unknown = self.messages.get(at).is_some_and(|message| message.uid.is_none());
             self.check(unknown, &format!("UID {uid} has no place among the messages"));
@@ -328,7 +338,10 @@ impl Client {
         if let Some(uid) = between(&format!("{items} "), "UID ", ' ').map(|uid| uid.trim_end_matches(')')) {
             let uid: u32 = uid.parse().unwrap();
             let known = self.messages[at].uid;
-            self.check(known.is_none_or(|known| known == uid), "a sequence number means another message than it did");
+            self.check(
+                known.is_none_or(|known| known == uid),
+                "a sequence number means another message than it did",
+            );
             let before = self.messages[..at].iter().rev().find_map(|message| message.uid);
             let after = self.messages[at + 1..].iter().find_map(|message| message.uid);
             let ordered = before.is_none_or(|before| before < uid) && after.is_none_or(|after| uid < after);
@@ -346,7 +359,10 @@ impl Client {
         let unasked = items.starts_with("(UID ") || (self.kind.by_uid() && !items.contains(" UID "));
         if unasked {
             let with_modseq = items.contains("MODSEQ (");
-            self.check(with_modseq == self.kind.knows_modseq(), "MODSEQ goes with flags where it is known, and only there");
+            self.check(
+                with_modseq == self.kind.knows_modseq(),
+                "MODSEQ goes with flags where it is known, and only there",
+            );
         }
         if let (false, Some(known)) = (unasked, &self.messages[at].flags) {
             self.check(*known == flags, "flags are not what was told");
@@ -356,7 +372,10 @@ impl Client {
             let has_own = flags.contains(&self.name);
             if !self.progress.changing.contains(&uid) {
                 let left = *self.own.entry(uid).or_insert(has_own);
-                self.check(left == has_own, "a change was lost: the keyword of this client is not as it left it");
+                self.check(
+                    left == has_own,
+                    "a change was lost: the keyword of this client is not as it left it",
+                );
             }
         }
         self.messages[at].flags = Some(flags);
@@ -420,7 +439,8 @@ impl Client {
     /// Some messages: the set for a command, its prefix, and their UIDs.
     fn some(&mut self) -> Option<(&'static str, String, Vec<u32>)> {
         let count = 1 + self.chance.below(4);
-        let known: Vec<usize> = (0..self.messages.len()).filter(|&at| self.messages[at].uid.is_some()).collect();
+        let known: Vec<usize> =
+            (0..self.messages.len()).filter(|&at| self.messages[at].uid.is_some()).collect();
         if known.is_empty() {
             return None;
         }
@@ -485,7 +505,10 @@ impl Client {
             }
             let known = there.and_then(|message| message.flags.as_ref());
             if let (Some(flags), Some(&left)) = (known, self.own.get(&uid)) {
-                self.check(flags.contains(&self.name) == left, "what this client has stored is not what it is told");
+                self.check(
+                    flags.contains(&self.name) == left,
+                    "what this client has stored is not what it is told",
+                );
             }
         }
     }
@@ -544,7 +567,8 @@ impl Client {
     }
 
     async fn search(&mut self) {
-        let command = if self.kind.by_uid() || self.chance.one_in(2) { "UID SEARCH SEEN" } else { "SEARCH SEEN" };
+        let command =
+            if self.kind.by_uid() || self.chance.one_in(2) { "UID SEARCH SEEN" } else { "SEARCH SEEN" };
         self.run(command).await;
     }
 
@@ -648,8 +672,11 @@ impl Client {
             self.messages.iter().map(|m| (m.uid.unwrap(), m.flags.clone().unwrap())).collect();
         self.check(believed == truth, &format!("this is not what there is: {truth:?}"));
         // STATUS and SEARCH say what SQL says.
-        let with = |flag: &str| truth.iter().filter(|(_, flags)| flags.contains(flag)).map(|(uid, _)| *uid).collect::<Vec<_>>();
-        let highest: i64 = db.value(&format!("select highest_modseq from store.mailbox where id = {INBOX}")).await;
+        let with = |flag: &str| {
+            truth.iter().filter(|(_, flags)| flags.contains(flag)).map(|(uid, _)| *uid).collect::<Vec<_>>()
+        };
+        let highest: i64 =
+            db.value(&format!("select highest_modseq from store.mailbox where id = {INBOX}")).await;
         self.imap.send("s STATUS INBOX (MESSAGES UNSEEN DELETED HIGHESTMODSEQ)").await;
         let status = format!(
             "* STATUS INBOX (MESSAGES {} UNSEEN {} DELETED {} HIGHESTMODSEQ {highest})",
@@ -661,7 +688,8 @@ impl Client {
         self.imap.expect("s OK").await;
         for (key, flag) in [("SEEN", "\\Seen"), ("FLAGGED", "\\Flagged"), ("KEYWORD $shared", "$shared")] {
             self.imap.send(&format!("s UID SEARCH {key}")).await;
-            let answer = self.imap.until_tag("s").await.into_iter().find(|answer| answer.contains("SEARCH")).unwrap();
+            let answer =
+                self.imap.until_tag("s").await.into_iter().find(|answer| answer.contains("SEARCH")).unwrap();
             let found: Vec<u32> = match answer.split_once("ALL ") {
                 Some((_, all)) => numbers(all),
                 None if answer.contains("ESEARCH") => Vec::new(),
@@ -702,7 +730,8 @@ async fn connect(port: u16) -> Dialogue {
 /// A person with SQL, who changes what comes to hand.
 async fn by_hand(db: &Database, mut chance: Chance, until: Instant) -> u64 {
     let client = db.connect().await;
-    let some = format!("(select ctid from store.message where mailbox_id = {INBOX} order by random() limit 2)");
+    let some =
+        format!("(select ctid from store.message where mailbox_id = {INBOX} order by random() limit 2)");
     let archive = "(select m.id from store.mailbox m join directory.account a on a.id = m.account_id
         where a.local_part = 'alice' and m.name = 'Archive')";
     let mut done = 0;
@@ -740,7 +769,8 @@ async fn by_hand(db: &Database, mut chance: Chance, until: Instant) -> u64 {
 async fn everybody_at_once_on_two_nodes() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seconds = number("MAILWRIGHT_STRESS_SECONDS").unwrap_or(20);
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let now =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
     let seed = number("MAILWRIGHT_STRESS_SEED").unwrap_or_else(now);
     println!("MAILWRIGHT_STRESS_SEED={seed} MAILWRIGHT_STRESS_SECONDS={seconds}");
 

@@ -77,7 +77,10 @@ async fn answers_name_uids() {
     assert_eq!(fetched[0], "* 5 UIDFETCH (FLAGS (\\Recent) RFC822.SIZE 21 UID 5)");
     assert_eq!(fetched[1], "* 6 UIDFETCH (FLAGS (\\Recent) RFC822.SIZE 21 UID 6)");
     let fetched = imap.run("UID FETCH 7 (BODY[TEXT])").await;
-    assert!(fetched[0].starts_with("* 7 UIDFETCH (BODY[TEXT] {7}\r\nhello\r\n UID 7 FLAGS (\\Seen"), "{fetched:?}");
+    assert!(
+        fetched[0].starts_with("* 7 UIDFETCH (BODY[TEXT] {7}\r\nhello\r\n UID 7 FLAGS (\\Seen"),
+        "{fetched:?}"
+    );
     let stored = imap.run("UID STORE 5 +FLAGS (\\Deleted)").await;
     assert_eq!(stored[0], "* 5 UIDFETCH (FLAGS (\\Deleted \\Recent))");
     assert_eq!(imap.run("UID STORE 6 +FLAGS.SILENT (\\Deleted)").await, ["t OK stored"]);

@@ -13,7 +13,7 @@ use crate::imap::wire::parser::Parser;
 use crate::net::out::Out;
 
 /// Event groups in one command. Each is asked of every mailbox in which something happens.
-const GROUPS_MAX: usize = 100;
+const GROUPS_MAX: usize = 32;
 
 /// What BADEVENT lists: all but the annotations of messages, which nobody can make here.
 const EVENTS: &str = "MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange";
@@ -154,7 +154,8 @@ fn group(parser: &mut Parser<'_>, unknown: &mut bool) -> Result<Group, Bad> {
     if group.events.has_any(Events::MESSAGES) && !group.events.has(Events::NEW.with(Events::EXPUNGE)) {
         return Err(Bad::new("MessageNew and MessageExpunge go together, and FlagChange with them", at));
     }
-    let others = Events::NAMES.with(Events::SUBSCRIPTIONS).with(Events::METADATA).with(Events::SERVER_METADATA);
+    let others =
+        Events::NAMES.with(Events::SUBSCRIPTIONS).with(Events::METADATA).with(Events::SERVER_METADATA);
     if is_selected(&group.choice) && group.events.has_any(others) {
         return Err(Bad::new("this event does not happen in a mailbox that is selected", at));
     }
@@ -265,7 +266,9 @@ mod tests {
         };
         assert_eq!(command("notify none"), Command::Notify(Notify::None));
         assert_eq!(
-            command("NOTIFY SET STATUS (selected (MessageNew (UID flags) messageexpunge)) (subtree Lists (MessageNew MessageExpunge FlagChange))"),
+            command(
+                "NOTIFY SET STATUS (selected (MessageNew (UID flags) messageexpunge)) (subtree Lists (MessageNew MessageExpunge FlagChange))"
+            ),
             set(
                 true,
                 &[

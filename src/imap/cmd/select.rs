@@ -3,8 +3,8 @@
 use super::enable::Extension;
 use super::list::{Shown, write_shown};
 use crate::imap::answer::{Done, Fail, Outcome, OwnedCode};
-use crate::imap::resync::{Asked, Resync};
 use crate::imap::place::Place;
+use crate::imap::resync::{Asked, Resync};
 pub use crate::imap::selected::Access;
 use crate::imap::selected::Selected;
 use crate::imap::session::{Session, Unselected};
@@ -125,7 +125,8 @@ fn describe(selected: &Selected, out: &mut Out<'_>) {
     }
     let mut say = |code, text| untagged(&mut out.buffer(), Condition::Ok, Some(code), text);
     // RFC 9051 has UNSEEN no more, and RFC 9586 no sequence numbers.
-    if let Some(seq) = view.first_unseen_seq().filter(|_| !rev2 && !selected.enabled.has(Extension::UidOnly)) {
+    if let Some(seq) = view.first_unseen_seq().filter(|_| !rev2 && !selected.enabled.has(Extension::UidOnly))
+    {
         say(Code::Unseen(seq), "first unseen message");
     }
     say(Code::UidValidity(view.uid_validity()), "UIDs are valid");

@@ -209,6 +209,10 @@ impl Wish {
         let (old, new) = (selected.before(), selected.newest());
         let is_expected = |uid: u32| {
             let (Some(before), Some(now)) = (old.entry(uid), new.entry(uid)) else { return false };
+            let was_told = selected.view().entry(uid).is_none_or(|entry| entry.modseq() != before.modseq());
+            if was_told {
+                return false;
+            }
             let names = self.keywords_after(old.keywords_of(before));
             let names_now = sorted(new.keywords_of(now).iter().map(|name| name.to_ascii_lowercase()));
             self.flags_after(before) == now.flags() && names == names_now
