@@ -400,7 +400,7 @@ impl Session {
     async fn announce(&mut self, expunges: Expunges, out: &mut Out<'_>) -> Result<(), Fail> {
         let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq(), known: None });
         match &mut self.state {
-            State::Selected(_, selected) => {
+            State::Selected(_, selected) if !selected.is_fresh() => {
                 selected.look(&house, Look::IfMarked).await?;
                 selected.announce(&house, out, expunges, mode).await?;
             }

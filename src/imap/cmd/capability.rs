@@ -41,6 +41,7 @@ const fn capability(name: &'static str, rfc: &'static str, announced: Announced)
 #[rustfmt::skip]
 pub const CAPABILITIES: &[Capability] = &[
     capability("IMAP4rev1",               "RFC 3501",       Announced::Always),
+    capability("IMAP4rev2",               "RFC 9051",       Announced::Always),
     capability("LITERAL+",                "RFC 7888",       Announced::Always),
     capability("SASL-IR",                 "RFC 4959",       Announced::BeforeLogin),
     capability("ID",                      "RFC 2971",       Announced::Always),
@@ -62,6 +63,7 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("SPECIAL-USE",             "RFC 6154",       Announced::AfterLogin),
     capability("CREATE-SPECIAL-USE",      "RFC 6154",       Announced::AfterLogin),
     capability("CONDSTORE",               "RFC 7162",       Announced::AfterLogin),
+    capability("QRESYNC",                 "RFC 7162",       Announced::AfterLogin),
     capability("ESEARCH",                 "RFC 4731",       Announced::AfterLogin),
     capability("WITHIN",                  "RFC 5032",       Announced::AfterLogin),
     capability("PARTIAL",                 "RFC 9394",       Announced::AfterLogin),
@@ -80,6 +82,8 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("LIST-EXTENDED",           "RFC 5258",       Announced::AfterLogin),
     capability("LIST-STATUS",             "RFC 5819",       Announced::AfterLogin),
     capability("STATUS=SIZE",             "RFC 8438",       Announced::AfterLogin),
+    capability("UIDONLY",                 "RFC 9586",       Announced::AfterLogin),
+    capability("NOTIFY",                  "RFC 5465",       Announced::AfterLogin),
 ];
 
 /// What a connection is, as far as capabilities depend on it.
@@ -134,22 +138,22 @@ mod tests {
     fn before_login() {
         assert_eq!(
             announce(Link::Clear { starttls: true, passwords: false }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256"
+            "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256"
         );
         assert_eq!(
             announce(Link::Clear { starttls: false, passwords: true }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256"
+            "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256"
         );
         assert_eq!(
             announce(Link::Tls { channel_binding: true, tokens: false }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS"
+            "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS"
         );
     }
 
     #[test]
     fn after_login_nothing_about_logging_in() {
         let list = announce(Link::LoggedIn);
-        assert!(list.starts_with("IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE "), "{list}");
+        assert!(list.starts_with("IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE "), "{list}");
         assert!(!list.contains("AUTH=") && !list.contains("SASL-IR") && !list.contains("TLS"));
     }
 }
