@@ -171,6 +171,20 @@ create trigger ring_names after insert or delete or update of name, special_use 
 create trigger ring_names after insert or delete or update on store.subscription for each row
   when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.ring_names();
 create trigger ring_names after insert or delete or update on store.metadata for each row execute function logic.ring_names();
+
+-- An annotation that changes counts its mailbox up (RFC 7162, 3.2).
+create function logic.count_annotation() returns trigger language plpgsql as $$
+declare m store.metadata;
+begin
+  m := case when tg_op = 'DELETE' then old else new end;
+  if m.mailbox_id = 0 or (tg_op = 'UPDATE' and old is not distinct from new) then return null; end if;
+  update store.mailbox set highest_modseq = highest_modseq + 1 where account_id = m.account_id and id = m.mailbox_id;
+  if found then perform logic.ring_mailbox(m.account_id, m.mailbox_id); end if;
+  return null;
+end $$;
+create trigger count_annotation after insert or delete or update on store.metadata for each row
+  execute function logic.count_annotation();
+
 create trigger ring_names after insert or delete or update on store.acl for each row execute function logic.ring_names();
 
 create function logic.ring_grantee() returns trigger language plpgsql as $$

@@ -1,11 +1,14 @@
 -- Removes the messages $3 from mailbox $2 of account $1, with $4 only those with \Deleted. Returns first uid 0 and the
 -- mailbox's new modseq, then the uids that are gone.
 with b as (
-  update store.mailbox set highest_modseq = highest_modseq + 1 where account_id = $1 and id = $2 returning highest_modseq
+  select highest_modseq + 1 as highest_modseq from store.mailbox where account_id = $1 and id = $2 for no key update
 ), gone as (
   delete from store.message m using b
   where m.account_id = $1 and m.mailbox_id = $2 and m.uid = any($3::bigint[]) and (m.deleted or not $4::boolean)
   returning m.*, b.highest_modseq
+), counted as (
+  update store.mailbox set highest_modseq = highest_modseq + 1
+  where account_id = $1 and id = $2 and exists (select from gone)
 ), kept as (
   insert into store.expunged (account_id, mailbox_id, uid, modseq, content_id, internal_date, size, zone_minutes,
     seen, answered, flagged, draft, keywords, prefix)

@@ -66,6 +66,8 @@ pub struct Selected {
     gap: bool,
     /// What the next tagged response is to say of modseqs.
     owed: Owed,
+    /// It has just been selected: what SELECT says is all that is said for now.
+    fresh: bool,
     /// The client is removing messages: it must hear which, whatever it wants.
     removing: bool,
     /// The lowest UID that has arrived since [`Selected::take_arrived`].
@@ -127,6 +129,7 @@ impl Selected {
             told,
             gap: false,
             owed: Owed::Nothing,
+            fresh: true,
             removing: false,
             arrived: None,
             made: UidSet::new(),
@@ -171,6 +174,11 @@ impl Selected {
         uids.filter(|&uid| !made.contains(uid)).collect()
     }
 
+    /// Whether SELECT is still being answered.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
     /// The client is to learn the mailbox's modseq (RFC 7162 §3.1).
     pub fn owe_modseq(&mut self) {
         self.owed = Owed::Told;
@@ -180,6 +188,7 @@ impl Selected {
     /// higher ones must be told up to where it has really been told everything (RFC 7162 §6).
     pub fn end(&mut self) -> Option<u64> {
         self.before = None;
+        self.fresh = false;
         self.removing = false;
         let behind = self.enabled.has(Extension::CondStore) && self.told < self.reached.highest_modseq();
         let owed = std::mem::replace(&mut self.owed, Owed::Nothing) == Owed::Told;

@@ -406,6 +406,7 @@ impl Session {
     pub(super) fn forget_user(&mut self) {
         self.state = State::NotAuthenticated;
         self.enabled = Enabled::default();
+        self.listening = Listening::default();
         self.language = Language::default();
         self.framer.set_limits(Limits::before_login());
         self.began = Instant::now();
@@ -503,7 +504,7 @@ impl Session {
     async fn announce(&mut self, expunges: Expunges, out: &mut Out<'_>) -> Result<(), Fail> {
         let (house, mode) = (self.house.clone(), Mode { modseq: self.modseq(), known: None });
         match &mut self.state {
-            State::Selected(login, selected) => {
+            State::Selected(login, selected) if !selected.is_fresh() => {
                 if matches!(self.turn, Turn::Idle(_)) {
                     selected.renew_rights(&house, login.account).await?;
                 }

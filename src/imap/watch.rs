@@ -31,6 +31,9 @@ use crate::store::watch::{Annotation, MailboxNews, Mark};
 /// Mailboxes that one session may watch.
 const WATCHED_MAX: usize = 10_000;
 
+/// Mailboxes that are compared with what is asked for before others get their turn.
+const LOOKED_AT_ONCE: usize = 64;
+
 /// Deeds remembered between two looks.
 const DEEDS_MAX: usize = 1000;
 
@@ -117,6 +120,8 @@ struct Known {
     mark: Mark,
     /// How many messages it holds, once they have been counted.
     messages: Option<u32>,
+    /// Which events are told of it while it is not selected.
+    events: Events,
 }
 
 /// What is watched, and how it was.
@@ -157,9 +162,13 @@ impl Watch {
         if visible.len() > WATCHED_MAX {
             return Err(Fail::no(Code::NotificationOverflow, "these are too many mailboxes to watch"));
         }
-        for one in visible {
-            let known = Known::of(one);
-            if !known.readable() && watch.events(&known.visible).has(Events::NEW) {
+        for (at, one) in visible.into_iter().enumerate() {
+            if at % LOOKED_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+            let events = watch.events(&one);
+            let known = Known::of(one, events);
+            if !known.readable() && events.has(Events::NEW) {
                 let shown = Shown { accessible: false, ..Shown::mailbox(known.visible.name.as_str()) };
                 write_shown(out, session.coding(), &shown);
             }
@@ -214,7 +223,7 @@ impl Watch {
         for (key, status) in self.count(session, asked).await? {
             let Some(known) = self.known.get(&key) else { continue };
             let mut items = vec![StatusItem::Messages, StatusItem::UidNext, StatusItem::UidValidity];
-            if self.events(&known.visible).has(Events::FLAGS) {
+            if known.events.has(Events::FLAGS) {
                 items.push(StatusItem::HighestModSeq);
             }
             let told = Told::new(key.1, status, session);
@@ -232,10 +241,7 @@ impl Watch {
     fn watched(&self, selected: Option<Key>, keys: impl Iterator<Item = Key>) -> Vec<Key> {
         let is_watched = |key: &Key| {
             Some(*key) != selected
-                && self
-                    .known
-                    .get(key)
-                    .is_some_and(|known| known.readable() && self.events(&known.visible).has(Events::NEW))
+                && self.known.get(key).is_some_and(|known| known.readable() && known.events.has(Events::NEW))
         };
         keys.filter(is_watched).collect()
     }
@@ -297,8 +303,7 @@ impl Watch {
         for news in news {
             let key = (news.now.account, news.now.mailbox);
             let Some(known) = self.known.get(&key) else { continue };
-            let events = self.events(&known.visible);
-            let before = known.mark;
+            let (events, before) = (known.events, known.mark);
             let messages = known.counted(&news);
             let own = made.get(&key).is_some_and(|made| made.explains(&before, &news));
             let counts = (news.arrived > 0 || news.left > 0 || news.forgotten) && !own;
@@ -339,10 +344,18 @@ impl Watch {
         let mut before = std::mem::take(&mut self.known);
         let mut lines: BTreeMap<MailboxName, Said> = BTreeMap::new();
         let mut renamed: Vec<(MailboxName, MailboxName)> = Vec::new();
-        for one in visible {
+        for (at, one) in visible.into_iter().enumerate() {
+            if at % LOOKED_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
             let key = one.key();
-            let events = self.events(&one);
             let old = before.remove(&key);
+            let events = match &old {
+                Some(old) if old.visible.name == one.name && old.visible.subscribed == one.subscribed => {
+                    old.events
+                }
+                _ => self.events(&one),
+            };
             match &old {
                 None => {
                     if events.has(Events::NAMES) && !deeds.iter().any(|deed| deed.created(&one.name)) {
@@ -352,13 +365,13 @@ impl Watch {
                 }
                 Some(old) if old.visible.name != one.name => {
                     let (from, to) = (&old.visible.name, &one.name);
-                    let told = events.with(self.events(&old.visible)).has(Events::NAMES);
+                    let told = events.with(old.events).has(Events::NAMES);
                     if told && !deeds.iter().any(|deed| deed.renamed(from, to)) {
                         renamed.push((from.clone(), to.clone()));
                     }
                 }
                 Some(old) if old.visible.subscribed != one.subscribed => {
-                    let told = events.with(self.events(&old.visible)).has(Events::SUBSCRIPTIONS);
+                    let told = events.with(old.events).has(Events::SUBSCRIPTIONS);
                     if told && !deeds.iter().any(|deed| deed.subscribed(&one.name, one.subscribed)) {
                         lines.entry(one.name.clone()).or_default();
                     }
@@ -366,8 +379,12 @@ impl Watch {
                 Some(_) => {}
             }
             let known = match old {
-                Some(old) => Known { visible: one, ..old },
-                None => Known::unseen(one),
+                // What was in it before it came to be watched is no news.
+                Some(old) if events.has(Events::NEW) && !old.events.has(Events::NEW) => {
+                    Known::of(one, events)
+                }
+                Some(old) => Known { visible: one, events, ..old },
+                None => Known::unseen(one, events),
             };
             self.known.insert(key, known);
         }
@@ -377,8 +394,8 @@ impl Watch {
                 lines.entry(to.clone()).or_default().old_name = Some(from.clone());
             }
         }
-        for gone in before.into_values().map(|known| known.visible) {
-            let told = self.events(&gone).has(Events::NAMES);
+        for Known { visible: gone, events, .. } in before.into_values() {
+            let told = events.has(Events::NAMES);
             if told && !deeds.contains(&Deed::Deleted(gone.name.clone())) {
                 self.parent_line(&gone, &mut lines);
                 lines.entry(gone.name).or_default();
@@ -453,7 +470,7 @@ impl Watch {
             } else {
                 let known = self.known.get(&key);
                 known
-                    .filter(|known| known.readable() && self.events(&known.visible).has(Events::METADATA))
+                    .filter(|known| known.readable() && known.events.has(Events::METADATA))
                     .map(|known| known.visible.name.as_str())
             };
             let Some(name) = name else { continue };
@@ -475,7 +492,7 @@ struct Said {
 }
 
 impl Known {
-    fn of(visible: Visible) -> Self {
+    fn of(visible: Visible, events: Events) -> Self {
         let mailbox = &visible.place.mailbox;
         let mark = Mark {
             account: visible.place.account,
@@ -483,12 +500,12 @@ impl Known {
             highest_modseq: mailbox.highest_modseq,
             uid_next: mailbox.uid_next,
         };
-        Known { visible, mark, messages: None }
+        Known { visible, mark, messages: None, events }
     }
 
     /// One that has just come to be seen: whatever is in it is new.
-    fn unseen(visible: Visible) -> Self {
-        let mut known = Known::of(visible);
+    fn unseen(visible: Visible, events: Events) -> Self {
+        let mut known = Known::of(visible, events);
         (known.mark.highest_modseq, known.mark.uid_next) = (0, 1);
         known.messages = Some(0);
         known
@@ -591,11 +608,14 @@ impl Session {
 
     /// The client has put messages into a mailbox, by one change of it.
     pub(super) fn made(&mut self, key: Key, uids: impl IntoIterator<Item = u32>) {
+        let shows = self.listening.items().is_some();
         let Listening::Watching(watch) = &mut self.listening else { return };
         let uids: Vec<u32> = uids.into_iter().collect();
         match &mut self.state {
             State::Selected(_, selected) if (selected.account, selected.mailbox) == key => {
-                selected.made(uids);
+                if shows {
+                    selected.made(uids);
+                }
             }
             _ => {
                 let made = watch.made.entry(key).or_default();

@@ -142,6 +142,9 @@ impl OpenMailbox {
     async fn apply(&self, update: Update) {
         let _one_at_a_time = self.refreshing.lock().await;
         let known = self.view();
+        if known.highest_modseq() == update.highest_modseq && !self.is_stale() {
+            return;
+        }
         let follows = known.highest_modseq() + 1 == update.highest_modseq;
         if !follows || self.is_stale() || !self.loaded.load(Ordering::Acquire) {
             self.mark();

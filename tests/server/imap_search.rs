@@ -290,7 +290,7 @@ async fn filters_rfc5466() {
     dialogue(&mut imap, "UID SEARCH FILTER Flagged UNDELETED", &["* SEARCH 2 4"]).await;
     dialogue(&mut imap, "SEARCH NOT FILTER nested", &["* SEARCH 1 2 3"]).await;
     dialogue(&mut imap, "SEARCH CHARSET US-ASCII FILTER nested", &["* SEARCH 4"]).await;
-    dialogue(&mut imap, "SORT (REVERSE ARRIVAL) UTF-8 FILTER flagged", &["* SORT 4 2"]).await;
+    dialogue(&mut imap, "SORT (REVERSE SUBJECT) UTF-8 FILTER flagged", &["* SORT 4 2"]).await;
     dialogue(&mut imap, "THREAD ORDEREDSUBJECT UTF-8 FILTER nested", &["* THREAD (4)"]).await;
     for name in ["missing", "circle", "broken", "secret"] {
         refused(&mut imap, &format!("SEARCH FILTER {name}"), &format!("NO [UNDEFINED-FILTER {name}]")).await;
@@ -381,4 +381,6 @@ async fn hostile_searches() {
     dialogue(&mut imap, &words, &["* SEARCH 1 2 3"]).await;
     let keys = format!("SEARCH {}ALL", "FUZZY TEXT number ".repeat(2_000));
     dialogue(&mut imap, &keys, &["* SEARCH 1 2 3"]).await;
+    let keys: String = (0..2_000).map(|n| format!("FUZZY TEXT word{n} ")).collect();
+    refused(&mut imap, &format!("SEARCH {keys}ALL"), "NO [LIMIT]").await;
 }

@@ -185,7 +185,7 @@ fn key(chance: &mut Chance, texts: &[String], depth: usize) -> String {
         let text = needle(chance, texts);
         format!("{{{}+}}\r\n{text}", text.len())
     };
-    match chance.below(if depth == 0 { 10 } else { 14 }) {
+    match chance.below(if depth == 0 { 10 } else { 15 }) {
         0 | 1 => format!("BODY {}", string(chance)),
         2 | 3 => format!("TEXT {}", string(chance)),
         4 => format!("SUBJECT {}", string(chance)),
@@ -203,6 +203,7 @@ fn key(chance: &mut Chance, texts: &[String], depth: usize) -> String {
         ),
         9 => format!("LARGER {}", 200 + chance.below(3000)),
         10 => format!("NOT {}", key(chance, texts, depth - 1)),
+        14 => format!("FUZZY {}", key(chance, texts, depth - 1)),
         11 => format!("({} {})", key(chance, texts, depth - 1), key(chance, texts, depth - 1)),
         _ => format!("OR {} {}", key(chance, texts, depth - 1), key(chance, texts, depth - 1)),
     }

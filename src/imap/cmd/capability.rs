@@ -48,6 +48,7 @@ const APPENDLIMIT: &str = "APPENDLIMIT";
 #[rustfmt::skip]
 pub const CAPABILITIES: &[Capability] = &[
     capability("IMAP4rev1",               "RFC 3501",       Announced::Always),
+    capability("IMAP4rev2",               "RFC 9051",       Announced::Always),
     capability("LITERAL+",                "RFC 7888",       Announced::Always),
     capability("SASL-IR",                 "RFC 4959",       Announced::BeforeLogin),
     capability("ID",                      "RFC 2971",       Announced::Always),
@@ -69,6 +70,7 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("SPECIAL-USE",             "RFC 6154",       Announced::AfterLogin),
     capability("CREATE-SPECIAL-USE",      "RFC 6154",       Announced::AfterLogin),
     capability("CONDSTORE",               "RFC 7162",       Announced::AfterLogin),
+    capability("QRESYNC",                 "RFC 7162",       Announced::AfterLogin),
     capability("ESEARCH",                 "RFC 4731",       Announced::AfterLogin),
     capability("WITHIN",                  "RFC 5032",       Announced::AfterLogin),
     capability("PARTIAL",                 "RFC 9394",       Announced::AfterLogin),
@@ -116,6 +118,8 @@ pub const CAPABILITIES: &[Capability] = &[
     capability("URLAUTH",                 "RFC 4467",       Announced::AfterLogin),
     capability("URLAUTH=BINARY",          "RFC 5524",       Announced::AfterLogin),
     capability("URL-PARTIAL",             "RFC 5550",       Announced::AfterLogin),
+    capability("UIDONLY",                 "RFC 9586",       Announced::AfterLogin),
+    capability("NOTIFY",                  "RFC 5465",       Announced::AfterLogin),
 ];
 
 /// What a connection is, as far as capabilities depend on it.
@@ -249,22 +253,22 @@ mod tests {
     fn before_login() {
         assert_eq!(
             all(Link::Clear { starttls: true, passwords: false }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256 LANGUAGE"
+            "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256 LANGUAGE"
         );
         assert_eq!(
             all(Link::Clear { starttls: false, passwords: true }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 LANGUAGE"
+            "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 LANGUAGE"
         );
         assert_eq!(
             all(Link::Tls { channel_binding: true, tokens: false }),
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS LANGUAGE"
+            "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS LANGUAGE"
         );
     }
 
     #[test]
     fn after_login_nothing_about_logging_in() {
         let list = all(Link::LoggedIn { append_limit: 70 });
-        assert!(list.starts_with("IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE "), "{list}");
+        assert!(list.starts_with("IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE "), "{list}");
         assert!(list.contains(" APPENDLIMIT=70 "), "{list}");
         assert!(
             !list.replace("URLAUTH=", "").contains("AUTH=")

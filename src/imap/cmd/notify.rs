@@ -13,7 +13,7 @@ use crate::imap::wire::parser::Parser;
 use crate::net::out::Out;
 
 /// Event groups in one command. Each is asked of every mailbox in which something happens.
-const GROUPS_MAX: usize = 100;
+const GROUPS_MAX: usize = 32;
 
 /// What BADEVENT lists: all but the annotations of messages, which nobody can make here.
 const EVENTS: &str = "MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange";

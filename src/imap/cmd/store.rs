@@ -229,11 +229,16 @@ impl Doable {
 
 impl Wish {
     /// Those messages whose flags are what the client must think they are. If somebody else has changed them too, even
-    /// `.SILENT` keeps nothing back (RFC 3501 §6.4.6).
+    /// `.SILENT` keeps nothing back (RFC 3501 §6.4.6): also where that was told at the beginning of this very command, as
+    /// the client cannot know whether such flags are those before or after its own change.
     fn as_expected(&self, selected: &Selected, uids: &[u32]) -> UidSet {
-        let (old, new) = (selected.view(), selected.newest());
+        let (old, new) = (selected.before(), selected.newest());
         let is_expected = |uid: u32| {
             let (Some(before), Some(now)) = (old.entry(uid), new.entry(uid)) else { return false };
+            let was_told = selected.view().entry(uid).is_none_or(|entry| entry.modseq() != before.modseq());
+            if was_told {
+                return false;
+            }
             let names = self.keywords_after(old.keywords_of(before));
             let names_now = sorted(new.keywords_of(now).iter().map(|name| name.to_ascii_lowercase()));
             self.flags_after(before) == now.flags() && names == names_now

@@ -107,7 +107,8 @@ impl Fetch {
         let modseq = session.modseq();
         let (house, _, selected) = session.at_work()?;
         let mut uids = selected.uids(&self.set, self.numbering)?;
-        if let Some(since) = self.changed_since.filter(|_| self.vanished) {
+        // Of `$` nothing can have gone: what is expunged leaves it.
+        if let Some(since) = self.changed_since.filter(|_| self.vanished && !self.set.is_saved()) {
             let set = SequenceSet::parse(self.set.as_bytes()).map_err(|e| Fail::bad(e.to_string()))?;
             let set = set.resolve(selected.view().uid_next().saturating_sub(1));
             Asked::new(&set, since, selected.view()).write_vanished(&house, selected, out).await?;

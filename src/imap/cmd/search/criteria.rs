@@ -15,6 +15,7 @@ use super::fuzzy::{Pattern, average};
 use super::key::SearchKey;
 use crate::imap::answer::Fail;
 use crate::imap::selected::Selected;
+use crate::imap::wire::code::Code;
 use crate::imap::wire::set::{Numbering, RawSet};
 use crate::mail::{DateTime, SequenceSet, UidSet};
 use crate::mime::decode::decode_header;
@@ -22,6 +23,9 @@ use crate::mime::header::fields;
 use crate::mime::text::{decoded_header_text, fold, sent_day};
 use crate::store::text::{COMMON, Fields, Text};
 use crate::store::view::{ANSWERED, DELETED, DRAFT, Entry, FLAGGED, SEEN};
+
+/// Words looked for by FUZZY in one search: each is compared with every word of every text.
+const FUZZY_WORDS_MAX: usize = 100;
 
 /// What a search looks for, and what it takes to know.
 #[derive(Debug, Default)]
@@ -47,6 +51,8 @@ pub(super) struct Criteria {
     pub(super) modseq: bool,
     /// Whether anything is asked for by FUZZY.
     fuzzy: bool,
+    /// How many words are.
+    fuzzy_words: usize,
 }
 
 /// One condition, or several combined.
@@ -194,6 +200,9 @@ impl Criteria {
         let mut criteria = Criteria::default();
         let resolve = |set: &RawSet, numbering| resolve(set, numbering, selected);
         criteria.test = criteria.compile(key, &resolve, now, Likeness::Exact)?;
+        if criteria.fuzzy_words > FUZZY_WORDS_MAX {
+            return Err(Fail::no(Code::Limit, "too many words to be looked for by FUZZY"));
+        }
         Ok(criteria)
     }
 
@@ -308,7 +317,9 @@ impl Criteria {
     fn field(&mut self, name: &str, text: &str, likeness: Likeness) -> Test {
         let number = number_of(&mut self.fields, name.to_ascii_lowercase());
         if likeness == Likeness::Fuzzy {
-            return self.of_header(Test::FuzzyField(number, Pattern::new(text)));
+            let pattern = Pattern::new(text);
+            self.fuzzy_words += pattern.len();
+            return self.of_header(Test::FuzzyField(number, pattern));
         }
         let value = number_of(&mut self.values, fold(text));
         self.of_header(Test::Field(number, value))
@@ -319,7 +330,13 @@ impl Criteria {
     }
 
     fn pattern(&mut self, text: &str) -> usize {
-        number_of(&mut self.patterns, Pattern::new(text))
+        let (pattern, known) = (Pattern::new(text), self.patterns.len());
+        let words = pattern.len();
+        let number = number_of(&mut self.patterns, pattern);
+        if number == known {
+            self.fuzzy_words += words;
+        }
+        number
     }
 
     /// Whether the body has to be looked at where nothing else settles it.

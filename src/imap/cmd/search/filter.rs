@@ -1,8 +1,8 @@
 //! Filters: searches stored under a name, and used by FILTER (RFC 5466).
 //!
 //! A filter is a METADATA entry of the server, of the account's own or shared by all. It is put in place of its name
-//! before a search is prepared. A filter may use others: as deep as [`PASSES_MAX`], and no more than [`FILTERS_MAX`] in
-//! all; what goes beyond either, as a circle does, is treated as not there (RFC 5466 §3.1).
+//! before a search is prepared. A filter may use others: as deep as [`PASSES_MAX`], and no more than [`FILTERS_MAX`] with [`KEYS_MAX`]
+//! keys in all; what goes beyond, as a circle does, is treated as not there (RFC 5466 §3.1).
 
 use std::collections::HashMap;
 
@@ -19,6 +19,9 @@ const PASSES_MAX: usize = 5;
 
 /// Filters used in one search.
 const FILTERS_MAX: usize = 100;
+
+/// Keys that filters bring into one search: as many as a command could hold itself.
+const KEYS_MAX: usize = 20_000;
 
 /// The search with its filters in place of their names.
 pub(in crate::imap::cmd) async fn resolved(session: &Session, key: SearchKey) -> Result<SearchKey, Fail> {
@@ -44,8 +47,23 @@ pub(in crate::imap::cmd) async fn resolved(session: &Session, key: SearchKey) ->
         }
         wanted = next;
     }
-    let mut used = 0;
-    replaced(key, &known, PASSES_MAX, &mut used)
+    replaced(key, &known, PASSES_MAX, &mut Used::default())
+}
+
+/// What filters have brought into a search.
+#[derive(Default)]
+struct Used {
+    filters: usize,
+    keys: usize,
+}
+
+impl Used {
+    /// Takes another filter, if there is room for it.
+    fn take(&mut self, filter: &SearchKey) -> bool {
+        self.filters += 1;
+        filter.walk(&mut |_| self.keys += 1);
+        self.filters <= FILTERS_MAX && self.keys <= KEYS_MAX
+    }
 }
 
 fn undefined(name: String) -> Fail {
@@ -76,16 +94,13 @@ fn replaced(
     key: SearchKey,
     known: &HashMap<String, SearchKey>,
     passes: usize,
-    used: &mut usize,
+    used: &mut Used,
 ) -> Result<SearchKey, Fail> {
     key.map(&mut |key| match key {
-        SearchKey::Filter(name) => {
-            *used += 1;
-            match known.get(&name).filter(|_| passes > 0 && *used <= FILTERS_MAX) {
-                Some(filter) => replaced(filter.clone(), known, passes - 1, used),
-                None => Err(undefined(name)),
-            }
-        }
+        SearchKey::Filter(name) => match known.get(&name).filter(|filter| passes > 0 && used.take(filter)) {
+            Some(filter) => replaced(filter.clone(), known, passes - 1, used),
+            None => Err(undefined(name)),
+        },
         other => Ok(other),
     })
 }
@@ -97,9 +112,11 @@ mod tests {
     fn put_in(text: &str, filters: &[(&str, &str)]) -> Result<SearchKey, String> {
         let known = filters.iter().map(|(name, value)| ((*name).to_owned(), read(value.as_bytes()).unwrap()));
         let known: HashMap<String, SearchKey> = known.collect();
-        replaced(read(text.as_bytes()).unwrap(), &known, PASSES_MAX, &mut 0).map_err(|fail| match fail {
-            Fail::No(Some(OwnedCode::UndefinedFilter(name)), _) => name,
-            other => format!("{other:?}"),
+        replaced(read(text.as_bytes()).unwrap(), &known, PASSES_MAX, &mut Used::default()).map_err(|fail| {
+            match fail {
+                Fail::No(Some(OwnedCode::UndefinedFilter(name)), _) => name,
+                other => format!("{other:?}"),
+            }
         })
     }
 
@@ -141,5 +158,8 @@ mod tests {
         let wide: Vec<(&str, &str)> =
             wide.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert!(put_in("FILTER f0", &wide).is_err());
+        let long = ["SEEN"; 1000].join(" ");
+        assert!(put_in(&["FILTER a"; 19].join(" "), &[("a", &long)]).is_ok());
+        assert!(put_in(&["FILTER a"; 21].join(" "), &[("a", &long)]).is_err());
     }
 }

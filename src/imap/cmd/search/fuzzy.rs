@@ -43,6 +43,11 @@ impl Pattern {
         Pattern { words }
     }
 
+    /// How many words are looked for.
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
     /// How well a text, folded, fits; 0 when it does not.
     pub(super) fn score(&self, folded: &str) -> u8 {
         let mut scan = Scan::new(self);

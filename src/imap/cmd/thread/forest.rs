@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn deep_trees_are_taken_apart_and_put_together_in_good_time() {
-        const DEPTH: Node = 200_000;
+        const DEPTH: Node = 100_000;
         let mut forest = Forest::default();
         (0..DEPTH).for_each(|_| _ = forest.add());
         (1..DEPTH).for_each(|node| forest.link(node, node - 1));
