@@ -41,6 +41,7 @@ mod sign;
 mod sink;
 mod spf;
 mod sql;
+mod sql_rights;
 mod stopping;
 mod tls_report;
 mod verify;
