@@ -68,7 +68,7 @@ $$;
 
 -- Entries are kept in the order of the letters, c and d of RFC 2086 as what became of them; sessions that look at the
 -- mailbox hear of the change.
-create function logic.before_acl() returns trigger language plpgsql as $$
+create function logic.before_acl() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
   if tg_op = 'INSERT' and (select count(*) from store.acl a where a.account_id = new.account_id and a.mailbox_id = new.mailbox_id) >= 1000 then
     raise exception 'a mailbox can be shared with 1000 others at most: share it with a whole domain instead' using errcode = 'check_violation';

@@ -57,6 +57,7 @@ mod sign;
 mod sink;
 mod spf;
 mod sql;
+mod sql_rights;
 mod stopping;
 mod tls_report;
 mod verify;

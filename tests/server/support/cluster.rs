@@ -63,18 +63,14 @@ impl Cluster {
         std::fs::write(&file, text).unwrap();
         cluster.start();
         // Not as a superuser: that the daemon needs no more rights than its own database gives is part of every test.
-        cluster.run(
-            "psql",
-            &[
-                "-qXh",
-                cluster.dir.to_str().unwrap(),
-                "-U",
-                "postgres",
-                "-c",
-                "create role mailwright login createdb",
-            ],
-        );
+        cluster.superuser("create role mailwright login createdb");
         cluster
+    }
+
+    /// Runs statements as the superuser, which the daemon is not.
+    pub fn superuser(&self, statements: &str) {
+        let dir = self.dir.to_str().unwrap();
+        self.run("psql", &["-qXh", dir, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statements]);
     }
 
     /// Starts PostgreSQL and waits until it answers; after [`Self::stop_immediate`] it recovers first.
