@@ -13,6 +13,10 @@ const COPY: &str = sql!("store/copy_messages");
 const LOCK_TWO: &str = sql!("store/lock_two");
 const MOVE: &str = sql!("store/move_messages");
 
+/// How often a transaction is run again that the database has chosen to end: people's SQL locks messages first and then
+/// their mailbox, the daemon's the mailbox first.
+const RETRIES: u32 = 5;
+
 /// How STORE combines flags with those that are there (RFC 9051 §6.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Combine {
@@ -120,6 +124,22 @@ impl Store {
         list: &[u32],
         to: MailboxId,
     ) -> Result<Option<Copied>, Error> {
+        let mut tries = 0;
+        loop {
+            match self.try_relocate(account, from, list, to).await {
+                Err(error) if error.is_retry() && tries < RETRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_relocate(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        list: &[u32],
+        to: MailboxId,
+    ) -> Result<Option<Copied>, Error> {
         let mut client = self.control.db.client().await?;
         let lock = client.prepare(LOCK_TWO).await?;
         let relocate = client.prepare(MOVE).await?;
@@ -138,15 +158,18 @@ impl Store {
         Ok(copied(&rows))
     }
 
-    /// One statement, once more after a deadlock.
-    async fn retried(
+    /// One statement, again after a deadlock.
+    pub(super) async fn retried(
         &self,
         sql: &'static str,
         values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>, Error> {
-        match self.control.db.query(sql, values).await {
-            Err(error) if error.is_retry() => self.control.db.query(sql, values).await,
-            other => other,
+        let mut tries = 0;
+        loop {
+            match self.control.db.query(sql, values).await {
+                Err(error) if error.is_retry() && tries < RETRIES => tries += 1,
+                other => return other,
+            }
         }
     }
 }

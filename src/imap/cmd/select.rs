@@ -99,19 +99,18 @@ impl Select {
     async fn open(&self, session: &Session, place: Place) -> Result<Selected, Fail> {
         let store = &session.house.store;
         let Place { account, mailbox, rights } = place;
-        // Taken before the view is read: a message that comes in between is recent here and for the next session too,
-        // which RFC 3501 §2.3.2 prefers to its being recent for nobody.
-        let recent_from = match self.access {
+        // Taken before the view is read: what comes in between is for whoever takes it next.
+        let recent = match self.access {
             // Nothing is recent in IMAP4rev2, so that what is stays so for others.
-            _ if session.enabled.has(Extension::Rev2) => u32::MAX,
+            _ if session.enabled.has(Extension::Rev2) => 0..0,
             Access::ReadWrite => {
                 store.take_recent(account, mailbox.id).await?.ok_or(MailboxError::Missing)?
             }
             // RFC 3501 §6.3.2: EXAMINE must not take \Recent away from anybody.
-            Access::ReadOnly => mailbox.recent_uid,
+            Access::ReadOnly => mailbox.recent_uid..u32::MAX,
         };
         let open = store.views.open(account, mailbox.id).await?.ok_or(MailboxError::Missing)?;
-        Ok(Selected::new(open, self.access, rights, recent_from))
+        Ok(Selected::new(open, self.access, rights, recent))
     }
 }
 
