@@ -1,5 +1,5 @@
 -- Removes the messages $3 from mailbox $2 of account $1, with $4 only those with \Deleted. Returns first uid 0 and the
--- mailbox's new modseq, then the uids that are gone.
+-- mailbox's modseq then, after that the uids that are gone.
 with b as (
   select highest_modseq + 1 as highest_modseq from store.mailbox where account_id = $1 and id = $2 for no key update
 ), gone as (
@@ -20,6 +20,6 @@ with b as (
   update store.usage u set bytes = u.bytes - g.bytes, messages = u.messages - g.messages
   from (select sum(size) as bytes, count(*) as messages from gone having count(*) > 0) g where u.account_id = $1
 )
-select 0 as uid, highest_modseq from b
+select 0 as uid, highest_modseq - (not exists (select from gone))::int as highest_modseq from b
 union all
 select uid, highest_modseq from gone order by uid

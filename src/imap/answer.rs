@@ -125,6 +125,9 @@ impl Fail {
             Fail::Database(error) if error.is_unavailable() => {
                 (Condition::No, Some(Code::Unavailable), "the server cannot do this now, try again later")
             }
+            Fail::Database(error) if error.is_retry() => {
+                (Condition::No, Some(Code::InUse), "others are changing the same messages, try again")
+            }
             Fail::Database(db::Error::Refused { message, .. }) => {
                 (Condition::No, Some(Code::Cannot), message.as_str())
             }

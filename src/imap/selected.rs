@@ -8,6 +8,7 @@
 //! or UIDFETCH. What must hold for clients that come back (RFC 7162 §6): none is ever told, by HIGHESTMODSEQ at the end of
 //! a command, of a modseq below which something was kept from it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -54,6 +55,8 @@ pub struct Selected {
     /// The shared view it was last brought to; `view` differs from it while expunges are held back.
     reached: Arc<View>,
     recent: UidSet,
+    /// UIDs that will be \Recent for this session when it comes to know them.
+    claimed: UidSet,
     /// What the client has enabled.
     pub(super) enabled: Enabled,
     /// What it wants to be told unasked.
@@ -103,13 +106,16 @@ enum Owed {
 }
 
 impl Selected {
-    /// Takes a mailbox as it is now; `recent` are the UIDs that are \Recent for this session.
-    pub fn new(open: Arc<OpenMailbox>, access: Access, rights: Rights, recent_from: u32) -> Self {
+    /// Takes a mailbox as it is now; messages with UIDs in `recent` are \Recent for this session.
+    pub fn new(open: Arc<OpenMailbox>, access: Access, rights: Rights, recent: Range<u32>) -> Self {
         let view = open.view();
-        let mut recent = UidSet::new();
-        if recent_from < view.uid_next() {
-            view.range_uids(recent_from..=u32::MAX).for_each(|(_, entry)| recent.insert(entry.uid()));
-        }
+        let is_recent = |uid: &u32| recent.contains(uid);
+        let recent: UidSet = match recent.is_empty() {
+            true => UidSet::new(),
+            false => {
+                view.range_uids(recent.start..=u32::MAX).map(|(_, e)| e.uid()).filter(is_recent).collect()
+            }
+        };
         let mut news = open.news();
         news.mark_unchanged();
         let told = view.highest_modseq();
@@ -123,6 +129,7 @@ impl Selected {
             view,
             open,
             recent,
+            claimed: UidSet::new(),
             enabled: Enabled::default(),
             wants: Wants::default(),
             held: Held::default(),
@@ -268,6 +275,8 @@ impl Selected {
             _ => newest.clone(),
         };
         let delta = diff(&self.view, &next);
+        // All that may fail comes before the client's knowledge moves on: what it is not told must stay to be told.
+        let claimed = self.take_recent(house, delta.first_new_uid).await;
         self.contexts.leave(&self.view, &delta.gone, out);
         self.view = next;
         self.reached = newest;
@@ -277,7 +286,9 @@ impl Selected {
             // Of a view that holds something back this is where it stood before.
             self.told = self.view.highest_modseq();
         }
-        self.take_recent(house, delta.first_new_uid).await?;
+        if let Some(first) = delta.first_new_uid {
+            self.note_recent(first, claimed);
+        }
         self.write_gone(&delta.gone, out);
         if let Some(exists) = delta.exists_changed {
             self.arrived = self.arrived.or(delta.first_new_uid);
@@ -309,18 +320,36 @@ impl Selected {
         Held { expunges: expunges == Expunges::Held || (unwanted && !self.removing), arrivals: unwanted }
     }
 
-    /// RFC 3501 §2.3.2: new messages are \Recent for the session that gets to know of them first. Sessions that speak
-    /// IMAP4rev2 know no \Recent, and leave it to others.
-    async fn take_recent(&mut self, house: &House, first_new: Option<u32>) -> Result<(), Fail> {
-        let Some(first) = first_new else { return Ok(()) };
-        if self.access == Access::ReadOnly || self.enabled.has(Extension::Rev2) {
-            return Ok(());
+    /// RFC 3501 §2.3.2: new messages are \Recent for the session that gets to know of them first: which UIDs are so for
+    /// this one. Sessions that speak IMAP4rev2 know no \Recent, and leave it to others.
+    async fn take_recent(&self, house: &House, first_new: Option<u32>) -> Range<u32> {
+        if first_new.is_none() || self.access == Access::ReadOnly || self.enabled.has(Extension::Rev2) {
+            return 0..0;
         }
-        if let Some(from) = house.store.take_recent(self.account, self.mailbox).await? {
-            let fresh = self.view.range_uids(from.max(first)..=u32::MAX);
-            fresh.for_each(|(_, entry)| self.recent.insert(entry.uid()));
+        match house.store.take_recent(self.account, self.mailbox).await {
+            Ok(taken) => taken.unwrap_or_default(),
+            Err(error) => {
+                // That new messages are there matters more than whether they are \Recent.
+                tracing::debug!(%error, "\\Recent could not be taken; another session will");
+                0..0
+            }
         }
-        Ok(())
+    }
+
+    /// Messages from `first` on have come to be known; the UIDs taken may go further than that.
+    fn note_recent(&mut self, first: u32, taken: Range<u32>) {
+        if !taken.is_empty() {
+            self.claimed.insert_range(taken.start..=taken.end - 1);
+        }
+        let last = self.view.last_uid().unwrap_or(0);
+        let claimed = std::mem::take(&mut self.claimed);
+        for (_, entry) in self.view.range_uids(first..=last) {
+            if claimed.contains(entry.uid()) {
+                self.recent.insert(entry.uid());
+            }
+        }
+        let later = claimed.ranges().map(|range| (*range.start()).max(last.saturating_add(1))..=*range.end());
+        self.claimed = later.filter(|range| !range.is_empty()).collect();
     }
 
     /// `* n EXPUNGE`, one for each, or `* VANISHED set` (RFC 7162 §3.2.10.2, RFC 9586 §3).

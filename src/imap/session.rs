@@ -450,7 +450,11 @@ impl Session {
     ) -> Next {
         let outcome = match outcome {
             Ok(None) => return Next::Continue,
-            Ok(Some(done)) => self.announce(expunges, out).await.map(|()| done),
+            Ok(Some(done)) => match self.announce(expunges, out).await {
+                // The command is done, whatever becomes of the news: the next one brings it.
+                Ok(()) | Err(Fail::Database(_)) => Ok(done),
+                Err(fail) => Err(fail),
+            },
             Err(fail) => Err(fail),
         };
         let modseq = self.end_command();

@@ -15,6 +15,10 @@ const LOCK_TWO: &str = sql!("store/lock_two");
 const MOVE: &str = sql!("store/move_messages");
 const GIVE: &str = sql!("store/give_messages");
 
+/// How often a transaction is run again that the database has chosen to end: people's SQL locks messages first and then
+/// their mailbox, the daemon's the mailbox first.
+const RETRIES: u32 = 5;
+
 /// How STORE combines flags with those that are there (RFC 9051 §6.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Combine {
@@ -155,6 +159,22 @@ impl Store {
         to: (AccountId, MailboxId),
         mask: FlagMask,
     ) -> Result<Option<Copied>, Error> {
+        let mut tries = 0;
+        loop {
+            match self.try_relocate(from, list, to, mask).await {
+                Err(error) if error.is_retry() && tries < RETRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_relocate(
+        &self,
+        from: (AccountId, MailboxId),
+        list: &[u32],
+        to: (AccountId, MailboxId),
+        mask: FlagMask,
+    ) -> Result<Option<Copied>, Error> {
         let (list, mask) = (uids(list), mask.bits());
         let within: [Value<'_>; 4] = [&from.0.0, &from.1.0, &list, &to.1.0];
         let across: [Value<'_>; 6] = [&from.0.0, &from.1.0, &list, &to.0.0, &to.1.0, &mask];
@@ -175,15 +195,18 @@ impl Store {
         Ok(copied(&rows))
     }
 
-    /// One statement, once more after a deadlock.
-    async fn retried(
+    /// One statement, again after a deadlock.
+    pub(super) async fn retried(
         &self,
         sql: &'static str,
         values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>, Error> {
-        match self.control.db.query(sql, values).await {
-            Err(error) if error.is_retry() => self.control.db.query(sql, values).await,
-            other => other,
+        let mut tries = 0;
+        loop {
+            match self.control.db.query(sql, values).await {
+                Err(error) if error.is_retry() && tries < RETRIES => tries += 1,
+                other => return other,
+            }
         }
     }
 }

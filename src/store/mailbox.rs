@@ -1,6 +1,7 @@
 //! Mailboxes themselves: list, create, delete, rename, subscribe, status.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::Store;
 use super::sharing::Shared;
@@ -289,11 +290,15 @@ impl Store {
         Ok(rows.iter().map(|row| (MailboxId(row.get(0)), status(row))).collect())
     }
 
-    /// Takes `\Recent` for the session that selects the mailbox: messages from the UID returned on are recent for it,
-    /// and for no other.
-    pub async fn take_recent(&self, account: AccountId, mailbox: MailboxId) -> Result<Option<u32>, Error> {
-        let row = self.control.db.query_opt(TAKE_RECENT, &[&account.0, &mailbox.0]).await?;
-        Ok(row.map(|row| row.get::<_, i64>(0) as u32))
+    /// Takes `\Recent` for a session: messages with UIDs in the range returned are recent for it, whether it knows them
+    /// already or not, and for no other.
+    pub async fn take_recent(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Option<Range<u32>>, Error> {
+        let rows = self.retried(TAKE_RECENT, &[&account.0, &mailbox.0]).await?;
+        Ok(rows.first().map(|row| row.get::<_, i64>(0) as u32..row.get::<_, i64>(1) as u32))
     }
 
     /// Runs a statement as if a person had written it, so that the triggers number, count and note what it does.

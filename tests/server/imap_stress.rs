@@ -125,6 +125,8 @@ struct Client {
     /// Up to where it has been told everything, by the rules of RFC 7162 §6.
     highest_modseq: u64,
     progress: Progress,
+    /// What was \Recent, in each of its sessions.
+    recent: Vec<BTreeSet<u32>>,
     /// The last things that were said, for when something is wrong.
     said: Vec<String>,
     commands: u64,
@@ -180,6 +182,7 @@ impl Client {
             complete: 0,
             highest_modseq: 0,
             progress: Progress::default(),
+            recent: vec![BTreeSet::new()],
             said: Vec::new(),
             commands: 0,
         };
@@ -369,6 +372,10 @@ impl Client {
         }
         if let Some(uid) = self.messages[at].uid {
             self.progress.told.insert(uid);
+            if items.contains("\\Recent") {
+                self.check(self.kind != Kind::Rev2, "\\Recent in IMAP4rev2");
+                self.recent.last_mut().unwrap().insert(uid);
+            }
             let has_own = flags.contains(&self.name);
             if !self.progress.changing.contains(&uid) {
                 let left = *self.own.entry(uid).or_insert(has_own);
@@ -598,6 +605,7 @@ impl Client {
         let port = *self.chance.of(&self.ports.clone());
         self.said.push("-- a new connection --".to_owned());
         self.imap = connect(port).await;
+        self.recent.push(BTreeSet::new());
         self.run(&format!("ENABLE {}", self.kind.enables())).await;
         // What stands behind a message that isn't known may be known by chance: as good as unknown.
         let mut cache: Vec<Message> = std::mem::take(&mut self.messages);
@@ -825,6 +833,11 @@ async fn everybody_at_once_on_two_nodes() {
 
     for client in &mut clients {
         client.compare(&db).await;
+    }
+    // RFC 3501 §2.3.2: a message is \Recent for one session.
+    let mut recent = BTreeSet::new();
+    for uid in clients.iter().flat_map(|client| client.recent.iter().flatten()) {
+        assert!(recent.insert(*uid), "UID {uid} was \\Recent twice");
     }
     // Whoever missed all of it gets the same.
     for (client, (validity, modseq, cache)) in clients.iter_mut().zip(beginning) {

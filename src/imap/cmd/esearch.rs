@@ -134,7 +134,7 @@ impl Esearch {
         else {
             return Ok(());
         };
-        let mailbox = Selected::new(open, Access::ReadOnly, place.rights, place.mailbox.recent_uid);
+        let mailbox = Selected::new(open, Access::ReadOnly, place.rights, place.mailbox.recent_uid..u32::MAX);
         let hits =
             search::look_in(&house.store, &mailbox, key, &mut Progress::new(tag, &session.config()), out)
                 .await?;

@@ -115,20 +115,19 @@ impl Select {
 async fn open(session: &Session, place: Place, access: Access) -> Result<Selected, Fail> {
     let store = &session.house.store;
     let Place { account, mailbox, rights } = place;
-    // Taken before the view is read: a message that comes in between is recent here and for the next session too,
-    // which RFC 3501 §2.3.2 prefers to its being recent for nobody.
-    let recent_from = match access {
+    // Taken before the view is read: what comes in between is for whoever takes it next.
+    let recent = match access {
         // Nothing is recent in IMAP4rev2, so that what is stays so for others.
-        _ if session.enabled.has(Extension::Rev2) => u32::MAX,
+        _ if session.enabled.has(Extension::Rev2) => 0..0,
         // What has been shown to somebody already needs no taking.
-        Access::ReadWrite if mailbox.recent_uid >= mailbox.uid_next => mailbox.recent_uid,
+        Access::ReadWrite if mailbox.recent_uid >= mailbox.uid_next => mailbox.recent_uid..mailbox.recent_uid,
         Access::ReadWrite => store.take_recent(account, mailbox.id).await?.ok_or(MailboxError::Missing)?,
         // RFC 3501 §6.3.2: EXAMINE must not take \Recent away from anybody.
-        Access::ReadOnly => mailbox.recent_uid,
+        Access::ReadOnly => mailbox.recent_uid..u32::MAX,
     };
     let known = Some(mailbox.highest_modseq);
     let open = store.views.open(account, mailbox.id, known).await?.ok_or(MailboxError::Missing)?;
-    Ok(Selected::new(open, access, rights, recent_from))
+    Ok(Selected::new(open, access, rights, recent))
 }
 
 fn describe(selected: &Selected, out: &mut Out<'_>) {
