@@ -181,7 +181,7 @@ fn needle(chance: &mut Chance, texts: &[String]) -> String {
 
 /// A search key, as bytes of a command.
 fn key(chance: &mut Chance, texts: &[String], depth: usize) -> String {
-    let mut string = |chance: &mut Chance| {
+    let string = |chance: &mut Chance| {
         let text = needle(chance, texts);
         format!("{{{}+}}\r\n{text}", text.len())
     };
