@@ -39,7 +39,7 @@ const KEYS: i64 = 2048;
 const ENOUGH: i64 = 2048;
 /// Contents put into the index by one statement.
 const BATCH: usize = 64;
-/// Compression: nobody waits for it. Level 3 takes 8 % less space than 1.
+/// Compression; nobody waits for it.
 const LEVEL: i32 = 3;
 
 /// How far it has come.

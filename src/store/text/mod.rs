@@ -6,13 +6,28 @@
 //! in many mailboxes, and looked at by mailbox: a search goes through the mailbox's messages, never through a list of all
 //! places of a word, in which most belong to other people. Three steps cost more and more:
 //!
-//! 1. [`Store::ask_signatures`]: PostgreSQL says of each message, by its [`signature`], which strings are not in it, and
+//! 1. [`Store::ask_signatures`]: PostgreSQL says of each message, by its [signature](crate::mime::signature), which strings are not in it, and
 //!    what its commonest header fields are. A search for a rare word ends here but for a message in a hundred.
 //! 2. [`Store::read_texts`]: the folded text, to be looked into. No charset, no encoding, no MIME.
 //! 3. The message itself, for those that are not in the index: just come in, too large, damaged.
 //!
-//! A trigram index (GIN) answers with everybody's messages, costs delivery or a pending list, and knows no strings below
-//! three letters. This costs a mailbox's size for each search, in memory that was read in order.
+//! Measured with PostgreSQL 15 on two cores that others kept busy (load 12), 20,000 mails of 8.8 KB: plain text, HTML with
+//! tracking links, quoted-printable and base64, real prose, headers as on the internet. A row takes 3.1 KB on disk (signature
+//! 0.8, text 1.8), where the mail itself takes 8.9; 650 mails a second with the rests in between, 4.8 KB of WAL each.
+//! For 5,000 of them, `pg_trgm` with GIN: 4.0 KB for the index and 3.1 for the text, 36 mails a second; an array of trigrams
+//! with GIN: 4.8 KB and 8.6 for the arrays, 34 a second. Both find other people's messages, and nothing below three letters.
+//!
+//! Seconds of processor time, daemon and PostgreSQL together, to search a mailbox of 100,000 mails, these five
+//! times:
+//!
+//! | | index | without (five times 20,000) |
+//! |---|---|---|
+//! | BODY, a word in 80 messages | 0.6 | 12.4 |
+//! | TEXT, a word in none | 0.7 | 14.1 |
+//! | SUBJECT, a word in 1,060 | 0.7 | 2.4 |
+//! | BODY, a word in 9,240 | 0.9 | |
+//! | BODY, a word in 98,295 | 3.4 | |
+//! | BODY, two letters | 3.4 | |
 //!
 //! House rule: [`VERSION`] goes up with every change of what `body` or [`crate::mime`] makes of a message.
 
