@@ -50,6 +50,9 @@ pub const KINDS: [(Kind, &str); 13] = [
     (Kind::Logout, "LOGOUT"),
 ];
 
+/// The searches, of which each round does one.
+const SEARCHES: [Kind; 4] = [Kind::SearchFlag, Kind::SearchDate, Kind::SearchHeader, Kind::SearchBody];
+
 /// A command that was answered.
 pub struct Done {
     /// What it was.
@@ -84,15 +87,30 @@ pub struct Account {
     sizes: Vec<u64>,
     /// Bytes of the listed header fields of the newest messages.
     listed: u64,
-    /// Rounds done.
+    /// Rounds, changes of a flag and messages appended so far.
     rounds: usize,
+    stores: usize,
+    appends: usize,
+    /// UIDs of the messages that were appended and are still there.
+    appended: Vec<u32>,
+    chance: Chance,
 }
 
 impl Account {
     /// An account whose INBOX is to hold `count` messages.
     pub fn new(number: usize, count: usize) -> Self {
         let user = format!("u{number}@example.test");
-        let mut account = Self { user, number, sizes: Vec::new(), listed: 0, rounds: 0 };
+        let mut account = Self {
+            user,
+            number,
+            sizes: Vec::new(),
+            listed: 0,
+            rounds: 0,
+            stores: 0,
+            appends: 0,
+            appended: Vec::new(),
+            chance: Chance::new(number as u64),
+        };
         for message in 1..=count {
             let letter = account.letter(message);
             account.sizes.push(letter.len() as u64);
@@ -155,71 +173,145 @@ impl Account {
 
     /// One round of a session that has logged in. What it changes, it changes back, this time or the next.
     pub async fn round(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
-        let round = self.rounds;
+        let search = SEARCHES.get(self.rounds % SEARCHES.len()).copied().unwrap_or(Kind::SearchFlag);
         self.rounds += 1;
-        let count = self.sizes.len();
-        let mut chance = Chance::new((self.number * 1_000_003 + round) as u64);
+        for kind in [Kind::Select, Kind::Headers, Kind::Bodies, Kind::Store, Kind::Append, Kind::Copy, search]
+        {
+            self.step(client, kind, tally).await?;
+        }
+        self.step(client, Kind::Expunge, tally).await
+    }
 
+    /// A command of one kind; for EXPUNGE, the STORE as well that it needs.
+    pub async fn step(&mut self, client: &mut Client, kind: Kind, tally: &mut Tally) -> Result<(), Trouble> {
+        match kind {
+            // They are sessions, not steps of one.
+            Kind::Login | Kind::Logout => Ok(()),
+            Kind::Select => self.select(client, tally).await,
+            Kind::Headers => self.headers(client, tally).await,
+            Kind::Bodies => self.bodies(client, tally).await,
+            Kind::Store => self.store(client, tally).await,
+            Kind::Append => self.append(client, tally).await,
+            Kind::Copy => self.copy(client, tally).await,
+            Kind::Expunge => self.expunge(client, tally).await,
+            Kind::SearchFlag | Kind::SearchDate | Kind::SearchHeader | Kind::SearchBody => {
+                self.search(client, kind, tally).await
+            }
+        }
+    }
+
+    async fn select(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
         let text = "SELECT INBOX";
         let answer = timed(client, Kind::Select, text, tally).await?;
-        self.check(text, "messages", answer.exists.unwrap_or(0), count)?;
+        self.check(text, "messages", answer.exists.unwrap_or(0), self.sizes.len() + self.appended.len())
+    }
 
+    async fn headers(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
+        let count = self.sizes.len();
         let first = count.saturating_sub(NEWEST) + 1;
         let text =
             format!("UID FETCH {first}:{count} (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS ({LISTED})])");
         let answer = timed(client, Kind::Headers, &text, tally).await?;
         self.check(&text, "responses", answer.fetches, count + 1 - first)?;
-        self.check(&text, "bytes", answer.literal_bytes, self.listed)?;
+        self.check(&text, "bytes", answer.literal_bytes, self.listed)
+    }
 
-        let some = pick(&mut chance, count, READ);
+    async fn bodies(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
+        let some = self.pick(READ);
         let text = format!("UID FETCH {} (UID BODY.PEEK[])", joined(&some));
         let answer = timed(client, Kind::Bodies, &text, tally).await?;
         self.check(&text, "responses", answer.fetches, some.len())?;
         let bytes: u64 = some.iter().filter_map(|message| self.sizes.get(message - 1)).sum();
-        self.check(&text, "bytes", answer.literal_bytes, bytes)?;
+        self.check(&text, "bytes", answer.literal_bytes, bytes)
+    }
 
-        let (sign, message) = (if round % 2 == 0 { '+' } else { '-' }, round / 2 % count + 1);
+    /// Sets a flag, and takes it away again the next time.
+    async fn store(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
+        let (sign, message) =
+            (if self.stores % 2 == 0 { '+' } else { '-' }, self.stores / 2 % self.sizes.len() + 1);
+        self.stores += 1;
         let text = format!("UID STORE {message} {sign}FLAGS (\\Seen)");
         let answer = timed(client, Kind::Store, &text, tally).await?;
-        self.check(&text, "responses", answer.fetches, 1)?;
+        self.check(&text, "responses", answer.fetches, 1)
+    }
 
+    async fn append(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
         // A number that neither SUBJECT nor WORD is in, and that no other message has.
-        let new = letter(&self.user, 1_000 + round * 40, Sizes::SHORT);
+        self.appends += 1;
+        let new = letter(&self.user, 1_000 + self.appends * 40, Sizes::SHORT);
         let text = "APPEND INBOX \"01-Sep-2026 12:00:00 +0000\"";
         let began = Instant::now();
         let answer = client.append(text, &new).await?;
         tally.add(Kind::Append, began);
-        let Some(uid) = answer.code("[APPENDUID ") else {
-            return Err(self.wrong(text, "a UID", &answer.text));
-        };
-
-        let some = pick(&mut chance, count, COPIED);
-        let text = format!("UID COPY {} Copies", joined(&some));
-        let answer = timed(client, Kind::Copy, &text, tally).await?;
-        if answer.code("[COPYUID ").is_none() {
-            return Err(self.wrong(&text, "UIDs", &answer.text));
+        match answer.code("[APPENDUID ") {
+            Some(uid) => self.appended.push(uid),
+            None => return Err(self.wrong(text, "a UID", &answer.text)),
         }
+        Ok(())
+    }
 
-        let all = 1..=count;
-        let (kind, criteria, hits) = match round % 4 {
-            0 => (Kind::SearchFlag, "FLAGGED".to_owned(), all.filter(|n| is_flagged(*n)).count()),
-            1 => (Kind::SearchDate, format!("SINCE {SINCE}"), all.filter(|n| day(*n) >= 15).count()),
-            2 => (
-                Kind::SearchHeader,
-                format!("SUBJECT {SUBJECT}"),
-                all.filter(|n| letter::has_subject(*n)).count(),
-            ),
-            _ => (Kind::SearchBody, format!("BODY {WORD}"), all.filter(|n| letter::has_word(*n)).count()),
+    async fn copy(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
+        let text = format!("UID COPY {} Copies", joined(&self.pick(COPIED)));
+        let answer = timed(client, Kind::Copy, &text, tally).await?;
+        match answer.code("[COPYUID ") {
+            Some(_) => Ok(()),
+            None => Err(self.wrong(&text, "UIDs", &answer.text)),
+        }
+    }
+
+    async fn search(&mut self, client: &mut Client, kind: Kind, tally: &mut Tally) -> Result<(), Trouble> {
+        let all = 1..=self.sizes.len();
+        let (criteria, hits) = match kind {
+            Kind::SearchDate => (format!("SINCE {SINCE}"), all.filter(|n| day(*n) >= 15).count()),
+            Kind::SearchHeader => {
+                (format!("SUBJECT {SUBJECT}"), all.filter(|n| letter::has_subject(*n)).count())
+            }
+            Kind::SearchBody => (format!("BODY {WORD}"), all.filter(|n| letter::has_word(*n)).count()),
+            _ => ("FLAGGED".to_owned(), all.filter(|n| is_flagged(*n)).count()),
         };
         let text = format!("UID SEARCH {criteria}");
         let answer = timed(client, kind, &text, tally).await?;
-        self.check(&text, "hits", answer.hits, hits)?;
+        self.check(&text, "hits", answer.hits, hits)
+    }
 
+    /// Removes the message that was appended last; nothing, when there is none.
+    async fn expunge(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
+        let Some(uid) = self.appended.pop() else { return Ok(()) };
         let text = format!("UID STORE {uid} +FLAGS (\\Deleted)");
         let answer = timed(client, Kind::Store, &text, tally).await?;
         self.check(&text, "responses", answer.fetches, 1)?;
         let answer = timed(client, Kind::Expunge, "EXPUNGE", tally).await?;
         self.check("EXPUNGE", "responses", answer.expunges, 1)
+    }
+
+    /// Whether messages are left that were appended.
+    pub fn has_appended(&self) -> bool {
+        !self.appended.is_empty()
+    }
+
+    /// Removes all that were appended.
+    pub async fn clear(&mut self, client: &mut Client) -> Result<(), Trouble> {
+        if let Some(first) = self.appended.first() {
+            client.command(&format!("UID STORE {first}:* +FLAGS.SILENT (\\Deleted)")).await?;
+            let answer = client.command("EXPUNGE").await?;
+            self.check("EXPUNGE", "responses", answer.expunges, self.appended.len())?;
+        }
+        self.appended.clear();
+        Ok(())
+    }
+
+    /// Some different messages, in order.
+    fn pick(&mut self, some: usize) -> Vec<usize> {
+        let count = self.sizes.len();
+        let mut picked: Vec<usize> = Vec::with_capacity(some);
+        while picked.len() < some.min(count) {
+            let message = self.chance.below(count) + 1;
+            if !picked.contains(&message) {
+                picked.push(message);
+            }
+        }
+        picked.sort_unstable();
+        picked
     }
 
     fn check<T: PartialEq + std::fmt::Display>(
@@ -254,19 +346,6 @@ async fn timed(client: &mut Client, kind: Kind, text: &str, tally: &mut Tally) -
     let answer = client.command(text).await?;
     tally.add(kind, began);
     Ok(answer)
-}
-
-/// Some different messages of `count`, in order.
-fn pick(chance: &mut Chance, count: usize, some: usize) -> Vec<usize> {
-    let mut picked: Vec<usize> = Vec::with_capacity(some);
-    while picked.len() < some.min(count) {
-        let message = chance.below(count) + 1;
-        if !picked.contains(&message) {
-            picked.push(message);
-        }
-    }
-    picked.sort_unstable();
-    picked
 }
 
 fn joined(numbers: &[usize]) -> String {

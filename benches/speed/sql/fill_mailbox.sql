@@ -12,5 +12,5 @@ with source as (
 ), counted as (
   update store.mailbox set uid_next = $3 + 1, recent_uid = $3 + 1, highest_modseq = $3 + 1 where account_id = $1 and id = $2
 )
-update store.usage set bytes = bytes + p.bytes, messages = messages + p.messages
-from (select sum(size)::bigint as bytes, count(*) as messages from placed) p where account_id = $1
+update store.usage u set bytes = u.bytes + p.bytes, messages = u.messages + p.messages
+from (select sum(size)::bigint as bytes, count(*) as messages from placed) p where u.account_id = $1
