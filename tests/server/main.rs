@@ -25,6 +25,7 @@ mod ip;
 mod lost;
 mod oauth;
 mod open_relay;
+mod pop3_conformance;
 mod queue_scale;
 mod receive;
 mod relay;
