@@ -19,6 +19,7 @@ mod control;
 mod forward;
 mod hostile;
 mod house;
+mod imap_client_rules;
 mod imap_mailbox;
 mod imap_message;
 mod ip;

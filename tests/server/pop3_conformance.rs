@@ -8,10 +8,11 @@ use tokio::time::timeout;
 
 use crate::support::daemon::PASSWORD;
 use crate::support::dialogue::{Dialogue, Language, tcp};
-use crate::support::{Daemon, Database, PATIENCE};
+use crate::support::{Daemon, Database, PATIENCE, ask_until};
 
 /// Passwords over plain connections, as the RFCs' examples send them, and names without a domain.
-const AS_OF_OLD: &str = "update control.pop3 set require_tls_for_login = false; update directory.domain set is_default = true";
+const AS_OF_OLD: &str =
+    "update control.pop3 set require_tls_for_login = false; update directory.domain set is_default = true";
 
 /// A connection without TLS, its greeting read.
 async fn plain(daemon: &Daemon<'_>) -> Dialogue {
@@ -95,11 +96,7 @@ async fn the_session_of_rfc_1939_section_10() {
     db.apply(AS_OF_OLD).await;
     two_messages(&daemon).await;
     let [first, second] = [120, 200].map(|octets| String::from_utf8(sized(octets)).unwrap());
-    let got = session(
-        &daemon,
-        b"STAT\r\nLIST\r\nRETR 1\r\nDELE 1\r\nRETR 2\r\nDELE 2\r\nQUIT\r\n",
-    )
-    .await;
+    let got = session(&daemon, b"STAT\r\nLIST\r\nRETR 1\r\nDELE 1\r\nRETR 2\r\nDELE 2\r\nQUIT\r\n").await;
     assert_eq!(
         String::from_utf8(got).unwrap(),
         format!(
@@ -172,7 +169,13 @@ async fn the_examples_of_rfc_1939_sections_5_and_7() {
     bob.login("bob").await;
     dialogue(
         &mut bob,
-        &[("STAT", "+OK 0 0"), ("LIST", "+OK 0\r\n."), ("UIDL", "+OK\r\n."), ("RETR 1", "-ERR"), ("QUIT", "+OK bye")],
+        &[
+            ("STAT", "+OK 0 0"),
+            ("LIST", "+OK 0\r\n."),
+            ("UIDL", "+OK\r\n."),
+            ("RETR 1", "-ERR"),
+            ("QUIT", "+OK bye"),
+        ],
     )
     .await;
 }
@@ -191,15 +194,9 @@ async fn commands_out_of_their_state_are_refused() {
     say(&mut pop3, "PASS mailwright", "-ERR USER first").await;
     pop3.login("alice").await;
     for line in transaction {
-        pop3.send(line).await;
-        let answer = pop3.answer().await;
-        assert!(answer.starts_with("+OK") || line.starts_with("TOP"), "{line}: {answer}");
-        if ["LIST", "RETR 1", "UIDL"].contains(&line) {
-            pop3.lines().await;
-        }
-        if line == "RSET" {
-            assert!(answer.contains("2 messages"), "{answer}");
-        } else if line == "TOP 1 0" {
+        // The fifth has marked the message that the eighth asks for; the seventh has brought it back.
+        say(&mut pop3, line, "+OK").await;
+        if ["LIST", "RETR 1", "TOP 1 0", "UIDL"].contains(&line) {
             pop3.lines().await;
         }
     }
@@ -207,9 +204,10 @@ async fn commands_out_of_their_state_are_refused() {
         say(&mut pop3, line, "-ERR you are logged in").await;
     }
     // Arguments (§3): as many as the command has, with one space before each.
-    for line in
-        ["STAT 1", "NOOP 1", "RSET 1", "QUIT 1", "LIST 1 2", "LIST  1", "RETR", "DELE", "TOP 1", "UIDL 1 2", "CAPA x"]
-    {
+    for line in [
+        "STAT 1", "NOOP 1", "RSET 1", "QUIT 1", "LIST 1 2", "LIST  1", "RETR", "DELE", "TOP 1", "UIDL 1 2",
+        "CAPA x",
+    ] {
         say(&mut pop3, line, "-ERR").await;
     }
     say(&mut pop3, "QUIT", "+OK").await;
@@ -295,7 +293,9 @@ async fn the_maildrop_stays_as_it_was_at_login() {
     say(&mut pop3, "QUIT", "+OK").await;
     say(&mut other, "QUIT", "+OK").await;
     // What was moved away is not theirs any more; what came later stays.
-    let left = db.rows("select m.name, x.uid from store.message x join store.mailbox m on m.id = x.mailbox_id order by 1, 2");
+    let left = db.rows(
+        "select m.name, x.uid from store.message x join store.mailbox m on m.id = x.mailbox_id order by 1, 2",
+    );
     let left: Vec<(String, i64)> = left.await.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(left, [("INBOX".to_owned(), 1), ("INBOX".to_owned(), 5), ("Trash".to_owned(), 1)]);
     assert_eq!(db.value::<i64>("select count(*) from report.quota_drift").await, 0);
@@ -461,7 +461,8 @@ const FIXED: [&str; 9] = [
 async fn further(pop3: &mut Dialogue) -> Vec<String> {
     let mut lines = ask(pop3, "CAPA").await;
     for fixed in FIXED {
-        let at = lines.iter().position(|line| line == fixed).unwrap_or_else(|| panic!("no {fixed} in {lines:?}"));
+        let at =
+            lines.iter().position(|line| line == fixed).unwrap_or_else(|| panic!("no {fixed} in {lines:?}"));
         lines.remove(at);
     }
     lines
@@ -520,6 +521,18 @@ async fn thousands_of_pipelined_commands_are_answered_in_order() {
     assert!(last.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{last:?}");
 }
 
+/// Logs in until the answer begins so: nobody tells when another session's place is free.
+async fn password_until(mut pop3: Dialogue, user: &str, answer: &str) -> Dialogue {
+    ask_until(async || {
+        say(&mut pop3, &format!("USER {user}"), "+OK").await;
+        pop3.send(&format!("PASS {PASSWORD}")).await;
+        let came = pop3.answer().await;
+        if came.starts_with(answer) { Ok(()) } else { Err(came) }
+    })
+    .await;
+    pop3
+}
+
 #[tokio::test]
 async fn response_codes() {
     let db = Database::new().await;
@@ -529,6 +542,7 @@ async fn response_codes() {
     say(&mut pop3, "USER alice@example.test", "-ERR [AUTH] ").await;
     db.apply(&format!(
         "{AS_OF_OLD}; update control.service set max_connections_per_account = 1 where name = 'pop3';
+         update control.pop3 set max_errors = 1000000;
          update directory.account set forbidden_services = '{{pop3}}' where local_part = 'carol'"
     ))
     .await;
@@ -549,18 +563,14 @@ async fn response_codes() {
     // The session stays as it was, and the place is free again when the first goes.
     say(&mut pop3, "QUIT", "+OK").await;
     pop3.expect_end().await;
-    db.until("select count(*) = 0 from live.session where login = 'alice@example.test'").await;
-    second.login("alice").await;
+    let mut second = password_until(second, "alice", "+OK").await;
+    say(&mut second, "STAT", "+OK 0 0").await;
     // RFC 2449 §8.1.1
     db.apply("update control.pop3 set login_delay_seconds = 3600").await;
     let mut bob = plain(&daemon).await;
     bob.login("bob").await;
     say(&mut bob, "QUIT", "+OK").await;
-    bob.expect_end().await;
-    db.until("select count(*) = 0 from live.session where login = 'bob@example.test'").await;
-    let mut again = plain(&daemon).await;
-    say(&mut again, "USER bob", "+OK").await;
-    say(&mut again, "PASS mailwright", "-ERR [LOGIN-DELAY] ").await;
+    let mut again = password_until(plain(&daemon).await, "bob", "-ERR [LOGIN-DELAY] ").await;
     // RFC 2449 §8: with RESP-CODES no other text begins with a bracket.
     for line in ["NONSENSE", "PASS x", "AUTH NONE", "LANG xx", "[X] y"] {
         let answer = say(&mut again, line, "-ERR ").await;
@@ -647,10 +657,10 @@ async fn utf8_in_names_passwords_and_messages() {
     let hash = mailwright::directory::password::hash(&"p\u{e4}ssw\u{f6}rd".into()).unwrap();
     let client = db.client().await;
     client
-        .execute("update directory.account set password_hash = $1, scram = $2 where local_part = 'alice'", &[
-            &hash.hash,
-            &hash.scram,
-        ])
+        .execute(
+            "update directory.account set password_hash = $1::text, scram = $2::text where local_part = 'alice'",
+            &[&hash.hash, &hash.scram],
+        )
         .await
         .unwrap();
     let mut pop3 = plain(&daemon).await;
@@ -754,7 +764,8 @@ async fn hostile_lines_change_nothing() {
         assert!(answer.starts_with("-ERR "), "{}: {answer}", line.escape_ascii());
     }
     let rest = &got[lines.len()..];
-    let starts = ["+OK still here", "-ERR the line is too long", "-ERR the line is too long", "+OK 2 320", "+OK bye"];
+    let starts =
+        ["+OK still here", "-ERR the line is too long", "-ERR the line is too long", "+OK 2 320", "+OK bye"];
     assert!(rest.iter().zip(starts).all(|(answer, start)| answer.starts_with(start)), "{rest:#?}");
     assert_eq!(count(&db).await, 2);
 }

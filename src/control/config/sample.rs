@@ -69,7 +69,9 @@ impl<'de> Deserializer<'de> for Sample<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        if let Some(unknown) = self.0.as_object().and_then(|o| o.keys().find(|key| !fields.contains(&key.as_str()))) {
+        if let Some(unknown) =
+            self.0.as_object().and_then(|o| o.keys().find(|key| !fields.contains(&key.as_str())))
+        {
             return Err(Error::custom(format!("{name} has no field {unknown}")));
         }
         let value = |field: &&'static str| (*field, Sample(self.0.get(field).unwrap_or(&Value::Null)));
@@ -101,7 +103,8 @@ impl<'de> IntoDeserializer<'de, Error> for Sample<'de> {
 
 #[test]
 fn what_is_given_and_else_plain_values() {
-    let given = serde_json::json!({"pop3": {"max_errors": 3}, "services": [{"name": "pop3", "enabled": true}]});
+    let given =
+        serde_json::json!({"pop3": {"max_errors": 3}, "services": [{"name": "pop3", "enabled": true}]});
     let config = Config::sample(&given);
     assert_eq!((config.pop3.max_errors, config.pop3.idle_timeout_seconds), (3, 0));
     assert!(config.service("pop3").unwrap().enabled && config.certificates.is_empty());

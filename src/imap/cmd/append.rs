@@ -139,6 +139,7 @@ impl Receiving {
             internal_date: date.unwrap_or_else(now),
             flags,
             keywords,
+            pop3_uidl: None,
         };
         let delivery = Delivery::new(spool.finish(), vec![place], Vec::new());
         let receipt = session.house.committer.deliver(delivery).await?;
