@@ -691,6 +691,10 @@ async fn utf8_in_names_passwords_and_messages() {
     assert_eq!(ask(&mut pop3, "TOP 1 0").await, lines[..3]);
     // §2.1: what LIST says is what RETR sends.
     say(&mut pop3, "LIST 1", &format!("+OK 1 {}", message.len())).await;
+    // Without UTF8 messages are what they are stored as, too: see the rules of the house in `src/pop3/mod.rs`.
+    let mut old = plain(&daemon).await;
+    dialogue(&mut old, &[("USER alice", "+OK"), ("PASS p\u{e4}ssw\u{f6}rd", "+OK")]).await;
+    assert_eq!(ask(&mut old, "RETR 1").await, lines);
     // Bytes that are no UTF-8 are no name.
     let mut pop3 = plain(&daemon).await;
     pop3.send_bytes(b"USER j\xf6rg\r\n").await;

@@ -304,9 +304,11 @@ async fn unique_ids_of_dovecot_are_kept() {
         let mut dovecot = Dovecot::new("uidl");
         dovecot.pop3_uidl = format;
         fill(&dovecot.maildir(), 10, Headers::MayEndTheMessage);
+        // An old house: a UIDVALIDITY of this second could be our own, and then its ids would be those of other messages.
+        let list = dovecot.maildir().join("dovecot-uidlist");
+        std::fs::write(&list, "3 V1500000000 N1\n").unwrap();
         dovecot.unique_ids();
         // One that came to Dovecot from a server before it, and a message that has lost its file.
-        let list = dovecot.maildir().join("dovecot-uidlist");
         let text = std::fs::read_to_string(&list).unwrap();
         std::fs::write(&list, text.replacen("\n3 ", "\n3 Pfrom-long-ago ", 1)).unwrap();
         let second = std::fs::read_dir(dovecot.maildir().join("cur")).unwrap().find_map(|entry| {
@@ -316,6 +318,7 @@ async fn unique_ids_of_dovecot_are_kept() {
         std::fs::remove_file(second.unwrap()).unwrap();
         let there = dovecot.unique_ids();
         assert_eq!((there.len(), there[1].as_str()), (9, "from-long-ago"), "{format}: {there:?}");
+        assert!(std::fs::read_to_string(&list).unwrap().starts_with("3 V1500000000 "));
 
         let said = import(&db, &dovecot.maildir(), format);
         assert!(said.contains("kept 9 POP3 unique ids"), "{format}: {said}");

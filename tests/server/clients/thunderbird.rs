@@ -2,6 +2,7 @@
 //! of new mail by IDLE.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use super::{ALICE, Folder, certificate};
 use crate::support::{Daemon, Database, root};
@@ -90,14 +91,18 @@ async fn thunderbird_reads_marks_archives_deletes_and_hears_of_news() {
     driving.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let driving = driving.spawn().unwrap();
 
-    // When it has moved and deleted, news comes in.
+    // When it has moved and deleted, news comes in. It takes long to start, so it is waited for as long as it may run.
     let meanwhile = async {
-        db.until("select count(*) = 2 from store.message x join store.mailbox m on m.id = x.mailbox_id where m.name in ('Archive', 'Trash')")
-            .await;
+        let question = "select count(*) = 2 from store.message x join store.mailbox m on m.id = x.mailbox_id
+                        where m.name in ('Archive', 'Trash')";
+        while !db.value::<bool>(question).await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         daemon.deliver("alice", "Subject: meanwhile\n\nnew\n").await;
+        std::future::pending::<()>().await;
     };
-    let (output, ()) =
-        tokio::join!(tokio::time::timeout(super::CLIENT_PATIENCE, driving.wait_with_output()), meanwhile);
+    let ended = async { tokio::time::timeout(super::CLIENT_PATIENCE, driving.wait_with_output()).await };
+    let output = tokio::select! { output = ended => output, () = meanwhile => unreachable!() };
     let output = output.expect("thunderbird does not come to an end").unwrap();
     assert!(output.status.success(), "{}", super::told("thunderbird", &output));
     thunderbird.wait().await.unwrap();
