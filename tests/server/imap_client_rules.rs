@@ -97,7 +97,7 @@ fn peak_memory(daemon: &Daemon<'_>) -> u64 {
 #[tokio::test]
 async fn large_partial_fetches_are_streamed() {
     const SIZE: usize = 40 << 20;
-    const GROWTH: u64 = 12 << 20;
+    const GROWTH: u64 = 8 << 20;
     let db = Database::new().await;
     db.sql("update control.smtp set max_message_bytes = 100000000").await;
     let daemon = Daemon::start(&db).await;
@@ -122,9 +122,11 @@ async fn large_partial_fetches_are_streamed() {
     imap.expect("a OK").await;
     imap.run("SELECT INBOX").await;
     imap.run("FETCH 1 (BODY.PEEK[]<0.100000>)").await;
-    let before = peak_memory(&daemon);
     let mut other = connect().await;
     other.run("SELECT INBOX").await;
+    // What logins and the taking in have cost is not counted: the peak begins anew (proc(5), clear_refs).
+    std::fs::write(format!("/proc/{}/clear_refs", daemon.pid()), "5").unwrap();
+    let before = peak_memory(&daemon);
     for (start, count) in [(0, 30 << 20), (5 << 20, 100_000_000), (SIZE - 10, 1 << 20)] {
         for imap in [&mut imap, &mut other] {
             imap.send(&format!("t FETCH 1 (BODY.PEEK[]<{start}.{count}>)")).await;
