@@ -3,8 +3,9 @@
 -- mailbox that is gone returns nothing.
 with d as (
   select d.*, row_number() over (partition by account_id, mailbox_id order by place) as nth
-  from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::smallint[], $6::bigint[], $7::smallint[], $8::text[], $9::bytea[])
-    with ordinality as d (account_id, mailbox_id, digest, internal_date, zone_minutes, size, flags, keywords, prefix, place)
+  from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::smallint[], $6::bigint[], $7::smallint[], $8::text[], $9::bytea[],
+      $10::text[])
+    with ordinality as d (account_id, mailbox_id, digest, internal_date, zone_minutes, size, flags, keywords, prefix, pop3_uidl, place)
 ), m as (
   update store.mailbox b set uid_next = b.uid_next + n.messages, highest_modseq = b.highest_modseq + 1
   from (select account_id, mailbox_id, count(*) as messages from d group by account_id, mailbox_id) n
@@ -12,9 +13,10 @@ with d as (
   returning b.account_id, b.id, b.uid_next - n.messages - 1 as last_uid, b.highest_modseq, b.uid_validity
 ), placed as (
   insert into store.message (account_id, mailbox_id, uid, content_id, internal_date, modseq, size, zone_minutes,
-    seen, answered, flagged, deleted, draft, keywords, prefix)
+    seen, answered, flagged, deleted, draft, keywords, prefix, pop3_uidl)
   select d.account_id, d.mailbox_id, m.last_uid + d.nth, c.id, d.internal_date, m.highest_modseq, d.size, d.zone_minutes,
-    d.flags & 1 <> 0, d.flags & 2 <> 0, d.flags & 4 <> 0, d.flags & 8 <> 0, d.flags & 16 <> 0, string_to_array(d.keywords, ' '), d.prefix
+    d.flags & 1 <> 0, d.flags & 2 <> 0, d.flags & 4 <> 0, d.flags & 8 <> 0, d.flags & 16 <> 0, string_to_array(d.keywords, ' '), d.prefix,
+    d.pop3_uidl
   from d join m on m.account_id = d.account_id and m.id = d.mailbox_id join store.content c on c.digest = d.digest
   returning account_id, size
 ), used as (

@@ -227,7 +227,7 @@ fn uids(view: &View) -> Vec<u32> {
 fn marks_of(view: &View, uid: u32) -> Marks {
     let Some(entry) = view.entry(uid) else { return Marks::default() };
     let keywords = view.keywords_of(entry).iter().map(|keyword| keyword.to_string()).collect();
-    Marks { flags: Flags::from_bits_truncate(entry.flags() as u8), keywords }
+    Marks { flags: Flags::from_bits_truncate(entry.flags() as u8), keywords, ..Marks::default() }
 }
 
 /// The messages with these UIDs, in order; small ones whole.

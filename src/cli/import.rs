@@ -19,6 +19,7 @@ use super::connect::target;
 use super::count::count;
 use super::failure::{Failure, told};
 use super::format::marks::{self, Marks};
+use super::format::uidlist;
 use super::office::Office;
 use super::progress::{Progress, Unit};
 use super::size::show;
@@ -33,6 +34,8 @@ const KNOWN: &str = sql!("cli/known_contents");
 
 /// Deliveries handed over and not yet committed: enough to fill a batch while another is being committed.
 const IN_FLIGHT: usize = 256;
+/// The format that Dovecot has unless it is told otherwise.
+const DOVECOT_UIDL: &str = "%08Xu%08Xv";
 /// After so many failures in a row nothing will work any more.
 const HOPELESS: u32 = 10;
 
@@ -51,6 +54,10 @@ pub struct Import {
     /// A Maildir, with its Maildir++ folders
     #[arg(long, value_name = "DIR", group = "source")]
     maildir: Option<PathBuf>,
+    /// How the old server made POP3 unique ids (Dovecot's pop3_uidl_format), for messages of INBOX whose id does not stand
+    /// in dovecot-uidlist
+    #[arg(long, value_name = "FORMAT", default_value = DOVECOT_UIDL, conflicts_with = "mbox")]
+    pop3_uidl: uidlist::Format,
     /// Read everything and say what would be imported, but change nothing
     #[arg(long, conflicts_with = "skip_duplicates")]
     dry_run: bool,
@@ -72,6 +79,7 @@ pub async fn run(place: &Place, command: Import) -> Result<(), Failure> {
         office: Arc::new(office),
         dry_run: command.dry_run,
         skip_duplicates: command.skip_duplicates,
+        pop3_uidl: command.pop3_uidl,
         here: None,
         in_flight: VecDeque::new(),
         tally: Tally::default(),
@@ -93,6 +101,8 @@ struct Tally {
     imported: u64,
     bytes: u64,
     duplicates: u64,
+    /// POP3 unique ids that came along with what was imported.
+    pop3_uidls: u64,
     empty: u64,
     failed: u64,
     failed_in_a_row: u32,
@@ -110,6 +120,7 @@ struct Here {
 struct Sent {
     what: String,
     bytes: u64,
+    has_pop3_uidl: bool,
     outcome: HandedOver,
 }
 
@@ -117,6 +128,7 @@ struct Importer {
     office: Arc<Office>,
     dry_run: bool,
     skip_duplicates: bool,
+    pop3_uidl: uidlist::Format,
     here: Option<Here>,
     in_flight: VecDeque<Sent>,
     tally: Tally,
@@ -208,6 +220,7 @@ impl Importer {
         let Some(spool) = incoming.spool else {
             self.tally.imported += 1;
             self.tally.bytes += incoming.bytes;
+            self.tally.pop3_uidls += u64::from(marks.pop3_uidl.is_some());
             return Ok(());
         };
         let draft = spool.finish();
@@ -219,6 +232,7 @@ impl Importer {
         let internal_date = received
             .or_else(|| received_by_header(&draft.header))
             .unwrap_or_else(|| DateTime::new(jiff::Timestamp::now(), 0));
+        let has_pop3_uidl = marks.pop3_uidl.is_some();
         let place = Destination {
             account: self.office.account,
             mailbox: here.id,
@@ -226,10 +240,11 @@ impl Importer {
             internal_date,
             flags: marks.flags,
             keywords: marks.keywords,
+            pop3_uidl: marks.pop3_uidl,
         };
         let delivery = Delivery::new(draft, vec![place], Vec::new());
         let outcome = self.office.committer.hand_over(delivery).await?;
-        self.in_flight.push_back(Sent { what, bytes: incoming.bytes, outcome });
+        self.in_flight.push_back(Sent { what, bytes: incoming.bytes, has_pop3_uidl, outcome });
         while self.in_flight.len() > IN_FLIGHT {
             self.settle().await?;
         }
@@ -243,6 +258,7 @@ impl Importer {
             Ok(receipt) if receipt.first().is_some_and(Option::is_some) => {
                 self.tally.imported += 1;
                 self.tally.bytes += sent.bytes;
+                self.tally.pop3_uidls += u64::from(sent.has_pop3_uidl);
                 self.tally.failed_in_a_row = 0;
                 return Ok(());
             }
@@ -295,6 +311,10 @@ impl Importer {
             count(tally.mailboxes, "mailbox"),
             tally.imported as f64 / seconds.max(0.001)
         ));
+        if tally.pop3_uidls > 0 {
+            let verb = if self.dry_run { "would keep" } else { "kept" };
+            say_line(format!("{verb} {}", count(tally.pop3_uidls, "POP3 unique id")));
+        }
         if says_duplicates {
             say_line(format!("skipped {} that were there already", tally.duplicates));
         }

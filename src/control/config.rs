@@ -16,6 +16,8 @@ use crate::dns;
 use crate::ip;
 use crate::sasl::Tokens;
 
+#[cfg(test)]
+mod sample;
 pub mod screen;
 
 /// Everything configured, at one moment.

@@ -289,6 +289,7 @@ struct Places<'a> {
     flags: Vec<i16>,
     keywords: Vec<Option<String>>,
     prefix: Vec<Option<&'a [u8]>>,
+    pop3_uidl: Vec<Option<&'a str>>,
 }
 
 fn joined(list: &[String], separator: &str) -> Option<String> {
@@ -373,7 +374,7 @@ impl<'a> Batch<'a> {
             ];
             let chunk_values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                 [&chunks.content, &chunks.start, &chunks.size, &chunks.codec, &chunks.bytes];
-            let place_values: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
+            let place_values: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
                 &places.account,
                 &places.mailbox,
                 &places.digest,
@@ -383,6 +384,7 @@ impl<'a> Batch<'a> {
                 &places.flags,
                 &places.keywords,
                 &places.prefix,
+                &places.pop3_uidl,
             ];
             let begin = pg.batch_execute("begin");
             let batch = async { pg.execute(&insert_batch, &[&self.id]).await };
@@ -527,5 +529,6 @@ impl<'a> Places<'a> {
         self.flags.push(i16::from(place.flags.bits()));
         self.keywords.push(joined(&place.keywords, " "));
         self.prefix.push(prefix);
+        self.pop3_uidl.push(place.pop3_uidl.as_deref());
     }
 }

@@ -121,6 +121,8 @@ pub struct Place {
     pub flags: Flags,
     /// Keywords to set.
     pub keywords: Vec<String>,
+    /// The unique id that it had by POP3 on another server.
+    pub pop3_uidl: Option<String>,
 }
 
 impl Place {
@@ -144,6 +146,7 @@ impl Place {
             internal_date: at,
             flags: Flags::default(),
             keywords: Vec::new(),
+            pop3_uidl: None,
         }
     }
 }

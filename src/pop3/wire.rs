@@ -96,6 +96,17 @@ pub fn number(word: &[u8]) -> Result<u32, Refusal> {
     }
 }
 
+/// A number of lines (RFC 1939 §7), which has no upper bound: what is beyond ours is more than any message has.
+///
+/// # Errors
+/// Anything else than digits.
+pub fn lines(word: &[u8]) -> Result<u32, Refusal> {
+    if word.is_empty() || !word.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::plain("a number of lines is expected, in digits"));
+    }
+    Ok(word.iter().fold(0u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit & 0x0f))))
+}
+
 /// Extended response codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -189,7 +200,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn lines(pieces: &[&[u8]], awaited: Awaited) -> (Vec<Line>, Vec<u8>) {
+    fn cut(pieces: &[&[u8]], awaited: Awaited) -> (Vec<Line>, Vec<u8>) {
         let (mut framer, mut input, mut lines) = (Framer::default(), BytesMut::new(), Vec::new());
         for piece in pieces {
             input.extend_from_slice(piece);
@@ -207,19 +218,19 @@ mod tests {
     #[test]
     fn too_long_lines_are_reported_once() {
         let long = [vec![b'x'; 254], b"\r\nNOOP\r\n".to_vec()].concat();
-        assert_eq!(lines(&[&long], Awaited::Command).0, [Line::TooLong, text(b"NOOP")]);
+        assert_eq!(cut(&[&long], Awaited::Command).0, [Line::TooLong, text(b"NOOP")]);
         let fits = [vec![b'x'; 253], b"\r\n".to_vec()].concat();
-        assert!(matches!(lines(&[&fits], Awaited::Command).0.as_slice(), [Line::Text(t)] if t.len() == 253));
+        assert!(matches!(cut(&[&fits], Awaited::Command).0.as_slice(), [Line::Text(t)] if t.len() == 253));
         let auth = [b"auth PLAIN ".to_vec(), vec![b'A'; sasl::MAX_LINE], b"\r\n".to_vec()].concat();
-        assert!(matches!(lines(&[&auth], Awaited::Command).0.as_slice(), [Line::Text(_)]));
+        assert!(matches!(cut(&[&auth], Awaited::Command).0.as_slice(), [Line::Text(_)]));
         let response = [vec![b'A'; sasl::MAX_LINE], b"\r\n".to_vec()].concat();
-        assert!(matches!(lines(&[&response], Awaited::Response).0.as_slice(), [Line::Text(_)]));
-        assert_eq!(lines(&[&[b"A".as_slice(), &response].concat()], Awaited::Response).0, [Line::TooLong]);
+        assert!(matches!(cut(&[&response], Awaited::Response).0.as_slice(), [Line::Text(_)]));
+        assert_eq!(cut(&[&[b"A".as_slice(), &response].concat()], Awaited::Response).0, [Line::TooLong]);
     }
 
     #[test]
     fn lines_end_with_crlf_or_lf() {
-        let (lines, rest) = lines(&[b"STAT\r\nLIST 1\n\r\n\nRE", b"TR 1\r", b"\nhalf"], Awaited::Command);
+        let (lines, rest) = cut(&[b"STAT\r\nLIST 1\n\r\n\nRE", b"TR 1\r", b"\nhalf"], Awaited::Command);
         assert_eq!(lines, [text(b"STAT"), text(b"LIST 1"), text(b""), text(b""), text(b"RETR 1")]);
         assert_eq!(rest, b"half");
     }
@@ -234,6 +245,18 @@ mod tests {
         assert_eq!((number(b"0"), number(b"012"), number(b"4294967295")), (Ok(0), Ok(12), Ok(u32::MAX)));
     }
 
+    #[test]
+    fn numbers_of_lines() {
+        for word in ["", "-1", "+1", "1x", " 1", "\u{661}"] {
+            assert!(super::lines(word.as_bytes()).is_err(), "{word}");
+        }
+        for (word, expected) in
+            [("0", 0), ("012", 12), ("4294967296", u32::MAX), ("99999999999999999999", u32::MAX)]
+        {
+            assert_eq!(super::lines(word.as_bytes()), Ok(expected), "{word}");
+        }
+    }
+
     fn spicy() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'.'), Just(b' '), any::<u8>()];
         proptest::collection::vec(byte, 0..400)
@@ -246,7 +269,7 @@ mod tests {
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(lines(&pieces, Awaited::Command), lines(&[&bytes], Awaited::Command));
+            prop_assert_eq!(cut(&pieces, Awaited::Command), cut(&[&bytes], Awaited::Command));
         }
     }
 }

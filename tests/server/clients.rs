@@ -1,7 +1,14 @@
-//! Real clients: swaks, curl, mbsync, and Python's imaplib and poplib, over plain connections, STARTTLS and implicit TLS.
+//! Real clients: swaks, curl, mbsync, offlineimap, mutt, Thunderbird, getmail, fetchmail, and Python's imaplib, poplib and
+//! IMAPClient, over plain connections, STARTTLS and implicit TLS.
 //!
 //! What they do is judged by what arrives on the other side, byte for byte. A program that is missing is a failure that
 //! says how to install it, never a test left out.
+
+mod fetch;
+mod migration;
+mod mutt;
+mod offlineimap;
+mod thunderbird;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -27,13 +34,18 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a program to its end.
 async fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Output {
+    run_at(Path::new("/nonexistent"), program, arguments).await
+}
+
+/// The same, with a home.
+async fn run_at<S: AsRef<OsStr>>(
+    home: &Path,
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> Output {
     let mut command = tokio::process::Command::new(program);
     // What the user of this machine has configured for curl, swaks or Python is not what is tested.
-    command
-        .args(arguments)
-        .env("HOME", "/nonexistent")
-        .env("LC_ALL", "C.UTF-8")
-        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args(arguments).env("HOME", home).env("LC_ALL", "C.UTF-8").env("PYTHONDONTWRITEBYTECODE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let child = match command.spawn() {
         Ok(child) => child,
@@ -330,6 +342,19 @@ async fn poplib_does_its_work_by_every_way() {
     db.apply("update control.pop3 set require_tls_for_login = false").await;
     python("pop3.py", [daemon.port("pop3"), daemon.port("pop3s")], &certificate(&db, &folder).await).await;
     assert_eq!(db.value::<i64>("select count(*) from store.message").await, 2);
+}
+
+#[tokio::test]
+async fn imapclient_does_its_work_by_every_way() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let folder = Folder::new();
+    let library = root().join("target/imapclient");
+    assert!(library.exists(), "IMAPClient is missing; install it: scripts/setup test");
+    let script = root().join("tests/server/clients/imap_client.py");
+    let [plain, tls] = ["imap", "imaps"].map(|name| daemon.port(name).to_string());
+    let [script, library] = [script, library].map(|path| path.display().to_string());
+    succeed("python3", [&script, &library, &plain, &tls, &certificate(&db, &folder).await]).await;
 }
 
 async fn python(script: &str, ports: [u16; 2], certificate: &str) {

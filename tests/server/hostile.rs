@@ -877,7 +877,7 @@ async fn pop3_refuses_junk() {
         b"RETR \xd9\xa1",
         b"TOP 1",
         b"TOP 1 -1",
-        b"TOP 1 99999999999",
+        b"TOP 1 1x",
         b"LIST 2",
         b"LIST x",
         b"UIDL 0",

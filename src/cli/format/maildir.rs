@@ -245,7 +245,11 @@ mod tests {
         let root = std::env::temp_dir().join(format!("mailwright-maildir-{}", std::process::id()));
         let mut writer = Writer::make(&root, None).unwrap();
         Writer::make(&root, Some("Work/v1.0")).unwrap();
-        let all = Marks { flags: Flags::ALL, keywords: vec!["b".into(), "$forwarded".into(), "a".into()] };
+        let all = Marks {
+            flags: Flags::ALL,
+            keywords: vec!["b".into(), "$forwarded".into(), "a".into()],
+            ..Marks::default()
+        };
         for (time, marks) in [(5, &all), (-5, &Marks::default())] {
             let (file, path) = writer.begin().unwrap();
             (&file).write_all(b"Subject: x\n").unwrap();
@@ -270,7 +274,8 @@ mod tests {
     #[test]
     fn keywords_run_out() {
         let mut writer = Writer { folder: PathBuf::new(), names: Vec::new(), count: 0, lost_keywords: 0 };
-        let marks = Marks { flags: Flags::NONE, keywords: (0..30).map(|n| format!("k{n}")).collect() };
+        let keywords = (0..30).map(|n| format!("k{n}")).collect();
+        let marks = Marks { keywords, ..Marks::default() };
         assert_eq!(writer.letters(&marks), ('a'..='z').collect::<String>());
         assert_eq!(writer.lost_keywords, 4);
     }

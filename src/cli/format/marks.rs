@@ -21,6 +21,8 @@ pub struct Marks {
     pub flags: Flags,
     /// Keywords.
     pub keywords: Vec<String>,
+    /// The unique id that it had by POP3.
+    pub pop3_uidl: Option<String>,
 }
 
 impl Marks {
@@ -162,7 +164,11 @@ mod tests {
     #[test]
     fn own_fields_come_first_and_the_messages_own_stay() {
         let message = b"X-Status: mine\r\nStatus: R\r\nTo: y\r\n\r\n";
-        let marks = Marks { flags: Flags::FLAGGED | Flags::DRAFT, keywords: vec!["a".to_owned()] };
+        let marks = Marks {
+            flags: Flags::FLAGGED | Flags::DRAFT,
+            keywords: vec!["a".to_owned()],
+            ..Marks::default()
+        };
         let mut header = marks.fields().replace('\n', "\r\n").into_bytes();
         header.extend_from_slice(message);
         assert_eq!(take(&header), (marks, message.to_vec()));

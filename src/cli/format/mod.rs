@@ -8,3 +8,4 @@ pub mod lines;
 pub mod maildir;
 pub mod marks;
 pub mod mbox;
+pub mod uidlist;

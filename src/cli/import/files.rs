@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Importer, Incoming};
+use super::{Importer, Incoming, stored_name};
 use crate::cli::failure::{At, Failure, told};
 use crate::cli::format::folder;
 use crate::cli::format::lines::ToCrlf;
 use crate::cli::format::maildir;
 use crate::cli::format::marks::{self, Marks};
 use crate::cli::format::mbox::{Piece, Reader};
+use crate::cli::format::uidlist::UidList;
 use crate::cli::progress::Unit;
 use crate::mail::DateTime;
 
@@ -104,7 +105,7 @@ impl Importer {
                 }
                 From::Maildir(folder, entries) => {
                     self.open(&source.mailbox).await?;
-                    self.take_maildir(&folder, entries).await?;
+                    self.take_maildir(&folder, entries, &source.mailbox).await?;
                 }
             }
         }
@@ -144,8 +145,17 @@ impl Importer {
         Ok(())
     }
 
-    async fn take_maildir(&mut self, folder: &Path, entries: Vec<maildir::Entry>) -> Result<(), Failure> {
+    async fn take_maildir(
+        &mut self,
+        folder: &Path,
+        mut entries: Vec<maildir::Entry>,
+        mailbox: &str,
+    ) -> Result<(), Failure> {
         let names = maildir::keyword_names(folder).at("read", folder)?;
+        let uids = UidList::read(folder).at("read", folder)?;
+        // What has no UID yet has come last; the order is that of their times otherwise.
+        entries.sort_by_key(|entry| uids.uid(&entry.path).unwrap_or(u32::MAX));
+        let has_pop3 = stored_name(mailbox) == "INBOX";
         let mut buffer = vec![0; BUFFER];
         for entry in entries {
             let mut file = match File::open(&entry.path) {
@@ -172,7 +182,11 @@ impl Importer {
                 continue;
             }
             let received = Timestamp::try_from(entry.received).ok().map(|at| DateTime::new(at, 0));
-            self.complete(incoming, what, maildir::marks(&entry.path, &names), received).await?;
+            let mut marks = maildir::marks(&entry.path, &names);
+            if has_pop3 {
+                marks.pop3_uidl = uids.pop3_uidl(&entry.path, &self.pop3_uidl);
+            }
+            self.complete(incoming, what, marks, received).await?;
             self.show(0);
         }
         Ok(())

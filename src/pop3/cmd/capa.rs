@@ -2,11 +2,12 @@
 
 use crate::net::out::Out;
 use crate::pop3::session::Session;
+use crate::pop3::table::Phase;
 use crate::pop3::wire;
 use crate::sasl::{Cleartext, Mechanism};
 
 /// The same list before and after login, so that a client which asks only once knows all: only TLS changes it, and the
-/// settings.
+/// settings. STLS alone is there before login and not after it (RFC 2595 §4).
 pub(super) fn run(session: &Session, out: &mut Out<'_>) {
     wire::ok(out, "what this server can do");
     for fixed in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"] {
@@ -19,7 +20,7 @@ pub(super) fn run(session: &Session, out: &mut Out<'_>) {
     }
     // RFC 2449 §6.8: no message is ever removed for its age.
     line(out, "EXPIRE NEVER");
-    if session.offers_stls() {
+    if session.offers_stls() && session.phase() == Phase::Authorization {
         line(out, "STLS");
     }
     let (protection, cleartext) = (session.protection(), session.cleartext());

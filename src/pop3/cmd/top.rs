@@ -6,7 +6,7 @@ use super::retr::{Lines, facts, send};
 use crate::net::out::Out;
 use crate::net::talk::Next;
 use crate::pop3::session::Session;
-use crate::pop3::wire::{Refusal, number};
+use crate::pop3::wire::{self, Refusal};
 use crate::store::fetch::Want;
 
 pub(super) async fn run(
@@ -15,7 +15,7 @@ pub(super) async fn run(
     lines: Option<&[u8]>,
     out: &mut Out<'_>,
 ) -> Result<Next, Refusal> {
-    let (which, lines) = (message(which)?, number(lines.unwrap_or_default())?);
+    let (which, lines) = (message(which)?, wire::lines(lines.unwrap_or_default())?);
     let facts = facts(session, which, Want { header: true, ..Want::default() }).await?;
     let body = facts.prefix.len() as u64 + facts.header_size;
     let reader = session.house.store.read(&facts.prefix, facts.content, facts.content_size, body..u64::MAX);

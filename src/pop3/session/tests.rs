@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use super::*;
-use crate::control::config::screen;
 use crate::control::{Config, Control, Node, Registry};
 use crate::db::listen::Bells;
 use crate::db::{Db, Target};
@@ -19,66 +18,15 @@ use crate::store::Store;
 
 fn config(pop3: serde_json::Value) -> Config {
     let mut settings = serde_json::json!({
-        "require_tls_for_login": true, "idle_timeout_seconds": 600, "login_timeout_seconds": 60,
-        "login_delay_seconds": 0, "max_errors": 5,
+        "require_tls_for_login": true, "idle_timeout_seconds": 600, "login_timeout_seconds": 60, "max_errors": 5,
     });
     settings.as_object_mut().unwrap().extend(pop3.as_object().unwrap().clone());
-    Config::parse(serde_json::json!({
-        "screen": screen::sample(),
-        "srs": { "enabled": false, "secret": "x", "max_age_days": 1, "any_sender": false },
-        "authentication": {
-            "check_incoming": false, "timeout_seconds": 1, "max_signatures": 1, "received_spf": false,
-            "seal_forwarded": false,
-        },
-        "authentication_policy": [], "trusted_sealers": [],
-        "dkim": { "sign": false, "rsa_bits": 2048, "rotate_days": 1, "overlap_days": 1 },
-        "dmarc": { "report_from": null, "organization": null, "receive_at": null, "keep_days": 1 },
-        "dns": {
-            "servers": ["127.0.0.1:9"], "dnssec": "off", "timeout_milliseconds": 100, "attempts": 1,
-            "cache_entries": 0,
-        },
-        "relay_tls": { "dane": true, "mta_sts": true, "mta_sts_port": 443 },
-        "relay": {
-            "enabled": false, "port": 25, "helo_name": null, "source_ipv4": null, "source_ipv6": null,
-            "ip_preference": "ipv6 first", "max_connections": 1, "max_connections_per_destination": 1,
-            "max_messages_per_connection": 1, "max_recipients_per_message": 1, "idle_seconds": 1,
-            "connect_timeout_seconds": 1, "reply_timeout_seconds": 1, "data_timeout_seconds": 1,
-            "end_timeout_seconds": 1, "expire_hours": 1, "bounce_expire_hours": 1, "delay_warning_hours": 1,
-            "max_returned_bytes": 1, "attempt_days": 1, "extra_roots": null,
-        },
-        "retry": [], "routes": [], "templates": [],
-        "generation": 1, "config_generation": 1, "pop3": settings,
-        "server": { "hostname": "mail.example.test", "stop_grace_seconds": 1, "log_level": "info" },
-        "smtp": {
-            "max_message_bytes": 1, "max_recipients": 1, "max_header_bytes": 1, "max_errors": 1,
-            "max_messages_per_session": 1, "max_received_headers": 1, "bare_newline": "refuse",
-            "require_tls_for_auth": true, "allow_null_sender": true, "command_timeout_seconds": 1,
-            "data_timeout_seconds": 1, "relay_ip_list_id": null, "xclient_ip_list_id": null,
-            "mail_from_policy": "any", "refuse_unknown_local_senders": true, "unresolvable_sender": "accept",
-            "max_hold_seconds": 0, "min_deliver_by_seconds": 0, "max_priority": 0, "vrfy": false, "expn": false,
-            "etrn": false,
-        },
-        "oidc_issuers": [],
-        "imap": {
-            "require_tls_for_login": true, "idle_timeout_seconds": 1, "login_timeout_seconds": 1,
-            "max_errors": 1, "max_mailboxes": 1,
-        },
-        "directory": {
-            "subaddress_separator": "+", "max_login_failures": 1, "lock_minutes": 1,
-            "max_peer_login_failures": 1, "min_password_length": 1, "unknown_user_secret": "x",
-        },
-        "store": {
-            "message_bytes_in_flight": 1, "compress": true, "expunged_retention_days": 1,
-            "content_grace_hours": 1,
-            "cache_bytes": 0,
-        },
-        "services": [{
-            "name": "pop3", "enabled": true, "ip_list_id": null, "max_connections": 0,
-            "max_connections_per_peer": 0, "max_connections_per_account": 1,
-        }],
-        "listeners": [], "certificates": [], "ip_lists": [],
+    Config::sample(&serde_json::json!({
+        "pop3": settings,
+        "server": { "hostname": "mail.example.test" },
+        "dns": { "servers": ["127.0.0.1:9"], "timeout_milliseconds": 100, "attempts": 1 },
+        "services": [{ "name": "pop3", "enabled": true, "max_connections_per_account": 1 }],
     }))
-    .unwrap()
 }
 
 struct Dialogue {

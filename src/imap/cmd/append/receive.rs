@@ -252,7 +252,7 @@ impl Receiving {
             let (flags, keywords) = split_flags(options.flags);
             let (flags, keywords) = may_set.pass(flags, keywords);
             let internal_date = date.unwrap_or_else(now);
-            intake::Place { account, mailbox, prefix: None, internal_date, flags, keywords }
+            intake::Place { account, mailbox, prefix: None, internal_date, flags, keywords, pop3_uidl: None }
         };
         let messages = self.drafts.into_iter().map(|(draft, options)| (draft, place(options))).collect();
         // The grammar has no command without a message.
