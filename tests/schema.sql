@@ -448,6 +448,7 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'server', (select to_jsonb(s) from control.server s),
     'smtp', (select to_jsonb(s) from control.smtp s),
     'imap', (select to_jsonb(s) from control.imap s),
+    'imap_capabilities', (select coalesce(jsonb_agg(to_jsonb(c) order by c.id), '[]') from control.imap_capability c),
     'pop3', (select to_jsonb(s) from control.pop3 s),
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
@@ -724,8 +725,31 @@ CREATE FUNCTION logic.address_of(local text, domain text) RETURNS directory.addr
   order by x.local_part = address_of.local desc limit 1
 $$;
 
-CREATE FUNCTION logic.after_message_delete() RETURNS trigger
+CREATE FUNCTION logic.after_expunged_delete() RETURNS trigger
     LANGUAGE plpgsql
+    AS $$
+begin
+  -- In key order, as everybody locks mailboxes.
+  perform 1 from store.mailbox b
+  where (b.account_id, b.id) in (select account_id, mailbox_id from old_rows)
+  order by b.account_id, b.id for no key update;
+  update store.mailbox b set forgotten_modseq = o.modseq
+  from (select account_id, mailbox_id, max(modseq) as modseq from old_rows group by 1, 2) o
+  where b.account_id = o.account_id and b.id = o.mailbox_id and b.forgotten_modseq < o.modseq;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.after_expunged_truncate() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update store.mailbox set forgotten_modseq = highest_modseq where forgotten_modseq < highest_modseq;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.after_message_delete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
 begin
   -- Whole mailboxes that go take their messages along: nothing is left to number.
@@ -772,6 +796,44 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.allowed(needed text, one_of text DEFAULT ''::text) RETURNS TABLE(account_id bigint, mailbox_id bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select m.account_id, m.id from store.mailbox m where m.account_id = logic.me()
+  union all
+  select g.account_id, g.mailbox_id from logic.granted(logic.me()) g
+  where translate(needed, g.rights, '') = '' and (one_of = '' or translate(one_of, g.rights, '') <> one_of)
+$$;
+
+CREATE FUNCTION logic.arrange_user_role() RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if to_regrole('mailwright_user') is null then
+    begin
+      create role mailwright_user nologin;
+      -- For SET ROLE by the daemon.
+      execute format('grant mailwright_user to %I', current_user);
+    exception
+      when duplicate_object or unique_violation then null;
+      when insufficient_privilege then
+        return 'people cannot be given SQL of their own: the role mailwright_user does not exist, and may not be made by the role '
+          || current_user || '. Let somebody who may run: create role mailwright_user nologin';
+    end;
+  end if;
+  grant usage on schema store to mailwright_user;
+  grant select, delete on store.mailbox, store.message to mailwright_user;
+  grant insert (account_id, name), update (name) on store.mailbox to mailwright_user;
+  grant insert (account_id, mailbox_id, content_id, internal_date, zone_minutes, seen, answered, flagged, deleted, draft, keywords, prefix),
+    update (mailbox_id, seen, answered, flagged, deleted, draft, keywords) on store.message to mailwright_user;
+  grant select on store.content, store.content_chunk, store.expunged to mailwright_user;
+  grant select, insert, delete on store.subscription to mailwright_user;
+  grant select, insert, update, delete on store.acl to mailwright_user;
+  grant select, insert, delete on store.metadata to mailwright_user;
+  return null;
+end $$;
+
 CREATE FUNCTION logic.as_a_person() RETURNS void
     LANGUAGE sql
     AS $$
@@ -811,8 +873,21 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.before_acl() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $_$
+begin
+  if tg_op = 'INSERT' and (select count(*) from store.acl a where a.account_id = new.account_id and a.mailbox_id = new.mailbox_id) >= 1000 then
+    raise exception 'a mailbox can be shared with 1000 others at most: share it with a whole domain instead' using errcode = 'check_violation';
+  end if;
+  if new.rights ~ '^[lrswipkxtenacd]+$' then new.rights := logic.ordered_rights(new.rights); end if;
+  return new;
+end $_$;
+
 CREATE FUNCTION logic.before_mailbox() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
 begin
   if upper(new.name) = 'INBOX' then new.name := 'INBOX'; end if;
@@ -827,7 +902,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.before_message() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
 declare m store.mailbox;
 begin
@@ -857,6 +933,7 @@ begin
     m := logic.number_mailbox(new.account_id, new.mailbox_id, 1);
     new.uid := m.uid_next - 1;
     new.modseq := m.highest_modseq;
+    new.saved_at := now();
     return new;
   end if;
   if new.uid <> old.uid then
@@ -1003,16 +1080,42 @@ begin
 end $$;
 
 CREATE FUNCTION logic.clear_mailbox() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
+declare as_before text := coalesce(current_setting('mailwright.daemon', true), '');
 begin
+  perform set_config('mailwright.daemon', 'off', true);
   delete from store.message where account_id = old.account_id and mailbox_id = old.id;
+  perform set_config('mailwright.daemon', as_before, true);
   with gone as (
     delete from store.expunged where account_id = old.account_id and mailbox_id = old.id returning content_id
   )
   insert into store.orphan (content_id) select distinct content_id from gone where content_id is not null on conflict do nothing;
   delete from store.change where account_id = old.account_id and mailbox_id = old.id;
+  delete from store.metadata where account_id = old.account_id and mailbox_id = old.id;
+  delete from store.url_key where mailbox_id = old.id;
   perform logic.ring_mailbox(old.account_id, old.id);
+  return null;
+end $$;
+
+CREATE FUNCTION logic.clear_metadata() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from store.metadata where account_id = old.id or user_id = old.id;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.count_annotation() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare m store.metadata;
+begin
+  m := case when tg_op = 'DELETE' then old else new end;
+  if m.mailbox_id = 0 or (tg_op = 'UPDATE' and old is not distinct from new) then return null; end if;
+  update store.mailbox set highest_modseq = highest_modseq + 1 where account_id = m.account_id and id = m.mailbox_id;
+  if found then perform logic.ring_mailbox(m.account_id, m.mailbox_id); end if;
   return null;
 end $$;
 
@@ -1075,6 +1178,101 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.granted(who bigint) RETURNS TABLE(account_id bigint, mailbox_id bigint, rights text)
+    LANGUAGE sql STABLE
+    AS $$
+  select e.account_id, e.mailbox_id, g.rights
+  from (
+    select a.account_id, a.mailbox_id from store.acl a where a.grantee_id = who
+    union
+    select a.account_id, a.mailbox_id from store.acl a
+    where a.grantee_domain_id = (select domain_id from directory.account where id = who) and a.account_id <> who
+  ) e
+  cross join lateral (select logic.rights(e.account_id, e.mailbox_id, who) as rights) g
+  where g.rights <> ''
+$$;
+
+CREATE FUNCTION logic.grantee(who text, owner bigint, OUT grantee_id bigint, OUT grantee_domain_id bigint) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+  select case when k.local <> '' then x.account_id end, case when k.local = '' then d.id end
+  from (
+    select case when lower(who) = 'anyone' then '' else lower(normalize(split_part(who, '@', 1), nfc)) end as local,
+      lower(split_part(who, '@', 2)) as domain
+  ) k
+  join directory.domain d
+    on d.name = k.domain or k.domain = '' and d.id = (select domain_id from directory.account where id = owner)
+  left join directory.address x on x.domain_id = d.id and x.local_part = k.local
+$$;
+
+CREATE FUNCTION logic.guard_message() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $_$
+declare
+  me bigint := logic.me();
+  held text := logic.rights(case tg_op when 'INSERT' then new.account_id else old.account_id end,
+    case tg_op when 'INSERT' then new.mailbox_id else old.mailbox_id end, me);
+  needed text := '';
+  missing text;
+begin
+  if tg_op = 'INSERT' then
+    needed := 'i' || case when new.seen then 's' else '' end || case when new.deleted then 't' else '' end
+      || case when new.answered or new.flagged or new.draft or new.keywords is not null then 'w' else '' end;
+    if not exists (
+      select 1 from store.message m join logic.allowed('r') r using (account_id, mailbox_id) where m.content_id = new.content_id) then
+      raise exception 'you can read no message with content %', new.content_id using errcode = 'insufficient_privilege';
+    end if;
+    if exists (
+      select 1 from logic.account a, store.content c
+      where a.account_id = new.account_id and c.id = new.content_id and a.used_bytes + c.size > a.quota_bytes) then
+      raise exception 'the quota of the account is used up: delete something first' using errcode = 'check_violation';
+    end if;
+  else
+    needed := case when new.seen <> old.seen then 's' else '' end || case when new.deleted <> old.deleted then 't' else '' end
+      || case when (new.answered, new.flagged, new.draft) <> (old.answered, old.flagged, old.draft)
+          or new.keywords is distinct from old.keywords then 'w' else '' end;
+    if new.mailbox_id <> old.mailbox_id then
+      needed := needed || 'te';
+      if position('i' in logic.rights(new.account_id, new.mailbox_id, me)) = 0 then
+        raise exception 'this takes the right i on the mailbox that the message moves to' using errcode = 'insufficient_privilege';
+      end if;
+    end if;
+  end if;
+  missing := translate(needed, held, '');
+  if missing <> '' then
+    raise exception 'this takes the right % on the mailbox', missing using errcode = 'insufficient_privilege';
+  end if;
+  if cardinality(new.keywords) > 100
+    or exists (select 1 from unnest(new.keywords) k where k is null or k !~ '^[!-~]{1,100}$' or k ~ '[][(){%*"\\]') then
+    raise exception 'a keyword has up to 100 printable ASCII characters without spaces and ()[]{%%*"\' using errcode = 'check_violation';
+  end if;
+  return new;
+end $_$;
+
+CREATE FUNCTION logic.has_room_for_mailbox(owner bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select (select count(*) from store.mailbox m where m.account_id = owner) < (select max_mailboxes from control.imap)
+$$;
+
+CREATE FUNCTION logic.has_room_for_subscription(owner bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select (select count(*) from store.subscription s where s.account_id = owner) < (select max_mailboxes from control.imap)
+$$;
+
+CREATE FUNCTION logic.has_room_for_value(owner bigint, box bigint, whose bigint, bytes integer) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select bytes <= max_metadata_bytes and max_metadata_entries > (
+    select count(*) from store.metadata m where m.account_id = owner and m.mailbox_id = box and m.user_id = whose)
+  from control.imap
+$$;
+
 CREATE FUNCTION logic.hasten(name text, subdomains boolean) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1100,12 +1298,59 @@ CREATE FUNCTION logic.hide(row_value jsonb, secrets text[]) RETURNS jsonb
   from jsonb_each(row_value)
 $$;
 
+CREATE FUNCTION logic.identifier(grantee_id bigint, grantee_domain_id bigint, owner bigint) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case
+    when grantee_id is not null then (
+      select a.local_part || '@' || d.name from directory.account a join directory.domain d on d.id = a.domain_id where a.id = grantee_id)
+    when grantee_domain_id = (select domain_id from directory.account where id = owner) then 'anyone'
+    else (select '@' || name from directory.domain where id = grantee_domain_id) end
+$$;
+
+CREATE FUNCTION logic.inherit_acl() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+begin
+  insert into store.acl (account_id, mailbox_id, grantee_id, grantee_domain_id, negative, rights)
+  select a.account_id, new.id, a.grantee_id, a.grantee_domain_id, a.negative, a.rights
+  from store.acl a
+  where a.account_id = new.account_id and a.mailbox_id = (
+    select m.id from store.mailbox m join directory.account o on o.id = m.account_id
+    where m.account_id = new.account_id and m.id <> new.id
+      and (starts_with(new.name, m.name || '/') or m.name = 'INBOX' and o.public)
+    order by starts_with(new.name, m.name || '/') desc, length(m.name) desc limit 1)
+  on conflict do nothing;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.lacks(signature bytea, probes integer[], n integer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+  select not (get_bit(signature, probes[n * 8 + 1] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 2] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 3] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 4] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 5] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 6] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 7] & (octet_length(signature) * 8 - 1)) = 1
+    and get_bit(signature, probes[n * 8 + 8] & (octet_length(signature) * 8 - 1)) = 1)
+$$;
+
 CREATE FUNCTION logic.look_at_destinations(domains text[], times timestamp with time zone[]) RETURNS void
     LANGUAGE sql
     AS $$
   insert into queue.destination as x (domain, look_at)
   select d, min(t) from unnest(domains, times) as n (d, t) group by d order by d
   on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at)
+$$;
+
+CREATE FUNCTION logic.may_make(owner bigint, name text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select position('k' in logic.rights_above(owner, name, logic.me())) > 0
 $$;
 
 CREATE FUNCTION logic.may_send_as(account bigint, local text, domain text) RETURNS boolean
@@ -1120,6 +1365,18 @@ CREATE FUNCTION logic.may_send_as(account bigint, local text, domain text) RETUR
       and p.pattern in (may_send_as.local || '@' || may_send_as.domain, '*@' || may_send_as.domain))
   from directory.account a left join lateral logic.address_of(may_send_as.local, may_send_as.domain) x on true
   where a.id = may_send_as.account
+$$;
+
+CREATE FUNCTION logic.me() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.account', true), '')::bigint
+    else (
+      select s.account_id from directory.sql_login s
+      join directory.account a on a.id = s.account_id join directory.domain d on d.id = a.domain_id
+      where s.role_name = session_user and a.active and d.active) end
+  from pg_class c where c.oid = 'store.mailbox'::regclass
 $$;
 
 CREATE FUNCTION logic.mend_queue() RETURNS void
@@ -1271,6 +1528,7 @@ CREATE TABLE store.mailbox (
     pruned_modseq bigint DEFAULT 0 NOT NULL,
     special_use text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    forgotten_modseq bigint DEFAULT 0 NOT NULL,
     CONSTRAINT "a mailbox name has 1 to 1000 bytes and no empty level" CHECK ((((octet_length(name) >= 1) AND (octet_length(name) <= 1000)) AND (name !~ '[[:cntrl:]]'::text) AND (name !~ '^/|/$|//'::text))),
     CONSTRAINT "this is no special use of RFC 6154 or RFC 8457" CHECK ((special_use = ANY (ARRAY['\All'::text, '\Archive'::text, '\Drafts'::text, '\Flagged'::text, '\Junk'::text, '\Sent'::text, '\Trash'::text, '\Important'::text]))),
     CONSTRAINT "uid_validity is from 1 to 4294967295" CHECK (((uid_validity >= 1) AND (uid_validity <= '4294967295'::bigint)))
@@ -1297,6 +1555,8 @@ COMMENT ON COLUMN store.mailbox.special_use IS 'What the mailbox is for (RFC 615
 
 COMMENT ON COLUMN store.mailbox.created_at IS 'When the mailbox was made';
 
+COMMENT ON COLUMN store.mailbox.forgotten_modseq IS 'Deletions up to this number are no longer in store.expunged: clients that know less are told of all that is missing (RFC 7162)';
+
 CREATE FUNCTION logic.number_mailbox(owner bigint, box bigint, uids integer) RETURNS store.mailbox
     LANGUAGE plpgsql
     AS $$
@@ -1310,6 +1570,21 @@ begin
   perform logic.ring_mailbox(owner, box);
   return m;
 end $$;
+
+CREATE FUNCTION logic.ordered_rights(letters text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+  select coalesce(string_agg(letter, '' order by place), '')
+  from string_to_table('l r s w i p k x t e n a', ' ') with ordinality known (letter, place)
+  where position(letter in translate(letters, 'c', 'k')) > 0 or letter in ('x', 't', 'e') and position('d' in letters) > 0
+$$;
+
+CREATE FUNCTION logic.owners() RETURNS bigint[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select array(select logic.me() union select g.account_id from logic.granted(logic.me()) g)
+$$;
 
 CREATE FUNCTION logic.pick(row_value jsonb, columns text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1342,7 +1617,7 @@ begin
   update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
 end $$;
 
-CREATE FUNCTION logic.resolve(local text, domain text, authenticated boolean) RETURNS TABLE(kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint, forwarded_by text)
+CREATE FUNCTION logic.resolve(local text, domain text, authenticated boolean) RETURNS TABLE(kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint, forwarded_by text, used_messages bigint, max_messages bigint)
     LANGUAGE plpgsql STABLE
     AS $_$
 #variable_conflict use_column
@@ -1369,7 +1644,8 @@ declare
   sender text;
 begin
   if not exists (select 1 from directory.domain_name x where x.name = resolve.domain) then
-    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+    return query select 'not local', local || '@' || domain, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+      null::bigint, null::bigint;
     return;
   end if;
   while cardinality(pending) > 0 and level < 20 loop
@@ -1385,18 +1661,21 @@ begin
       sender := null;
       select * into known from directory.domain_name x where x.name = item_domain;
       if not found then
-        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place];
+        return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place],
+          null::bigint, null::bigint;
         continue;
       end if;
       if known.remote_id is not null then
         select * into remote from directory.remote_domain x where x.id = known.remote_id;
         if not remote.active or exists (select 1 from directory.remote_recipient x where x.domain_id = remote.id)
           and not exists (select 1 from directory.remote_recipient x where x.domain_id = remote.id and x.local_part in (item_local, base)) then
-          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+            null::bigint, null::bigint;
           continue;
         end if;
         if remote.forward = 'remote host' then
-          return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place];
+          return query select 'remote', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, senders[place],
+            null::bigint, null::bigint;
           continue;
         end if;
         targets := array[case when remote.forward = 'one address' then remote.address
@@ -1419,18 +1698,21 @@ begin
             targets := logic.forward_targets(target.forward_to, d.forwarding_forbidden);
             if target.forward_keep or targets = '{}' or target.address = any(targets) then
               return query select 'account', target.address, target.account_id, target.inbox_id, target.quota_bytes, target.used_bytes,
-                target.max_message_bytes, null::text;
+                target.max_message_bytes, null::text, target.used_messages, target.max_messages;
             end if;
           else
-            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+              null::bigint, null::bigint;
           end if;
         elsif found_address.alias_id is not null then
           select * into target_alias from directory.alias x where x.id = found_address.alias_id;
           sender := target_alias.local_part || '@' || d.name;
           if not target_alias.active then
-            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+            return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+              null::bigint, null::bigint;
           elsif target_alias.authenticated_only and not authenticated then
-            return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+            return query select 'restricted', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+              null::bigint, null::bigint;
           else
             targets := logic.forward_targets(target_alias.targets, d.forwarding_forbidden);
           end if;
@@ -1438,7 +1720,8 @@ begin
           targets := array[d.catch_all];
           sender := item;
         else
-          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text;
+          return query select 'unknown', item, null::bigint, null::bigint, null::bigint, null::bigint, null::bigint, null::text,
+            null::bigint, null::bigint;
         end if;
       end if;
       targets := array(select distinct lower(t) from unnest(targets) t where lower(t) <> all (seen));
@@ -1453,11 +1736,67 @@ begin
   end loop;
 end $_$;
 
+CREATE FUNCTION logic.rights(owner bigint, box bigint, who bigint) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case when owner = who then 'lrswipkxtena' else coalesce((
+    select case when position('l' in g.held) > 0 then g.held end
+    from (
+      select translate(string_agg(a.rights, '') filter (where not a.negative),
+        coalesce(string_agg(a.rights, '') filter (where a.negative), ''), '') as held
+      from store.acl a
+      where a.account_id = owner and a.mailbox_id = box
+        and (a.grantee_id = who or a.grantee_domain_id = (select domain_id from directory.account where id = who))
+    ) g), '') end
+$$;
+
+CREATE FUNCTION logic.rights_above(owner bigint, name text, who bigint) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case when owner = who then 'lrswipkxtena' else coalesce((
+    select logic.rights(owner, m.id, who)
+    from store.mailbox m join directory.account o on o.id = owner
+    where m.account_id = owner and (starts_with(rights_above.name, m.name || '/') or m.name = 'INBOX' and o.public)
+    order by starts_with(rights_above.name, m.name || '/') desc, length(m.name) desc limit 1), '') end
+$$;
+
+CREATE FUNCTION logic.ring_acl() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare a store.acl;
+begin
+  if tg_op = 'DELETE' then a := old; else a := new; end if;
+  -- Those who wait look further only where the number has moved. No row: the mailbox itself goes.
+  update store.mailbox set highest_modseq = highest_modseq + 1 where account_id = a.account_id and id = a.mailbox_id;
+  perform logic.ring_mailbox(a.account_id, a.mailbox_id);
+  return null;
+end $$;
+
+CREATE FUNCTION logic.ring_grantee() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  -- A whole domain is too many to ring for one by one.
+  if tg_op <> 'INSERT' then perform logic.ring_mailbox(coalesce(old.grantee_id, 0), 0); end if;
+  if tg_op <> 'DELETE' then perform logic.ring_mailbox(coalesce(new.grantee_id, 0), 0); end if;
+  return null;
+end $$;
+
 CREATE FUNCTION logic.ring_mailbox(account bigint, mailbox bigint) RETURNS void
     LANGUAGE sql
     AS $$
   select pg_notify('store', account || ':' || mailbox)
 $$;
+
+CREATE FUNCTION logic.ring_names() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if tg_op <> 'INSERT' then perform logic.ring_mailbox(old.account_id, 0); end if;
+  if tg_op <> 'DELETE' then perform logic.ring_mailbox(new.account_id, 0); end if;
+  return null;
+end $$;
 
 CREATE FUNCTION logic.ring_queue() RETURNS trigger
     LANGUAGE plpgsql
@@ -1582,6 +1921,29 @@ $$;
 
 COMMENT ON FUNCTION store.mailbox_id(account text, mailbox text) IS 'Id of a mailbox: store.mailbox_id(''alice@example.test'', ''INBOX'')';
 
+CREATE FUNCTION store.my_account() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select logic.me()
+$$;
+
+COMMENT ON FUNCTION store.my_account() IS 'The account that this SQL login stands for (directory.sql_login)';
+
+CREATE FUNCTION store.my_mailboxes() RETURNS TABLE(owner text, account_id bigint, mailbox_id bigint, name text, rights text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.local_part || '@' || d.name, m.account_id, m.id, m.name, logic.ordered_rights(logic.rights(m.account_id, m.id, logic.me()))
+  from logic.allowed('l') l
+  join store.mailbox m on m.account_id = l.account_id and m.id = l.mailbox_id
+  join directory.account a on a.id = m.account_id
+  join directory.domain d on d.id = a.domain_id
+  order by m.account_id <> logic.me(), 1, 4
+$$;
+
+COMMENT ON FUNCTION store.my_mailboxes() IS 'The mailboxes that this SQL login may look up, its own first, with its rights';
+
 CREATE FUNCTION store.restore(account bigint, mailbox bigint, since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1606,6 +1968,34 @@ begin
 end $$;
 
 COMMENT ON FUNCTION store.restore(account bigint, mailbox bigint, since timestamp with time zone) IS 'Brings messages deleted from a mailbox (since a time) back into it; returns how many';
+
+CREATE FUNCTION store.share(account text, mailbox text, who text, rights text, negative boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  box bigint := store.mailbox_id(account, mailbox);
+  owner bigint := (select m.account_id from store.mailbox m where m.id = box);
+  g record;
+begin
+  if box is null then
+    raise exception '% has no mailbox %', account, mailbox using errcode = 'no_data_found';
+  end if;
+  select * into g from logic.grantee(who, owner);
+  if num_nonnulls(g.grantee_id, g.grantee_domain_id) = 0 then
+    raise exception 'there is nobody called %: name an account, @domain, or anyone', who using errcode = 'no_data_found';
+  end if;
+  if rights = '' then
+    delete from store.acl a
+    where a.account_id = owner and a.mailbox_id = box and a.negative = share.negative
+      and (a.grantee_id, a.grantee_domain_id) is not distinct from (g.grantee_id, g.grantee_domain_id);
+  else
+    insert into store.acl as a (account_id, mailbox_id, grantee_id, grantee_domain_id, negative, rights)
+    values (owner, box, g.grantee_id, g.grantee_domain_id, share.negative, share.rights)
+    on conflict on constraint "this account or domain has an entry for this mailbox already" do update set rights = excluded.rights;
+  end if;
+end $$;
+
+COMMENT ON FUNCTION store.share(account text, mailbox text, who text, rights text, negative boolean) IS 'Shares a mailbox: store.share(''team@example.test'', ''INBOX'', ''anyone'', ''lrs''). No rights: takes the entry away';
 
 CREATE TABLE control.administrator (
     name text NOT NULL,
@@ -1745,10 +2135,12 @@ CREATE TABLE control.directory (
     quota_bytes bigint,
     min_password_length integer DEFAULT 8 NOT NULL,
     unknown_user_secret control.secret DEFAULT ((gen_random_uuid())::text || (gen_random_uuid())::text) NOT NULL,
+    max_messages bigint,
     CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((quota_bytes >= 0)),
     CONSTRAINT directory_only_row_check CHECK (only_row),
     CONSTRAINT "lock_minutes is from 1 to 1440" CHECK (((lock_minutes >= 1) AND (lock_minutes <= 1440))),
     CONSTRAINT "max_login_failures is from 1 to 1000" CHECK (((max_login_failures >= 1) AND (max_login_failures <= 1000))),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
     CONSTRAINT "max_peer_login_failures is from 1 to 10000" CHECK (((max_peer_login_failures >= 1) AND (max_peer_login_failures <= 10000))),
     CONSTRAINT "min_password_length is from 1 to 128" CHECK (((min_password_length >= 1) AND (min_password_length <= 128))),
     CONSTRAINT "the subaddress separator is empty or one of + - = _ ." CHECK ((subaddress_separator = ANY (ARRAY[''::text, '+'::text, '-'::text, '='::text, '_'::text, '.'::text])))
@@ -1769,6 +2161,8 @@ COMMENT ON COLUMN control.directory.quota_bytes IS 'Quota of accounts whose doma
 COMMENT ON COLUMN control.directory.min_password_length IS 'Shortest password that the commands and pages accept';
 
 COMMENT ON COLUMN control.directory.unknown_user_secret IS 'Makes what SCRAM shows for unknown users look real and the same on all nodes';
+
+COMMENT ON COLUMN control.directory.max_messages IS 'Messages that accounts may keep whose domain and self say nothing; 0 or empty = no limit';
 
 CREATE TABLE control.dkim (
     only_row boolean DEFAULT true NOT NULL,
@@ -1905,10 +2299,24 @@ CREATE TABLE control.imap (
     login_timeout_seconds control.seconds DEFAULT 60 NOT NULL,
     max_errors integer DEFAULT 50 NOT NULL,
     max_mailboxes integer DEFAULT 10000 NOT NULL,
+    admin_contact text,
+    server_comment text,
+    max_metadata_bytes integer DEFAULT 65536 NOT NULL,
+    max_metadata_entries integer DEFAULT 100 NOT NULL,
+    progress_seconds integer DEFAULT 10 NOT NULL,
+    language text DEFAULT 'en'::text NOT NULL,
+    refuse_8bit_headers boolean DEFAULT false NOT NULL,
+    submission_accounts text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT "RFC 9051 asks for at least 30 minutes of patience: 1800" CHECK (((idle_timeout_seconds)::integer >= 1800)),
+    CONSTRAINT "admin_contact is a URI, such as mailto:postmaster@example.test" CHECK (((admin_contact ~ '^[a-z][a-z0-9+.-]*:[!-~]+$'::text) AND (octet_length(admin_contact) <= 1000))),
     CONSTRAINT imap_only_row_check CHECK (only_row),
+    CONSTRAINT "language is one of en, de, fr and es" CHECK ((language = ANY (ARRAY['en'::text, 'de'::text, 'fr'::text, 'es'::text]))),
     CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10))
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_metadata_bytes is from 0 to 65536" CHECK (((max_metadata_bytes >= 0) AND (max_metadata_bytes <= 65536))),
+    CONSTRAINT "max_metadata_entries is from 0 to 10000" CHECK (((max_metadata_entries >= 0) AND (max_metadata_entries <= 10000))),
+    CONSTRAINT "progress_seconds is from 0 to 3600" CHECK (((progress_seconds >= 0) AND (progress_seconds <= 3600))),
+    CONSTRAINT "server_comment has up to 1000 bytes" CHECK ((octet_length(server_comment) <= 1000))
 );
 
 COMMENT ON TABLE control.imap IS 'Settings of the IMAP service';
@@ -1922,6 +2330,52 @@ COMMENT ON COLUMN control.imap.login_timeout_seconds IS 'How long a client may t
 COMMENT ON COLUMN control.imap.max_errors IS 'Commands with syntax errors after which a session is closed';
 
 COMMENT ON COLUMN control.imap.max_mailboxes IS 'Mailboxes that one account may have';
+
+COMMENT ON COLUMN control.imap.admin_contact IS 'How the administrator is reached, as a URI such as mailto:postmaster@example.test: mail programs read it as /shared/admin (RFC 5464). Empty = not said';
+
+COMMENT ON COLUMN control.imap.server_comment IS 'A comment on this server that mail programs can show, read as /shared/comment (RFC 5464). Empty = none';
+
+COMMENT ON COLUMN control.imap.max_metadata_bytes IS 'Largest value of an annotation (METADATA), bytes';
+
+COMMENT ON COLUMN control.imap.max_metadata_entries IS 'Annotations that a mailbox may have shared, and that each user may have private on it';
+
+COMMENT ON COLUMN control.imap.progress_seconds IS 'How often a client hears how far a long command is (RFC 9585 asks for at least 10 seconds between two); 0 = at every step';
+
+COMMENT ON COLUMN control.imap.language IS 'Language of texts for people, for clients that ask for the one this server prefers (LANGUAGE "default", RFC 5255): en, de, fr or es';
+
+COMMENT ON COLUMN control.imap.refuse_8bit_headers IS 'Whether APPEND refuses messages with 8-bit headers from clients that have not enabled UTF8=ACCEPT, as RFC 6855, 4 demands; off by default, because old mailboxes hold such messages and must be movable';
+
+COMMENT ON COLUMN control.imap.submission_accounts IS 'Addresses of the accounts by which submission servers log in: they may fetch what URLs made for submission (submit+) lead to';
+
+CREATE TABLE control.imap_capability (
+    id bigint NOT NULL,
+    capability text NOT NULL,
+    client text DEFAULT '*'::text NOT NULL,
+    account_id bigint,
+    reason text DEFAULT ''::text NOT NULL,
+    CONSTRAINT "IMAP4rev1 cannot be hidden" CHECK ((upper(capability) <> 'IMAP4REV1'::text)),
+    CONSTRAINT "a capability is one word, such as COMPRESS=DEFLATE" CHECK ((capability ~ '^[A-Za-z][A-Za-z0-9=+._/-]{0,99}$'::text)),
+    CONSTRAINT "a client is from 1 to 200 characters, * for any" CHECK (((length(client) >= 1) AND (length(client) <= 200)))
+);
+
+COMMENT ON TABLE control.imap_capability IS 'Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
+
+COMMENT ON COLUMN control.imap_capability.capability IS 'The capability as CAPABILITY lists it, in any case, such as COMPRESS=DEFLATE';
+
+COMMENT ON COLUMN control.imap_capability.client IS 'Which clients: "name version" as they say by the command ID, * for any characters, in any case, such as Outlook*; * = all, and those that do not say';
+
+COMMENT ON COLUMN control.imap_capability.account_id IS 'For this account only; empty = for all';
+
+COMMENT ON COLUMN control.imap_capability.reason IS 'Why, for other administrators';
+
+ALTER TABLE control.imap_capability ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.imap_capability_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE control.ip_list (
     id bigint NOT NULL,
@@ -2512,8 +2966,13 @@ CREATE TABLE control.store (
     compress boolean DEFAULT true NOT NULL,
     expunged_retention_days integer DEFAULT 14 NOT NULL,
     content_grace_hours integer DEFAULT 24 NOT NULL,
+    index_text boolean DEFAULT true NOT NULL,
+    index_text_max_bytes integer DEFAULT 1048576 NOT NULL,
+    cache_bytes bigint DEFAULT 67108864 NOT NULL,
+    CONSTRAINT "cache_bytes is 0 (nothing is remembered) to 1 TiB" CHECK (((cache_bytes >= 0) AND (cache_bytes <= '1099511627776'::bigint))),
     CONSTRAINT "content_grace_hours is from 1 to 8760" CHECK (((content_grace_hours >= 1) AND (content_grace_hours <= 8760))),
     CONSTRAINT "expunged_retention_days is from 0 to 3650" CHECK (((expunged_retention_days >= 0) AND (expunged_retention_days <= 3650))),
+    CONSTRAINT "index_text_max_bytes is from 65536 to 16777216" CHECK (((index_text_max_bytes >= 65536) AND (index_text_max_bytes <= 16777216))),
     CONSTRAINT "message_bytes_in_flight is from 4 MB to 64 GB" CHECK (((message_bytes_in_flight >= 4194304) AND (message_bytes_in_flight <= '68719476736'::bigint))),
     CONSTRAINT store_only_row_check CHECK (only_row)
 );
@@ -2527,6 +2986,12 @@ COMMENT ON COLUMN control.store.compress IS 'Whether message bodies are compress
 COMMENT ON COLUMN control.store.expunged_retention_days IS 'How long deleted mail can be restored, and mail clients can be told what has gone';
 
 COMMENT ON COLUMN control.store.content_grace_hours IS 'How long content that nothing refers to is kept before it is removed';
+
+COMMENT ON COLUMN control.store.index_text IS 'Whether the text of mail is indexed in the background, so that searches in large mailboxes are fast. Search finds the same without';
+
+COMMENT ON COLUMN control.store.index_text_max_bytes IS 'Messages with more text than this are not indexed, but read by each search; bytes of header and text parts';
+
+COMMENT ON COLUMN control.store.cache_bytes IS 'Memory in which a node keeps what it has read of messages, bytes; 0 = none. PostgreSQL has its own cache besides';
 
 CREATE TABLE control.template (
     id bigint NOT NULL,
@@ -2634,8 +3099,14 @@ CREATE TABLE directory.account (
     max_priority smallint,
     forward_to text[] DEFAULT '{}'::text[] NOT NULL,
     forward_keep boolean DEFAULT true NOT NULL,
+    public boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    manages_domain boolean DEFAULT false NOT NULL,
     CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
     CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
     CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
     CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
 );
@@ -2675,6 +3146,14 @@ COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this accou
 COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
 
 COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
+
+COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.manages_domain IS 'Whether this account may see and change the quotas of all accounts of its domain (IMAP SETQUOTA)';
 
 ALTER TABLE directory.account ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME directory.account_id_seq
@@ -2742,8 +3221,12 @@ CREATE TABLE directory.domain (
     max_recipients_per_hour control."limit",
     sender_needs_login boolean,
     forwarding_forbidden boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
     CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
     CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
     CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
     CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
 );
@@ -2779,6 +3262,10 @@ COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that e
 COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
 
 COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
+
+COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
 
 CREATE TABLE directory.domain_alias (
     id bigint NOT NULL,
@@ -2902,6 +3389,17 @@ ALTER TABLE directory.sender_permission ALTER COLUMN id ADD GENERATED BY DEFAULT
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE directory.sql_login (
+    role_name name NOT NULL,
+    account_id bigint NOT NULL
+);
+
+COMMENT ON TABLE directory.sql_login IS 'SQL login roles of people: what they see and change in schema store is what their account may. The role must be a member of mailwright_user';
+
+COMMENT ON COLUMN directory.sql_login.role_name IS 'Name of the login role';
+
+COMMENT ON COLUMN directory.sql_login.account_id IS 'The account that it stands for';
 
 CREATE UNLOGGED TABLE live.counter (
     kind text NOT NULL,
@@ -3054,7 +3552,8 @@ CREATE UNLOGGED TABLE live.session (
     login text,
     state text NOT NULL,
     since timestamp with time zone DEFAULT now() NOT NULL,
-    active_at timestamp with time zone DEFAULT now() NOT NULL
+    active_at timestamp with time zone DEFAULT now() NOT NULL,
+    client text
 );
 
 COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
@@ -3080,6 +3579,8 @@ COMMENT ON COLUMN live.session.state IS 'What it is doing';
 COMMENT ON COLUMN live.session.since IS 'When it began';
 
 COMMENT ON COLUMN live.session.active_at IS 'Last command';
+
+COMMENT ON COLUMN live.session.client IS 'What the client says it is: name and version of IMAP''s command ID';
 
 CREATE SEQUENCE live.session_id
     START WITH 1
@@ -3346,7 +3847,13 @@ CREATE VIEW logic.account AS
     a.forward_to,
     a.forward_keep,
     COALESCE(a.max_priority, ( SELECT smtp.max_priority
-           FROM control.smtp)) AS max_priority
+           FROM control.smtp)) AS max_priority,
+    u.messages AS used_messages,
+    NULLIF(COALESCE(a.max_messages, d.max_messages, ( SELECT directory.max_messages
+           FROM control.directory)), 0) AS max_messages,
+    (COALESCE(a.max_mailboxes, d.max_mailboxes, ( SELECT imap.max_mailboxes
+           FROM control.imap)))::bigint AS max_mailboxes,
+    a.manages_domain
    FROM (((directory.account a
      JOIN directory.domain d ON ((d.id = a.domain_id)))
      LEFT JOIN store.usage u ON ((u.account_id = a.id)))
@@ -3585,7 +4092,8 @@ CREATE VIEW report.account AS
     a.used_bytes,
     u.messages,
     a.quota_bytes,
-    round(((100.0 * (a.used_bytes)::numeric) / (NULLIF(a.quota_bytes, 0))::numeric), 1) AS used_percent
+    round(((100.0 * (a.used_bytes)::numeric) / (NULLIF(a.quota_bytes, 0))::numeric), 1) AS used_percent,
+    a.max_messages
    FROM (logic.account a
      LEFT JOIN store.usage u ON ((u.account_id = a.account_id)));
 
@@ -3608,6 +4116,8 @@ CREATE TABLE store.content (
     header bytea NOT NULL,
     envelope bytea NOT NULL,
     structure bytea NOT NULL,
+    thread_id text,
+    preview text,
     CONSTRAINT content_digest_check CHECK ((octet_length(digest) = 32))
 )
 WITH (toast_tuple_target='8160');
@@ -3646,6 +4156,10 @@ COMMENT ON COLUMN store.content.header IS 'A copy of the header, so that listing
 COMMENT ON COLUMN store.content.envelope IS 'ENVELOPE as IMAP shows it (RFC 9051, 7.5.2)';
 
 COMMENT ON COLUMN store.content.structure IS 'MIME structure with offsets, in the daemon''s own form';
+
+COMMENT ON COLUMN store.content.thread_id IS 'The conversation it belongs to (THREADID, RFC 8474), made of the first message-id of References, In-Reply-To or Message-ID; '''' = none, empty = not worked out when it was stored';
+
+COMMENT ON COLUMN store.content.preview IS 'Beginning of its text, at most 200 characters (PREVIEW, RFC 8970); empty until somebody has asked for it';
 
 CREATE VIEW report.attempt AS
  SELECT a.at,
@@ -3750,7 +4264,8 @@ CREATE TABLE store.message (
     draft boolean DEFAULT false NOT NULL,
     keywords text[],
     prefix bytea,
-    pop3_uidl text
+    pop3_uidl text,
+    saved_at timestamp with time zone DEFAULT now()
 )
 WITH (fillfactor='90');
 
@@ -3783,6 +4298,8 @@ COMMENT ON COLUMN store.message.keywords IS 'Further flags that clients have set
 COMMENT ON COLUMN store.message.prefix IS 'Header lines of this copy (Return-Path, Delivered-To, Received) that stand before the content';
 
 COMMENT ON COLUMN store.message.pop3_uidl IS 'POP3 unique id brought along from another server; empty = made of UIDVALIDITY and UID';
+
+COMMENT ON COLUMN store.message.saved_at IS 'When it was put into this mailbox (SAVEDATE, RFC 8514); empty where that was not noted';
 
 CREATE VIEW report.mailbox AS
  SELECT l.address,
@@ -3901,6 +4418,59 @@ CREATE VIEW report.rbl AS
 
 COMMENT ON VIEW report.rbl IS 'DNS lists, and how they answer';
 
+CREATE TABLE store.text (
+    content_id bigint NOT NULL,
+    version smallint NOT NULL,
+    left_out text,
+    indexed_at timestamp with time zone DEFAULT now() NOT NULL,
+    fields bytea,
+    signature bytea,
+    text bytea,
+    CONSTRAINT "a signature has 64 to 4096 bytes, a power of two" CHECK ((octet_length(signature) = ANY (ARRAY[64, 128, 256, 512, 1024, 2048, 4096]))),
+    CONSTRAINT "text is left out because it is too large or damaged" CHECK ((left_out = ANY (ARRAY['too large'::text, 'damaged'::text])))
+);
+ALTER TABLE ONLY store.text ALTER COLUMN fields SET STORAGE PLAIN;
+ALTER TABLE ONLY store.text ALTER COLUMN signature SET STORAGE PLAIN;
+ALTER TABLE ONLY store.text ALTER COLUMN text SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE store.text IS 'The text index: the text of each content as SEARCH sees it, made by the server in the background. Rows may be deleted: they are made again, and what is missing is read from the message';
+
+COMMENT ON COLUMN store.text.version IS 'How the text was made; the server makes it anew when it has learned to do it better';
+
+COMMENT ON COLUMN store.text.left_out IS 'Why there is no text, so that the message itself is read by each search: it is too large, or damaged; empty = the text is there';
+
+COMMENT ON COLUMN store.text.indexed_at IS 'When the row was made';
+
+COMMENT ON COLUMN store.text.fields IS 'Date, From, To, Cc, Bcc and Subject, decoded, in the daemon''s own form';
+
+COMMENT ON COLUMN store.text.signature IS 'Bits that say which strings are not in the text; empty = the text is too long for that';
+
+COMMENT ON COLUMN store.text.text IS 'Header and text parts, decoded and in lower case, zstd, in the daemon''s own form';
+
+CREATE VIEW report.text_index AS
+ SELECT c.contents,
+    COALESCE(t.indexed, (0)::bigint) AS indexed,
+    GREATEST((c.contents - COALESCE(t.known, (0)::bigint)), (0)::bigint) AS waiting,
+    COALESCE(t.too_large, (0)::bigint) AS too_large,
+    COALESCE(t.damaged, (0)::bigint) AS damaged,
+    t.last_indexed_at,
+    pg_total_relation_size('store.text'::regclass) AS disk_bytes,
+    s.index_text AS enabled
+   FROM ((control.store s
+     CROSS JOIN ( SELECT count(*) AS contents
+           FROM store.content) c)
+     LEFT JOIN ( SELECT count(*) AS known,
+            count(*) FILTER (WHERE (text.left_out IS NULL)) AS indexed,
+            count(*) FILTER (WHERE (text.left_out = 'too large'::text)) AS too_large,
+            count(*) FILTER (WHERE (text.left_out = 'damaged'::text)) AS damaged,
+            max(text.indexed_at) AS last_indexed_at
+           FROM store.text
+          GROUP BY text.version
+          ORDER BY text.version DESC
+         LIMIT 1) t ON (true));
+
+COMMENT ON VIEW report.text_index IS 'How far the text index has come: messages that are in it, wait for it, or are left out and read by each search';
+
 CREATE VIEW report.traffic AS
  SELECT traffic.direction,
     traffic.key,
@@ -3937,6 +4507,32 @@ COMMENT ON COLUMN screen.greylist_network.network IS 'The network';
 COMMENT ON COLUMN screen.greylist_network.passed IS 'Senders and recipients that have passed';
 
 COMMENT ON COLUMN screen.greylist_network.last_at IS 'When it last sent mail that was let through';
+
+CREATE TABLE store.acl (
+    account_id bigint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    grantee_id bigint,
+    grantee_domain_id bigint,
+    negative boolean DEFAULT false NOT NULL,
+    rights text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT "rights are given to an account or to a domain" CHECK ((num_nonnulls(grantee_id, grantee_domain_id) = 1)),
+    CONSTRAINT "rights are some of the letters lrswipkxtena, in this order" CHECK (((rights <> ''::text) AND (rights ~ '^l?r?s?w?i?p?k?x?t?e?n?a?$'::text))),
+    CONSTRAINT "the owner of a mailbox has all rights in it" CHECK ((grantee_id <> account_id))
+);
+
+COMMENT ON TABLE store.acl IS 'Who may do what in the mailboxes of others (RFC 4314). The owner may do everything; the rights of all entries that are for somebody are added up, and what negative entries name is taken away';
+
+COMMENT ON COLUMN store.acl.account_id IS 'The owner of the mailbox';
+
+COMMENT ON COLUMN store.acl.mailbox_id IS 'The mailbox';
+
+COMMENT ON COLUMN store.acl.grantee_id IS 'The account that the entry is for';
+
+COMMENT ON COLUMN store.acl.grantee_domain_id IS 'Instead of an account: the entry is for all accounts of this domain. IMAP calls the owner''s own domain anyone, another one @example.test';
+
+COMMENT ON COLUMN store.acl.negative IS 'Whether these rights are taken away, whatever other entries give';
+
+COMMENT ON COLUMN store.acl.rights IS 'l see it, r read, s mark as read, w set other flags, i put mail into it, p (kept, not used), k make mailboxes below it, x delete or rename it, t mark as deleted, e expunge, n (kept, not used), a change these rights';
 
 CREATE TABLE store.batch (
     id uuid NOT NULL,
@@ -4048,6 +4644,28 @@ ALTER TABLE store.mailbox ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE store.metadata (
+    account_id bigint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    user_id bigint NOT NULL,
+    entry text NOT NULL COLLATE pg_catalog."C",
+    value bytea NOT NULL,
+    CONSTRAINT "an entry is like /comment, in lower case and without /private o" CHECK ((((octet_length(entry) >= 2) AND (octet_length(entry) <= 255)) AND (entry ~ '^(/[^/*%[:cntrl:]]+)+$'::text) AND (entry !~ '[A-Z]'::text))),
+    CONSTRAINT "the value of an entry has up to 1048576 bytes" CHECK ((octet_length(value) <= 1048576))
+);
+
+COMMENT ON TABLE store.metadata IS 'Annotations of mailboxes, accounts and the server (RFC 5464)';
+
+COMMENT ON COLUMN store.metadata.account_id IS 'Whose mailbox it is; 0 = of the server';
+
+COMMENT ON COLUMN store.metadata.mailbox_id IS 'The mailbox; 0 = none: of the account or the server';
+
+COMMENT ON COLUMN store.metadata.user_id IS 'The account whose private value it is; 0 = shared by all who may read it';
+
+COMMENT ON COLUMN store.metadata.entry IS 'Name in lower case without /private or /shared in front, e.g. /comment';
+
+COMMENT ON COLUMN store.metadata.value IS 'The value';
+
 CREATE TABLE store.orphan (
     content_id bigint NOT NULL,
     since timestamp with time zone DEFAULT now() NOT NULL
@@ -4065,6 +4683,20 @@ CREATE TABLE store.subscription (
 COMMENT ON TABLE store.subscription IS 'Mailbox names that an account has subscribed to; the mailbox need not exist (RFC 9051, 6.3.7)';
 
 COMMENT ON COLUMN store.subscription.name IS 'Full name of the mailbox';
+
+CREATE TABLE store.url_key (
+    account_id bigint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    key bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a key of URLs has 32 bytes" CHECK ((octet_length(key) = 32))
+);
+
+COMMENT ON TABLE store.url_key IS 'With what the URLs are signed that an account has given away for messages in a mailbox (URLAUTH, RFC 4467); deleting a row makes all of them invalid';
+
+COMMENT ON COLUMN store.url_key.key IS 'The secret, 32 bytes';
+
+COMMENT ON COLUMN store.url_key.created_at IS 'When it was made';
 
 ALTER TABLE ONLY control.administrator
     ADD CONSTRAINT administrator_pkey PRIMARY KEY (name);
@@ -4107,6 +4739,9 @@ ALTER TABLE ONLY control.generation
 
 ALTER TABLE ONLY control.greylist
     ADD CONSTRAINT greylist_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.imap_capability
+    ADD CONSTRAINT imap_capability_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY control.imap
     ADD CONSTRAINT imap_pkey PRIMARY KEY (only_row);
@@ -4240,6 +4875,9 @@ ALTER TABLE ONLY directory.remote_recipient
 ALTER TABLE ONLY directory.sender_permission
     ADD CONSTRAINT sender_permission_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.sql_login
+    ADD CONSTRAINT sql_login_pkey PRIMARY KEY (role_name);
+
 ALTER TABLE ONLY directory.address
     ADD CONSTRAINT "this address exists already, as an account or an alias" PRIMARY KEY (domain_id, local_part);
 
@@ -4336,17 +4974,33 @@ ALTER TABLE ONLY store.mailbox
 ALTER TABLE ONLY store.message
     ADD CONSTRAINT message_pkey PRIMARY KEY (account_id, mailbox_id, uid);
 
+ALTER TABLE ONLY store.metadata
+    ADD CONSTRAINT metadata_pkey PRIMARY KEY (account_id, mailbox_id, user_id, entry);
+
 ALTER TABLE ONLY store.orphan
     ADD CONSTRAINT orphan_pkey PRIMARY KEY (content_id);
 
 ALTER TABLE ONLY store.subscription
     ADD CONSTRAINT subscription_pkey PRIMARY KEY (account_id, name);
 
+ALTER TABLE ONLY store.text
+    ADD CONSTRAINT text_pkey PRIMARY KEY (content_id);
+
 ALTER TABLE ONLY store.mailbox
     ADD CONSTRAINT "this account has a mailbox of that name already" UNIQUE (account_id, name);
 
+ALTER TABLE ONLY store.acl
+    ADD CONSTRAINT "this account or domain has an entry for this mailbox already" UNIQUE NULLS NOT DISTINCT (account_id, mailbox_id, grantee_id, grantee_domain_id, negative);
+
+ALTER TABLE ONLY store.url_key
+    ADD CONSTRAINT url_key_pkey PRIMARY KEY (account_id, mailbox_id);
+
 ALTER TABLE ONLY store.usage
     ADD CONSTRAINT usage_pkey PRIMARY KEY (account_id);
+
+CREATE INDEX imap_capability_account ON control.imap_capability USING btree (account_id) WHERE (account_id IS NOT NULL);
+
+CREATE UNIQUE INDEX "this capability is hidden there already" ON control.imap_capability USING btree (upper(capability), lower(client), COALESCE(account_id, (0)::bigint));
 
 CREATE UNIQUE INDEX address_account ON directory.address USING btree (account_id) WHERE (account_id IS NOT NULL);
 
@@ -4363,6 +5017,8 @@ CREATE UNIQUE INDEX domain_name_remote ON directory.domain_name USING btree (rem
 CREATE UNIQUE INDEX "only one domain can be the default" ON directory.domain USING btree (is_default) WHERE is_default;
 
 CREATE INDEX remote_domain_local_domain ON directory.remote_domain USING btree (local_domain_id);
+
+CREATE INDEX sql_login_account ON directory.sql_login USING btree (account_id);
 
 CREATE INDEX counter_end ON live.counter USING btree (ends_at);
 
@@ -4388,6 +5044,10 @@ CREATE INDEX recipient_message ON queue.recipient USING btree (message_id);
 
 CREATE INDEX greylist_last ON screen.greylist USING brin (last_at);
 
+CREATE INDEX acl_grantee ON store.acl USING btree (grantee_id) WHERE (grantee_id IS NOT NULL);
+
+CREATE INDEX acl_grantee_domain ON store.acl USING btree (grantee_domain_id) WHERE (grantee_domain_id IS NOT NULL);
+
 CREATE INDEX change_at ON store.change USING brin (changed_at);
 
 CREATE INDEX expunged_at ON store.expunged USING brin (expunged_at);
@@ -4397,6 +5057,10 @@ CREATE INDEX expunged_content ON store.expunged USING btree (content_id) WHERE (
 CREATE INDEX expunged_modseq ON store.expunged USING btree (account_id, mailbox_id, modseq);
 
 CREATE INDEX message_content ON store.message USING btree (content_id);
+
+CREATE INDEX metadata_user ON store.metadata USING btree (user_id) WHERE (user_id <> 0);
+
+CREATE INDEX url_key_mailbox ON store.url_key USING btree (mailbox_id);
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.administrator REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
@@ -4419,6 +5083,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.dns REFERENCING OLD TABLE AS
 CREATE TRIGGER audit_delete AFTER DELETE ON control.greylist REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.imap REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.imap_capability REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_list REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -4486,6 +5152,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.greylist REFERENCING NEW TAB
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.imap REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.imap_capability REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.ip_list REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.ip_rule REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -4551,6 +5219,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.dns REFERENCING OLD TABLE AS
 CREATE TRIGGER audit_update AFTER UPDATE ON control.greylist REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.imap REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.imap_capability REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.ip_list REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -4634,6 +5304,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.gre
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.imap FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.imap_capability FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ip_list FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ip_rule FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -4694,6 +5366,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_recipient REFERENCI
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.sql_login REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('role_name', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -4709,6 +5383,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_domain REFERENCING 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.sender_permission REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.sql_login REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('role_name', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
@@ -4726,11 +5402,15 @@ CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_recipient REFERENCI
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.sql_login REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('role_name', '');
+
 CREATE TRIGGER check_forward_to BEFORE INSERT OR UPDATE OF forward_to ON directory.account FOR EACH ROW WHEN ((new.forward_to <> '{}'::text[])) EXECUTE FUNCTION logic.check_forward_to();
 
 CREATE TRIGGER check_max_accounts AFTER INSERT ON directory.account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION logic.check_max_accounts();
 
 CREATE TRIGGER check_max_accounts_moved AFTER UPDATE ON directory.account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION logic.check_max_accounts_moved();
+
+CREATE TRIGGER clear_metadata AFTER DELETE ON directory.account FOR EACH ROW EXECUTE FUNCTION logic.clear_metadata();
 
 CREATE TRIGGER furnish AFTER INSERT ON directory.account FOR EACH ROW EXECUTE FUNCTION logic.furnish_account();
 
@@ -4774,6 +5454,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.r
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.sender_permission FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.sql_login FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER ring AFTER DELETE ON live.session FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_sessions();
 
 CREATE TRIGGER ring_truncate AFTER TRUNCATE ON live.session FOR EACH STATEMENT EXECUTE FUNCTION logic.ring_sessions();
@@ -4794,13 +5476,40 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON screen.grey
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON screen.greylist_network FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
-CREATE TRIGGER by_hand BEFORE INSERT OR UPDATE ON store.message FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.before_message();
+CREATE TRIGGER a_guard BEFORE INSERT OR UPDATE ON store.message FOR EACH ROW WHEN (row_security_active(('store.message'::regclass)::oid)) EXECUTE FUNCTION logic.guard_message();
 
-CREATE TRIGGER by_hand_delete AFTER DELETE ON store.message REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_message_delete();
+CREATE TRIGGER by_hand BEFORE INSERT OR UPDATE ON store.message FOR EACH ROW WHEN (((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text) OR row_security_active(('store.message'::regclass)::oid))) EXECUTE FUNCTION logic.before_message();
+
+CREATE TRIGGER by_hand_delete AFTER DELETE ON store.message REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN (((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text) OR row_security_active(('store.message'::regclass)::oid))) EXECUTE FUNCTION logic.after_message_delete();
 
 CREATE TRIGGER clear AFTER DELETE ON store.mailbox FOR EACH ROW EXECUTE FUNCTION logic.clear_mailbox();
 
 CREATE TRIGGER complete BEFORE INSERT ON store.mailbox FOR EACH ROW EXECUTE FUNCTION logic.before_mailbox();
+
+CREATE TRIGGER count_annotation AFTER INSERT OR DELETE OR UPDATE ON store.metadata FOR EACH ROW EXECUTE FUNCTION logic.count_annotation();
+
+CREATE TRIGGER forgotten AFTER DELETE ON store.expunged REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION logic.after_expunged_delete();
+
+CREATE TRIGGER forgotten_all AFTER TRUNCATE ON store.expunged FOR EACH STATEMENT EXECUTE FUNCTION logic.after_expunged_truncate();
+
+CREATE TRIGGER inherit_acl AFTER INSERT ON store.mailbox FOR EACH ROW EXECUTE FUNCTION logic.inherit_acl();
+
+CREATE TRIGGER order_rights BEFORE INSERT OR UPDATE ON store.acl FOR EACH ROW EXECUTE FUNCTION logic.before_acl();
+
+CREATE TRIGGER ring AFTER INSERT OR DELETE OR UPDATE ON store.acl FOR EACH ROW EXECUTE FUNCTION logic.ring_acl();
+
+CREATE TRIGGER ring_grantee AFTER INSERT OR DELETE OR UPDATE ON store.acl FOR EACH ROW EXECUTE FUNCTION logic.ring_grantee();
+
+CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.acl FOR EACH ROW EXECUTE FUNCTION logic.ring_names();
+
+CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE OF name, special_use ON store.mailbox FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_names();
+
+CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.metadata FOR EACH ROW EXECUTE FUNCTION logic.ring_names();
+
+CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.subscription FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_names();
+
+ALTER TABLE ONLY control.imap_capability
+    ADD CONSTRAINT imap_capability_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY control.ip_rule
     ADD CONSTRAINT ip_rule_list_id_fkey FOREIGN KEY (list_id) REFERENCES control.ip_list(id) ON DELETE CASCADE;
@@ -4865,6 +5574,9 @@ ALTER TABLE ONLY directory.remote_recipient
 ALTER TABLE ONLY directory.sender_permission
     ADD CONSTRAINT sender_permission_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY directory.sql_login
+    ADD CONSTRAINT sql_login_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_report_id_fkey FOREIGN KEY (report_id) REFERENCES log.dmarc_report(id) ON DELETE CASCADE;
 
@@ -4874,12 +5586,115 @@ ALTER TABLE ONLY queue.message
 ALTER TABLE ONLY queue.recipient
     ADD CONSTRAINT recipient_message_id_fkey FOREIGN KEY (message_id) REFERENCES queue.message(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY store.acl
+    ADD CONSTRAINT acl_account_id_mailbox_id_fkey FOREIGN KEY (account_id, mailbox_id) REFERENCES store.mailbox(account_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY store.acl
+    ADD CONSTRAINT acl_grantee_domain_id_fkey FOREIGN KEY (grantee_domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY store.acl
+    ADD CONSTRAINT acl_grantee_id_fkey FOREIGN KEY (grantee_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY store.mailbox
     ADD CONSTRAINT mailbox_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY store.subscription
     ADD CONSTRAINT subscription_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY store.text
+    ADD CONSTRAINT text_content_id_fkey FOREIGN KEY (content_id) REFERENCES store.content(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY store.url_key
+    ADD CONSTRAINT url_key_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY store.usage
     ADD CONSTRAINT usage_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE store.acl ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY added ON store.metadata FOR INSERT WITH CHECK ((logic.has_room_for_value(account_id, mailbox_id, user_id, octet_length(value)) AND
+CASE
+    WHEN (user_id = 0) THEN ((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+        allowed.mailbox_id
+       FROM logic.allowed('lw'::text) allowed(account_id, mailbox_id)))
+    ELSE ((user_id = ( SELECT logic.me() AS me)) AND (((mailbox_id = 0) AND (account_id = 0)) OR ((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+        allowed.mailbox_id
+       FROM logic.allowed('l'::text, 'rswip'::text) allowed(account_id, mailbox_id)))))
+END));
+
+CREATE POLICY administered ON store.acl USING (((account_id = ANY (( SELECT logic.owners() AS owners)::bigint[])) AND ((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('a'::text) allowed(account_id, mailbox_id)))));
+
+ALTER TABLE store.content ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE store.content_chunk ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY deleted ON store.mailbox FOR DELETE USING (((name <> 'INBOX'::text) AND ((account_id, id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('x'::text) allowed(account_id, mailbox_id)))));
+
+ALTER TABLE store.expunged ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY expunged ON store.message FOR DELETE USING (((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('te'::text) allowed(account_id, mailbox_id))));
+
+CREATE POLICY looked_up ON store.mailbox FOR SELECT USING (((account_id = ANY (( SELECT logic.owners() AS owners)::bigint[])) AND ((account_id, id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('l'::text) allowed(account_id, mailbox_id)))));
+
+CREATE POLICY made ON store.mailbox FOR INSERT WITH CHECK ((logic.may_make(account_id, name) AND logic.has_room_for_mailbox(account_id)));
+
+ALTER TABLE store.mailbox ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY marked ON store.message FOR UPDATE USING (((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('r'::text, 'swt'::text) allowed(account_id, mailbox_id)))) WITH CHECK (((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed(''::text, 'swti'::text) allowed(account_id, mailbox_id))));
+
+ALTER TABLE store.message ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE store.metadata ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON store.subscription USING ((account_id = ( SELECT logic.me() AS me))) WITH CHECK (((account_id = ( SELECT logic.me() AS me)) AND logic.has_room_for_subscription(account_id)));
+
+CREATE POLICY put ON store.message FOR INSERT WITH CHECK (((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('i'::text) allowed(account_id, mailbox_id))));
+
+CREATE POLICY read ON store.content FOR SELECT USING ((EXISTS ( SELECT 1
+   FROM store.message m
+  WHERE (m.content_id = content.id))));
+
+CREATE POLICY read ON store.content_chunk FOR SELECT USING ((EXISTS ( SELECT 1
+   FROM store.message m
+  WHERE (m.content_id = content_chunk.content_id))));
+
+CREATE POLICY read ON store.expunged FOR SELECT USING (((account_id = ANY (( SELECT logic.owners() AS owners)::bigint[])) AND ((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('r'::text) allowed(account_id, mailbox_id)))));
+
+CREATE POLICY read ON store.message FOR SELECT USING (((account_id = ANY (( SELECT logic.owners() AS owners)::bigint[])) AND ((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('r'::text) allowed(account_id, mailbox_id)))));
+
+CREATE POLICY read ON store.metadata FOR SELECT USING (((user_id = ANY (ARRAY[(0)::bigint, ( SELECT logic.me() AS me)])) AND (((mailbox_id = 0) AND (account_id = 0)) OR ((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('l'::text, 'rswip'::text) allowed(account_id, mailbox_id))))));
+
+CREATE POLICY removed ON store.metadata FOR DELETE USING (
+CASE
+    WHEN (user_id = 0) THEN ((account_id, mailbox_id) IN ( SELECT allowed.account_id,
+        allowed.mailbox_id
+       FROM logic.allowed('lw'::text) allowed(account_id, mailbox_id)))
+    ELSE (user_id = ( SELECT logic.me() AS me))
+END);
+
+CREATE POLICY renamed ON store.mailbox FOR UPDATE USING (((name <> 'INBOX'::text) AND ((account_id, id) IN ( SELECT allowed.account_id,
+    allowed.mailbox_id
+   FROM logic.allowed('x'::text) allowed(account_id, mailbox_id))))) WITH CHECK (((name <> 'INBOX'::text) AND logic.may_make(account_id, name)));
+
+ALTER TABLE store.subscription ENABLE ROW LEVEL SECURITY;
 

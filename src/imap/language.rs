@@ -184,7 +184,7 @@ const TEXTS: &[Text] = &[
     ("mailbox deleted", ["Ordner gelöscht", "dossier supprimé", "carpeta borrada"]),
     ("mailbox selected", ["Ordner geöffnet", "dossier ouvert", "carpeta abierta"]),
     // Messages
-    ("message appended", ["Nachricht abgelegt", "message ajouté", "mensaje añadido"]),
+    ("appended", ["abgelegt", "ajouté", "añadido"]),
     ("copied", ["kopiert", "copié", "copiado"]),
     ("moved", ["verschoben", "déplacé", "movido"]),
     ("expunged", ["endgültig gelöscht", "supprimé définitivement", "borrado definitivamente"]),

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn forms_by_sequence_number() {
         let sequence: Vec<_> = COMMANDS.iter().filter(|row| row.by_sequence()).map(|row| row.name).collect();
-        assert_eq!(sequence, ["SEARCH", "FETCH", "STORE", "COPY", "SORT", "THREAD", "MOVE"]);
+        assert_eq!(sequence, ["SEARCH", "FETCH", "STORE", "COPY", "MOVE", "SORT", "THREAD", "REPLACE"]);
     }
 
     #[test]

@@ -278,9 +278,12 @@ async fn by_sql(client: &Client, who: i64, deed: &Deed) -> bool {
     }
 }
 
+/// Entries (identifier, rights), who asks, and what is expected.
+type Case = (Vec<(String, String)>, &'static str, String);
+
 /// Each right alone and missing, with r and without, and what several entries make together: the entries, who asks, and the
 /// rights that come of it.
-fn cases() -> Vec<(Vec<(String, String)>, &'static str, String)> {
+fn cases() -> Vec<Case> {
     let all = "lrswipkxtena";
     let mut sets = vec![String::new(), all.to_owned(), all.replace('l', "")];
     for letter in all.chars() {

@@ -242,7 +242,7 @@ mod tests {
         whole.gap();
         assert!(!whole.enough());
         whole.text("\u{c4}bc");
-        assert_eq!(whole.text, "ab\0äbc");
+        assert_eq!(whole.text, "ab\0a\u{308}bc");
         assert!(whole.enough());
     }
 }

@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(ordered("(RELEVANCY)", four), [4, 3, 2, 1]);
         assert_eq!(
             ordered("(SUBJECT)", &["Subject: b\r\n", "Subject: Re: A\r\n", "", "Subject: [x] \u{c4}\r\n"]),
-            [3, 2, 1, 4]
+            [3, 2, 4, 1]
         );
         assert_eq!(
             ordered("(FROM)", &["From: \"A\" <z@a>\r\n", "From: b@x, a@x\r\n", "From: \"B\" <B@y>\r\n", ""]),
