@@ -145,7 +145,9 @@ impl OpenMailbox {
         if known.highest_modseq() == update.highest_modseq && !self.is_stale() {
             return;
         }
-        let follows = known.highest_modseq() + 1 == update.highest_modseq;
+        // Where nothing was changed the number is that of an earlier change, which may be news.
+        let is_change = !update.changed.is_empty() || !update.gone.is_empty();
+        let follows = is_change && known.highest_modseq() + 1 == update.highest_modseq;
         if !follows || self.is_stale() || !self.loaded.load(Ordering::Acquire) {
             self.mark();
             return;
