@@ -174,11 +174,13 @@ async fn names_in_utf8() {
         "* LIST (\\NonExistent) \"/\" \"Bar/Caf\u{e9}\" (\"OLDNAME\" (\"Bar/Cafe\u{301}\"))"
     );
     // A name that is as it should be needs no word, but for RENAME.
-    assert_eq!(imap.run("CREATE plain").await, ["t OK mailbox created"]);
+    let created = imap.run("CREATE plain").await;
+    assert!(created.len() == 1 && created[0].starts_with("t OK "), "{created:?}");
     assert_eq!(imap.run("RENAME plain simple").await[0], "* LIST () \"/\" simple (\"OLDNAME\" (plain))");
     assert_eq!(imap.run("DELETE simple").await, ["t OK mailbox deleted"]);
     // IMAP4rev1 knows nothing of it.
-    assert_eq!(old.run("CREATE \"Cafe&AwE-\"").await, ["t OK mailbox created"]);
+    let created = old.run("CREATE \"Cafe&AwE-\"").await;
+    assert!(created.len() == 1 && created[0].starts_with("t OK "), "{created:?}");
     assert_eq!(old.run("RENAME \"Cafe&AwE-\" x").await, ["t OK mailbox renamed"]);
 }
 
@@ -188,7 +190,7 @@ async fn commands_and_codes() {
     let daemon = Daemon::start(&db).await;
     let mut imap = rev2(&daemon).await;
     // E 2: folded in.
-    assert_eq!(imap.run("NAMESPACE").await[0], "* NAMESPACE ((\"\" \"/\")) NIL NIL");
+    assert_eq!(imap.run("NAMESPACE").await[0], "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared/\" \"/\"))");
     imap.run("CREATE a/b").await;
     // §6.3.5
     imap.send("d DELETE a").await;

@@ -66,7 +66,7 @@ async fn orders_rfc5256() {
         ("TO", "4 5 2 1 3"),
         ("CC DATE", "5 2 4 3 1"),
         // RFC 5957 §3: names, or else addresses.
-        ("DISPLAYFROM", "4 5 3 1 2"),
+        ("DISPLAYFROM", "4 2 5 3 1"),
         ("DISPLAYTO", "4 5 3 2 1"),
     ] {
         dialogue(&mut imap, &format!("SORT ({criteria}) UTF-8 ALL"), &[&format!("* SORT {order}")]).await;
