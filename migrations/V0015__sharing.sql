@@ -33,7 +33,7 @@ create table store.metadata (
   mailbox_id bigint not null,
   user_id bigint not null,
   entry text collate "C" not null
-    constraint "an entry is like /comment, lower case, not /private or /shared" check (
+    constraint "an entry is like /comment, in lower case" check (
       octet_length(entry) between 2 and 255 and entry ~ '^(/[^/*%[:cntrl:]]+)+$' and entry !~ '[A-Z]'),
   value bytea not null
     constraint "the value of an entry has up to 1048576 bytes" check (octet_length(value) <= 1048576),

@@ -174,8 +174,11 @@ impl Deed {
     }
 }
 
+/// Whom an entry is for, and its rights.
+type Share = (String, String);
+
 /// Alice's mailboxes as they were, shared as said.
-async fn furnish(db: &Database, shares: &[(String, String)]) {
+async fn furnish(db: &Database, shares: &[Share]) {
     let mut statements = "
         delete from store.mailbox where name like 'Box%';
         insert into store.mailbox (account_id, name)
@@ -278,12 +281,9 @@ async fn by_sql(client: &Client, who: i64, deed: &Deed) -> bool {
     }
 }
 
-/// Entries (identifier, rights), who asks, and what is expected.
-type Case = (Vec<(String, String)>, &'static str, String);
-
 /// Each right alone and missing, with r and without, and what several entries make together: the entries, who asks, and the
 /// rights that come of it.
-fn cases() -> Vec<Case> {
+fn cases() -> Vec<(Vec<Share>, &'static str, String)> {
     let all = "lrswipkxtena";
     let mut sets = vec![String::new(), all.to_owned(), all.replace('l', "")];
     for letter in all.chars() {
