@@ -1108,7 +1108,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.count_annotation() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
 declare m store.metadata;
 begin
@@ -1774,7 +1775,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.ring_grantee() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
 begin
   -- A whole domain is too many to ring for one by one.
@@ -1790,7 +1792,8 @@ CREATE FUNCTION logic.ring_mailbox(account bigint, mailbox bigint) RETURNS void
 $$;
 
 CREATE FUNCTION logic.ring_names() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
 begin
   if tg_op <> 'INSERT' then perform logic.ring_mailbox(old.account_id, 0); end if;
@@ -4650,7 +4653,7 @@ CREATE TABLE store.metadata (
     user_id bigint NOT NULL,
     entry text NOT NULL COLLATE pg_catalog."C",
     value bytea NOT NULL,
-    CONSTRAINT "an entry is like /comment, in lower case and without /private o" CHECK ((((octet_length(entry) >= 2) AND (octet_length(entry) <= 255)) AND (entry ~ '^(/[^/*%[:cntrl:]]+)+$'::text) AND (entry !~ '[A-Z]'::text))),
+    CONSTRAINT "an entry is like /comment, in lower case" CHECK ((((octet_length(entry) >= 2) AND (octet_length(entry) <= 255)) AND (entry ~ '^(/[^/*%[:cntrl:]]+)+$'::text) AND (entry !~ '[A-Z]'::text))),
     CONSTRAINT "the value of an entry has up to 1048576 bytes" CHECK ((octet_length(value) <= 1048576))
 );
 
@@ -5502,11 +5505,11 @@ CREATE TRIGGER ring_grantee AFTER INSERT OR DELETE OR UPDATE ON store.acl FOR EA
 
 CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.acl FOR EACH ROW EXECUTE FUNCTION logic.ring_names();
 
-CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE OF name, special_use ON store.mailbox FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_names();
+CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE OF name, special_use ON store.mailbox FOR EACH ROW WHEN (((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text) OR row_security_active(('store.mailbox'::regclass)::oid))) EXECUTE FUNCTION logic.ring_names();
 
 CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.metadata FOR EACH ROW EXECUTE FUNCTION logic.ring_names();
 
-CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.subscription FOR EACH ROW WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.ring_names();
+CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.subscription FOR EACH ROW WHEN (((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text) OR row_security_active(('store.subscription'::regclass)::oid))) EXECUTE FUNCTION logic.ring_names();
 
 ALTER TABLE ONLY control.imap_capability
     ADD CONSTRAINT imap_capability_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;

@@ -160,20 +160,20 @@ create trigger forgotten_all after truncate on store.expunged for each statement
 
 -- Names, subscriptions, rights and annotations that change ring for the account as a whole: mailbox 0. What concerns
 -- everybody rings for account 0. The daemon rings for its own changes of names itself, outside of their transactions.
-create function logic.ring_names() returns trigger language plpgsql as $$
+create function logic.ring_names() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
   if tg_op <> 'INSERT' then perform logic.ring_mailbox(old.account_id, 0); end if;
   if tg_op <> 'DELETE' then perform logic.ring_mailbox(new.account_id, 0); end if;
   return null;
 end $$;
 create trigger ring_names after insert or delete or update of name, special_use on store.mailbox for each row
-  when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.ring_names();
+  when (current_setting('mailwright.daemon', true) is distinct from 'on' or row_security_active('store.mailbox'::regclass)) execute function logic.ring_names();
 create trigger ring_names after insert or delete or update on store.subscription for each row
-  when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.ring_names();
+  when (current_setting('mailwright.daemon', true) is distinct from 'on' or row_security_active('store.subscription'::regclass)) execute function logic.ring_names();
 create trigger ring_names after insert or delete or update on store.metadata for each row execute function logic.ring_names();
 
 -- An annotation that changes counts its mailbox up (RFC 7162, 3.2).
-create function logic.count_annotation() returns trigger language plpgsql as $$
+create function logic.count_annotation() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 declare m store.metadata;
 begin
   m := case when tg_op = 'DELETE' then old else new end;
@@ -187,7 +187,7 @@ create trigger count_annotation after insert or delete or update on store.metada
 
 create trigger ring_names after insert or delete or update on store.acl for each row execute function logic.ring_names();
 
-create function logic.ring_grantee() returns trigger language plpgsql as $$
+create function logic.ring_grantee() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
   -- A whole domain is too many to ring for one by one.
   if tg_op <> 'INSERT' then perform logic.ring_mailbox(coalesce(old.grantee_id, 0), 0); end if;

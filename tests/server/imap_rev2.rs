@@ -190,7 +190,10 @@ async fn commands_and_codes() {
     let daemon = Daemon::start(&db).await;
     let mut imap = rev2(&daemon).await;
     // E 2: folded in.
-    assert_eq!(imap.run("NAMESPACE").await[0], "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared/\" \"/\"))");
+    assert_eq!(
+        imap.run("NAMESPACE").await[0],
+        "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared/\" \"/\"))"
+    );
     imap.run("CREATE a/b").await;
     // §6.3.5
     imap.send("d DELETE a").await;

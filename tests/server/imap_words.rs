@@ -141,7 +141,10 @@ async fn people_are_spoken_to_in_their_language() {
     refused(&mut imap, "SELECT nowhere", "NO [NONEXISTENT] there is no mailbox of that name").await;
     // RFC 5255 §3.4: there is no name to translate.
     imap.run("LANGUAGE de").await;
-    assert_eq!(imap.run("NAMESPACE").await[0], "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared/\" \"/\"))");
+    assert_eq!(
+        imap.run("NAMESPACE").await[0],
+        "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared/\" \"/\"))"
+    );
     db.until("select count(*) = 1 from live.session where login is not null").await;
     db.sql("delete from live.session").await;
     imap.expect("* BYE diese Verbindung wurde von einem Administrator beendet").await;
