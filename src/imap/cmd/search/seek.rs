@@ -25,6 +25,10 @@ const SIGNED_PAGE: usize = 2_000;
 /// Bytes of stored text that are read in one query, but for one text that may be larger.
 const TEXT_BYTES: usize = 1 << 20;
 
+/// Up to so many messages a search remembers what it has read of them; of more, the database and the text index say
+/// enough, and reading them would push out what others have there.
+const REMEMBERED: usize = 1000;
+
 /// Messages of the view looked at before others have their turn.
 const ENTRIES_AT_ONCE: u32 = 10_000;
 
@@ -135,6 +139,9 @@ impl<'a> Seek<'a> {
             (Stage::Body, self.criteria.body()),
         ];
         for (stage, _) in needed.into_iter().filter(|(_, needed)| *needed) {
+            if stage == Stage::Signature && self.open.len() <= REMEMBERED && !self.criteria.body() {
+                self.remembered().await?;
+            }
             let open = std::mem::take(&mut self.open);
             self.ahead = open.len();
             for page in open.chunks(stage.page()) {
@@ -185,6 +192,21 @@ impl<'a> Seek<'a> {
         Ok(())
     }
 
+    /// Of few messages the headers are read here, and kept in memory: who searches a mailbox searches it again.
+    async fn remembered(&mut self) -> Result<(), Fail> {
+        let (account, mailbox) = (self.selected.account, self.selected.mailbox);
+        let open = std::mem::take(&mut self.open);
+        for page in open.chunks(PAGE) {
+            for facts in self.store.remembered_facts(account, mailbox, page, HEADER).await? {
+                let header = self.header(&facts);
+                let known = Known { row: Some(row(&facts)), header: Some(&header), ..Known::default() };
+                self.judge_or_leave(facts.uid, known);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
     async fn rows(&mut self, uids: &[u32]) -> Result<(), Fail> {
         if self.criteria.objects {
             for facts in self.facts(uids, OBJECTS).await? {
@@ -194,6 +216,12 @@ impl<'a> Seek<'a> {
             return Ok(());
         }
         let (account, mailbox) = (self.selected.account, self.selected.mailbox);
+        if self.selected.view().len() as usize <= REMEMBERED {
+            for facts in self.store.remembered_facts(account, mailbox, uids, Want::default()).await? {
+                self.judge_or_leave(facts.uid, Known { row: Some(row(&facts)), ..Known::default() });
+            }
+            return Ok(());
+        }
         for message in self.store.dates_and_sizes(account, mailbox, uids).await? {
             let row = Row { received: message.internal_date, size: message.size };
             self.judge_or_leave(message.uid, Known { row: Some(row), ..Known::default() });
