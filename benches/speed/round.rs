@@ -228,7 +228,7 @@ impl Account {
     /// Sets a flag, and takes it away again the next time.
     async fn store(&mut self, client: &mut Client, tally: &mut Tally) -> Result<(), Trouble> {
         let (sign, message) =
-            (if self.stores % 2 == 0 { '+' } else { '-' }, self.stores / 2 % self.sizes.len() + 1);
+            (if self.stores.is_multiple_of(2) { '+' } else { '-' }, self.stores / 2 % self.sizes.len() + 1);
         self.stores += 1;
         let text = format!("UID STORE {message} {sign}FLAGS (\\Seen)");
         let answer = timed(client, Kind::Store, &text, tally).await?;
@@ -333,7 +333,7 @@ impl Account {
 }
 
 fn is_flagged(message: usize) -> bool {
-    message % 10 == 0
+    message.is_multiple_of(10)
 }
 
 /// The day of September on which a message came.
