@@ -83,12 +83,24 @@ pub fn sent_day(header: &[u8]) -> Option<Date> {
 /// Folds the case of a text; see the head of this module.
 #[must_use]
 pub fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Most of most texts is ASCII, and that goes ten times as fast in one piece.
+        let ascii = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+        let (plain, other) = rest.split_at(ascii);
+        let start = out.len();
+        out.push_str(plain);
+        if let Some(plain) = out.get_mut(start..) {
+            plain.make_ascii_lowercase();
+        }
+        let mut chars = other.chars();
+        if let Some(c) = chars.next() {
+            fold_char(c, |c| out.push(c));
+        }
+        rest = chars.as_str();
     }
-    let mut folded = String::with_capacity(text.len());
-    text.chars().for_each(|c| fold_char(c, |c| folded.push(c)));
-    folded
+    out
 }
 
 /// Folds one character into any number of them.
@@ -348,6 +360,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn folding_goes_character_by_character(text in "[ -~]{0,8}.{0,20}[ -~]{0,8}.{0,4}") {
+            prop_assert_eq!(fold(&text), text.chars().flat_map(folded).collect::<String>());
+        }
+
         #[test]
         fn finds_what_is_there(before in ".{0,20}", needle in ".{1,10}", after in ".{0,20}") {
             let haystack = format!("{before}{needle}{after}");

@@ -147,13 +147,27 @@ impl Held {
 pub fn decode(codec: i16, stored: &[u8], size: usize) -> Result<Bytes, Error> {
     match codec {
         0 => Ok(Bytes::copy_from_slice(stored)),
-        1 => zstd::bulk::decompress(stored, size.min(CHUNK))
+        1 => decompress(stored, size.min(CHUNK))
             .map(Bytes::from)
             .map_err(|e| Error::Fault(format!("a stored chunk cannot be decompressed: {e}"))),
         other => {
             Err(Error::Fault(format!("a stored chunk has codec {other}, which this version does not know")))
         }
     }
+}
+
+/// zstd, with one context for each thread: making one costs more than decompressing a small mail.
+fn decompress(stored: &[u8], size: usize) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static CONTEXT: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { std::cell::RefCell::new(None) };
+    }
+    CONTEXT.with_borrow_mut(|context| {
+        let context = match context {
+            Some(context) => context,
+            none => none.insert(zstd::bulk::Decompressor::new()?),
+        };
+        context.decompress(stored, size)
+    })
 }
 
 #[cfg(test)]
