@@ -28,8 +28,10 @@ use super::replace::Replacements;
 use super::settle::Settlements;
 use crate::control::live::uuid_text;
 use crate::db::{Client, Error};
+use crate::mail::{AccountId, MailboxId};
 use crate::queue::Inlet;
 use crate::sql;
+use crate::store::view::{EntryRow, Update};
 use crate::store::{Draft, Store};
 
 const INSERT_BATCH: &str = sql!("intake/insert_batch");
@@ -131,10 +133,10 @@ impl Worker {
         let outcome = self.try_commit(&deliveries).await;
         match outcome {
             Ok(receipts) => {
+                for ((account, mailbox), update) in arrivals(&deliveries, &receipts) {
+                    self.store.views.apply(account, mailbox, update);
+                }
                 for (job, receipt) in jobs.into_iter().zip(receipts) {
-                    for (_, place) in job.delivery.placed() {
-                        self.store.views.mark(place.account, place.mailbox);
-                    }
                     if let Some(replaced) = &job.delivery.replaced {
                         self.store.views.mark(replaced.account, replaced.mailbox);
                     }
@@ -229,6 +231,22 @@ impl Worker {
         transaction.rollback().await?;
         Ok(inserted == 0)
     }
+}
+
+/// What a batch has put into each mailbox.
+fn arrivals(deliveries: &[&Delivery], receipts: &[Receipt]) -> HashMap<(AccountId, MailboxId), Update> {
+    let mut arrivals: HashMap<(AccountId, MailboxId), Update> = HashMap::new();
+    for (delivery, receipt) in deliveries.iter().zip(receipts) {
+        for ((_, place), placed) in delivery.placed().zip(receipt) {
+            let Some(Placed { uid, modseq, .. }) = *placed else { continue };
+            let update = arrivals.entry((place.account, place.mailbox)).or_default();
+            update.uid_next = update.uid_next.max(uid.saturating_add(1));
+            update.highest_modseq = update.highest_modseq.max(modseq);
+            let (flags, keywords) = (place.flags.bits().into(), place.keywords.clone());
+            update.added.push(EntryRow { uid, flags, modseq, keywords });
+        }
+    }
+    arrivals
 }
 
 enum Failed {

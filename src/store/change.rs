@@ -101,7 +101,7 @@ impl Store {
             .collect();
         let highest_modseq = first.get::<_, i64>(1) as u64;
         let update = Update { highest_modseq, changed: changed.clone(), ..Update::default() };
-        self.views.apply(account, mailbox, update).await;
+        self.views.apply(account, mailbox, update);
         Ok(changed)
     }
 
@@ -120,7 +120,7 @@ impl Store {
         let highest_modseq = first.get::<_, i64>(1) as u64;
         let tombstones = gone.iter().map(|&uid| (uid, highest_modseq)).collect();
         let update = Update { highest_modseq, gone: tombstones, ..Update::default() };
-        self.views.apply(account, mailbox, update).await;
+        self.views.apply(account, mailbox, update);
         Ok(gone)
     }
 

@@ -139,14 +139,18 @@ impl OpenMailbox {
         Ok(())
     }
 
-    async fn apply(&self, update: Update) {
-        let _one_at_a_time = self.refreshing.lock().await;
+    /// Never waits: while somebody reads what is new, what comes here is read next.
+    fn apply(&self, update: Update) {
+        let Ok(_one_at_a_time) = self.refreshing.try_lock() else {
+            self.mark();
+            return;
+        };
         let known = self.view();
         if known.highest_modseq() == update.highest_modseq && !self.is_stale() {
             return;
         }
         // Where nothing was changed the number is that of an earlier change, which may be news.
-        let is_change = !update.changed.is_empty() || !update.gone.is_empty();
+        let is_change = !update.added.is_empty() || !update.changed.is_empty() || !update.gone.is_empty();
         let follows = is_change && known.highest_modseq() + 1 == update.highest_modseq;
         if !follows || self.is_stale() || !self.loaded.load(Ordering::Acquire) {
             self.mark();
@@ -327,9 +331,9 @@ impl Views {
 
     /// Takes a change that was made here into the view, if the view knows all that came before it; else the mailbox is
     /// marked, and the change is read like any other. Before the change is acknowledged, like [`Views::mark`].
-    pub async fn apply(&self, account: AccountId, mailbox: MailboxId, update: Update) {
+    pub fn apply(&self, account: AccountId, mailbox: MailboxId, update: Update) {
         if let Some(open) = self.get((account.0, mailbox.0)) {
-            open.apply(update).await;
+            open.apply(update);
         }
         self.control.changed_mailbox(account.0, mailbox.0);
     }
