@@ -53,6 +53,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// Whether what is read of messages is kept in memory (`control.store.cache_bytes`).
+    pub fn remembers(&self) -> bool {
+        self.control.config().store.cache_bytes > 0
+    }
+
     /// The store on this database; starts the task that keeps open mailboxes up to date.
     pub fn start(control: Arc<Control>) -> Arc<Self> {
         let views = Views::start(control.clone());

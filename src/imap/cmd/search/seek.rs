@@ -139,7 +139,7 @@ impl<'a> Seek<'a> {
             (Stage::Body, self.criteria.body()),
         ];
         for (stage, _) in needed.into_iter().filter(|(_, needed)| *needed) {
-            if stage == Stage::Signature && self.open.len() <= REMEMBERED && !self.criteria.body() {
+            if stage == Stage::Signature && self.remembers(self.open.len()) && !self.criteria.body() {
                 self.remembered().await?;
             }
             let open = std::mem::take(&mut self.open);
@@ -192,6 +192,11 @@ impl<'a> Seek<'a> {
         Ok(())
     }
 
+    /// Whether what is read of so many messages is kept in memory.
+    fn remembers(&self, messages: usize) -> bool {
+        messages <= REMEMBERED && self.store.remembers()
+    }
+
     /// Of few messages the headers are read here, and kept in memory: who searches a mailbox searches it again.
     async fn remembered(&mut self) -> Result<(), Fail> {
         let (account, mailbox) = (self.selected.account, self.selected.mailbox);
@@ -216,7 +221,7 @@ impl<'a> Seek<'a> {
             return Ok(());
         }
         let (account, mailbox) = (self.selected.account, self.selected.mailbox);
-        if self.selected.view().len() as usize <= REMEMBERED {
+        if self.remembers(self.selected.view().len() as usize) {
             for facts in self.store.remembered_facts(account, mailbox, uids, Want::default()).await? {
                 self.judge_or_leave(facts.uid, Known { row: Some(row(&facts)), ..Known::default() });
             }
