@@ -236,6 +236,10 @@ async fn one_by_one(
     }
     for (kind, _) in KINDS {
         let end = Instant::now() + time;
+        if kind == Kind::Logout {
+            tallies.extend(logging_out(&open, port, end).await?);
+            continue;
+        }
         let working = open.iter_mut().map(|(account, client)| one_kind(account, client, port, kind, end));
         tallies.extend(try_join_all(working).await?);
     }
@@ -245,7 +249,30 @@ async fn one_by_one(
     Ok(tallies)
 }
 
-/// One kind of command until `end`. LOGOUT comes with LOGIN, and EXPUNGE with the STORE that it needs, which does not count; it
+/// Sessions that log out together, all of them logged in before, again and again until `end`.
+async fn logging_out(
+    open: &[(&mut Account, Client)],
+    port: u16,
+    end: Instant,
+) -> Result<Vec<Tally>, Trouble> {
+    let mut tally = Tally::default();
+    while Instant::now() <= end {
+        let mut unused = Tally::default();
+        let mut sessions = Vec::new();
+        for (account, _) in open {
+            sessions.push((account, account.login(port, &mut unused).await?));
+        }
+        let leaving = sessions.into_iter().map(|(account, client)| async move {
+            let mut tally = Tally::default();
+            account.logout(client, &mut tally).await?;
+            Ok::<Tally, Trouble>(tally)
+        });
+        tally.0.extend(try_join_all(leaving).await?.into_iter().flat_map(|tally| tally.0));
+    }
+    Ok(vec![tally])
+}
+
+/// One kind of command until `end`. Neither the LOGOUT that follows each LOGIN counts, nor the STORE that each EXPUNGE needs; that
 /// removes what APPEND has brought.
 async fn one_kind(
     account: &mut Account,
@@ -259,9 +286,8 @@ async fn one_kind(
         match kind {
             Kind::Login => {
                 let client = account.login(port, &mut tally).await?;
-                account.logout(client, &mut tally).await?;
+                account.logout(client, &mut Tally::default()).await?;
             }
-            Kind::Logout => break,
             Kind::Expunge if !account.has_appended() => break,
             kind => account.step(client, kind, &mut tally).await?,
         }
