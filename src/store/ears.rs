@@ -1,7 +1,7 @@
 //! Who wants to hear of everything that happens in an account, on this node: sessions that watch mailboxes which they
 //! have not selected.
 //!
-//! An [`Ear`] collects what happened until its session asks; it never holds more than [`NEWS_MAX`] mailboxes, past that it
+//! An [`Ear`] collects what happened until its session asks; it never holds more than `NEWS_MAX` mailboxes, past that it
 //! says that everything may have changed. Nobody runs or waits for an ear: to ring costs a look into a map, and nothing
 //! where nobody listens.
 

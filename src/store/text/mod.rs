@@ -29,7 +29,7 @@
 //! | BODY, a word in 98,295 | 3.4 | |
 //! | BODY, two letters | 3.4 | |
 //!
-//! House rule: [`VERSION`] goes up with every change of what `body` or [`crate::mime`] makes of a message.
+//! House rule: `VERSION` goes up with every change of what `body` or [`crate::mime`] makes of a message.
 
 pub mod body;
 mod index;

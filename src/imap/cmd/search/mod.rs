@@ -1,8 +1,8 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4), with RETURN (RFC 4731).
 //!
-//! [`key`] is what can be looked for, [`filter`] puts stored searches in place of their names, `criteria` decides with what
+//! [`key`] is what can be looked for, `filter` puts stored searches in place of their names, `criteria` decides with what
 //! is known of a message, `seek` gets to know more where that is needed, `body` looks into text, `fuzzy` compares words.
-//! [`returns`] is what can be answered, `report` writes it. SORT, THREAD and ESEARCH look by [`look`] and [`look_in`], too.
+//! [`returns`] is what can be answered, `report` writes it. SORT, THREAD and ESEARCH look by `look` and `look_in`, too.
 
 mod body;
 pub mod charset;
