@@ -1,6 +1,6 @@
 //! THREAD and UID THREAD (RFC 5256 §3; REFS: draft-ietf-morg-inthread).
 //!
-//! [`ordered_subject`] and `references` make threads and are pure, as is `tree`, what they make; `forest` keeps
+//! `ordered_subject` and `references` make threads and are pure, as is `tree`, what they make; `forest` keeps
 //! circles out of them. Here messages are read, a page at a time, and of each only what the threads need is kept.
 
 mod forest;
