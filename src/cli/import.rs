@@ -241,6 +241,7 @@ impl Importer {
             flags: marks.flags,
             keywords: marks.keywords,
             pop3_uidl: marks.pop3_uidl,
+            takes_recent: false,
         };
         let delivery = Delivery::new(draft, vec![place], Vec::new());
         let outcome = self.office.committer.hand_over(delivery).await?;

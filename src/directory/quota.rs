@@ -2,7 +2,7 @@
 
 use super::resolve::Directory;
 use crate::db::Error;
-use crate::mail::AccountId;
+use crate::mail::{AccountId, Room};
 use crate::sql;
 
 const QUOTA: &str = sql!("directory/quota");
@@ -63,21 +63,13 @@ impl Directory {
         }))
     }
 
-    /// Whether an account that is at work here has room for one more message of so many bytes; asks the database.
-    pub async fn account_has_room(&self, account: AccountId, bytes: u64) -> Result<bool, Error> {
-        self.account_has_room_for(account, 1, bytes).await
-    }
-
-    /// The same for several messages, and their bytes together.
-    pub async fn account_has_room_for(
-        &self,
-        account: AccountId,
-        messages: u64,
-        bytes: u64,
-    ) -> Result<bool, Error> {
-        let [messages, bytes] = [messages, bytes].map(|more| i64::try_from(more).unwrap_or(i64::MAX));
-        let row = self.control.db.query_opt(ROOM, &[&account.0, &messages, &bytes]).await?;
-        Ok(row.is_none_or(|row| row.get(0)))
+    /// What an account that is at work here has room for; asks the database.
+    pub async fn room(&self, account: AccountId) -> Result<Room, Error> {
+        let row = self.control.db.query_opt(ROOM, &[&account.0]).await?;
+        Ok(row.map_or(Room { bytes: None, messages: None }, |row| Room {
+            bytes: row.get(0),
+            messages: row.get(1),
+        }))
     }
 
     /// The account with this address, if `account` may see its quota: its own, or one of the domain that it manages; and

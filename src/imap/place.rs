@@ -11,7 +11,7 @@ use super::namespace::{self, Foreign, is_foreign};
 use super::session::Session;
 use super::wire::code::Code;
 use super::wire::name::MailboxName;
-use crate::mail::{AccountId, MailboxId, Rights};
+use crate::mail::{AccountId, MailboxId, Rights, Room};
 use crate::store::mailbox::{Entry, Mailbox, MailboxError};
 
 /// A mailbox that a client has named.
@@ -115,6 +115,17 @@ impl Session {
         let place = found.ok_or_else(|| Fail::no(Code::TryCreate, "there is no mailbox of that name"))?;
         place.needs(Rights::INSERT)?;
         Ok(place)
+    }
+
+    /// The same, with what the account that it belongs to has room for.
+    pub(super) async fn target_with_room(&self, name: &MailboxName) -> Result<(Place, Room), Fail> {
+        let account = self.login()?.account;
+        if let Some((mailbox, room)) = self.house.store.find_target(account, name.as_str()).await? {
+            return Ok((Place { account, mailbox, rights: Rights::ALL }, room));
+        }
+        let place = self.target(name).await?;
+        let room = self.house.directory.room(place.account).await?;
+        Ok((place, room))
     }
 
     /// What is to be deleted or renamed. One's own names are not looked up: whoever deletes or renames does that.

@@ -168,6 +168,17 @@ impl Selected {
         self.removing = true;
     }
 
+    /// Whether new messages are to be \Recent for this session. Sessions that speak IMAP4rev2 know no \Recent, and leave it
+    /// to others.
+    pub fn wants_recent(&self) -> bool {
+        self.access == Access::ReadWrite && !self.enabled.has(Extension::Rev2)
+    }
+
+    /// A message that will be \Recent when the client comes to know it.
+    pub fn claim(&mut self, uid: u32) {
+        self.claimed.insert(uid);
+    }
+
     /// The client has put these messages here itself.
     pub fn made(&mut self, uids: impl IntoIterator<Item = u32>) {
         uids.into_iter().for_each(|uid| self.made.insert(uid));
@@ -276,7 +287,7 @@ impl Selected {
         };
         let delta = diff(&self.view, &next);
         // All that may fail comes before the client's knowledge moves on: what it is not told must stay to be told.
-        let claimed = self.take_recent(house, delta.first_new_uid).await;
+        let claimed = self.take_recent(house, &next, delta.first_new_uid).await;
         self.contexts.leave(&self.view, &delta.gone, out);
         self.view = next;
         self.reached = newest;
@@ -321,9 +332,10 @@ impl Selected {
     }
 
     /// RFC 3501 §2.3.2: new messages are \Recent for the session that gets to know of them first: which UIDs are so for
-    /// this one. Sessions that speak IMAP4rev2 know no \Recent, and leave it to others.
-    async fn take_recent(&self, house: &House, first_new: Option<u32>) -> Range<u32> {
-        if first_new.is_none() || self.access == Access::ReadOnly || self.enabled.has(Extension::Rev2) {
+    /// this one.
+    async fn take_recent(&self, house: &House, next: &View, first_new: Option<u32>) -> Range<u32> {
+        let Some(first) = first_new.filter(|_| self.wants_recent()) else { return 0..0 };
+        if next.range_uids(first..=u32::MAX).all(|(_, entry)| self.claimed.contains(entry.uid())) {
             return 0..0;
         }
         match house.store.take_recent(self.account, self.mailbox).await {

@@ -308,6 +308,7 @@ struct Places<'a> {
     keywords: Vec<Option<String>>,
     prefix: Vec<Option<&'a [u8]>>,
     pop3_uidl: Vec<Option<&'a str>>,
+    takes_recent: Vec<bool>,
 }
 
 fn joined(list: &[String], separator: &str) -> Option<String> {
@@ -392,7 +393,7 @@ impl<'a> Batch<'a> {
             ];
             let chunk_values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                 [&chunks.content, &chunks.start, &chunks.size, &chunks.codec, &chunks.bytes];
-            let place_values: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
+            let place_values: [&(dyn tokio_postgres::types::ToSql + Sync); 11] = [
                 &places.account,
                 &places.mailbox,
                 &places.digest,
@@ -403,6 +404,7 @@ impl<'a> Batch<'a> {
                 &places.keywords,
                 &places.prefix,
                 &places.pop3_uidl,
+                &places.takes_recent,
             ];
             let begin = pg.batch_execute("begin");
             let batch = async { pg.execute(&insert_batch, &[&self.id]).await };
@@ -482,6 +484,7 @@ impl<'a> Batch<'a> {
                         uid_validity: validity as u32,
                         modseq: modseq as u64,
                         used_bytes,
+                        recent: row.get(5),
                     },
                 )
             })
@@ -548,5 +551,6 @@ impl<'a> Places<'a> {
         self.keywords.push(joined(&place.keywords, " "));
         self.prefix.push(prefix);
         self.pop3_uidl.push(place.pop3_uidl.as_deref());
+        self.takes_recent.push(place.takes_recent);
     }
 }

@@ -123,6 +123,8 @@ pub struct Place {
     pub keywords: Vec<String>,
     /// The unique id that it had by POP3 on another server.
     pub pop3_uidl: Option<String>,
+    /// It comes from a session that has this mailbox open and wants \Recent of it (RFC 3501 §2.3.2).
+    pub takes_recent: bool,
 }
 
 impl Place {
@@ -147,6 +149,7 @@ impl Place {
             flags: Flags::default(),
             keywords: Vec::new(),
             pop3_uidl: None,
+            takes_recent: false,
         }
     }
 }
@@ -209,6 +212,8 @@ pub struct Placed {
     pub modseq: u64,
     /// What the account keeps now, bytes.
     pub used_bytes: i64,
+    /// It is \Recent for the session that brought it, and for no other.
+    pub recent: bool,
 }
 
 /// What became of a delivery: for each place, those of further messages last, what it got; `None` where the mailbox is

@@ -53,6 +53,17 @@ pub struct Copied {
     pub pairs: Vec<(u32, u32)>,
 }
 
+/// What became of a COPY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copying {
+    /// The messages that were still there have been copied.
+    Done(Copied),
+    /// The messages are gone, or the mailbox they were to go to.
+    Nothing,
+    /// They would have been more than the account may keep.
+    NoRoom,
+}
+
 /// Which messages EXPUNGE removes of those named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
@@ -135,19 +146,25 @@ impl Store {
         Ok(row.map_or(0, |row| row.get::<_, i64>(0) as u64))
     }
 
-    /// Copies messages into another mailbox, of this account or another, with the flags that `mask` lets through; `None`
-    /// when there was nothing to copy, or no such mailbox.
+    /// Copies messages into another mailbox, of this account or another, with the flags that `mask` lets through, if its
+    /// account has room for them.
     pub async fn copy(
         &self,
         (account, mailbox): (AccountId, MailboxId),
         list: &[u32],
         to: (AccountId, MailboxId),
         mask: FlagMask,
-    ) -> Result<Option<Copied>, Error> {
+    ) -> Result<Copying, Error> {
         let values: [Value<'_>; 6] = [&account.0, &mailbox.0, &uids(list), &to.0.0, &to.1.0, &mask.bits()];
         let rows = self.retried(COPY, &values).await?;
+        let Some(enough) = rows.first().map(|row| row.get::<_, Option<bool>>(3)) else {
+            return Ok(Copying::Nothing);
+        };
+        if rows.iter().any(|row| row.get::<_, Option<i64>>(1).is_none()) {
+            return Ok(if enough == Some(false) { Copying::NoRoom } else { Copying::Nothing });
+        }
         self.views.mark(to.0, to.1);
-        Ok(copied(&rows))
+        Ok(copied(&rows).map_or(Copying::Nothing, Copying::Done))
     }
 
     /// Moves messages to another mailbox, all or none. In another account only the flags that `mask` lets through go

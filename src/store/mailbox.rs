@@ -6,11 +6,12 @@ use std::ops::Range;
 use super::Store;
 use super::sharing::Shared;
 use crate::db::{Client, Error, Prepared};
-use crate::mail::{AccountId, FlagMask, MailboxId};
+use crate::mail::{AccountId, FlagMask, MailboxId, Room};
 use crate::sql;
 
 const LIST: &str = sql!("store/list_mailboxes");
 const FIND: &str = sql!("store/find_mailbox");
+const FIND_TARGET: &str = sql!("store/find_target");
 const CREATE: &str = sql!("store/create_mailboxes");
 const COUNT: &str = sql!("store/count_mailboxes");
 const DELETE: &str = sql!("store/delete_mailbox");
@@ -159,6 +160,16 @@ impl Store {
     pub async fn find_mailbox(&self, account: AccountId, name: &str) -> Result<Option<Mailbox>, Error> {
         let row = self.control.db.query_opt(FIND, &[&account.0, &name]).await?;
         Ok(row.as_ref().map(entry).and_then(|entry| entry.mailbox))
+    }
+
+    /// The mailbox with this name, and what its account has room for.
+    pub async fn find_target(
+        &self,
+        account: AccountId,
+        name: &str,
+    ) -> Result<Option<(Mailbox, Room)>, Error> {
+        let row = self.control.db.query_opt(FIND_TARGET, &[&account.0, &name]).await?;
+        Ok(row.and_then(|row| Some((entry(&row).mailbox?, Room { bytes: row.get(8), messages: row.get(9) }))))
     }
 
     /// Creates a mailbox and the levels above it that are missing (RFC 9051 §6.3.4).

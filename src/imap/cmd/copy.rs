@@ -11,7 +11,7 @@ use crate::imap::wire::set::{Numbering, RawSet};
 use crate::imap::wire::unit::Tag;
 use crate::mail::UidSet;
 use crate::net::out::Out;
-use crate::store::change::Copied;
+use crate::store::change::{Copied, Copying};
 
 /// `COPY set mailbox`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,18 +45,15 @@ impl Copy {
             return Ok(Done::ok("there was nothing to copy"));
         }
         let (account, mailbox) = (selected.account, selected.mailbox);
-        let size = house.store.sum_sizes(account, mailbox, &uids).await?;
-        if !house.directory.account_has_room_for(target.account, uids.len() as u64, size).await? {
-            return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
-        }
         let (from, to) = ((account, mailbox), (target.account, target.mailbox.id));
         let copying = house.store.copy(from, &uids, to, target.rights.flags());
         match progress.during(copying, uids.len() as u64, out).await?? {
-            Some(copied) => {
+            Copying::Done(copied) => {
                 session.made(to, copied.pairs.iter().map(|&(_, uid)| uid));
                 Ok(Done::with(copy_uid(&copied), "copied"))
             }
-            None => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
+            Copying::NoRoom => Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first")),
+            Copying::Nothing => Err(Fail::no(Code::ExpungeIssued, "the messages have been expunged")),
         }
     }
 }

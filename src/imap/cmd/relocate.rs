@@ -55,7 +55,7 @@ impl Move {
         let (from, to) = ((selected.account, selected.mailbox), (target.account, target.mailbox.id));
         if from.0 != to.0 {
             let size = house.store.sum_sizes(from.0, from.1, &uids).await?;
-            if !house.directory.account_has_room_for(to.0, uids.len() as u64, size).await? {
+            if !house.directory.room(to.0).await?.takes(uids.len() as u64, size) {
                 return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
             }
         }

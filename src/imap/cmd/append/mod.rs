@@ -54,9 +54,9 @@ impl Append {
         session: &mut Session,
         out: &mut Out<'_>,
     ) -> Result<Option<Done>, Fail> {
-        match session.target(&self.mailbox).await {
-            Ok(place) => {
-                let receiving = Receiving::new(tag.clone(), place, Takes::Several, self.within);
+        match session.target_with_room(&self.mailbox).await {
+            Ok((place, room)) => {
+                let receiving = Receiving::new(tag.clone(), place, room, Takes::Several, self.within);
                 Box::new(receiving).go_on(self.steps, session, out).await
             }
             Err(fail) => {
@@ -118,10 +118,10 @@ impl Replace {
             (None, Numbering::Uid) => return Err(Fail::No(None, "there is no message to replace".into())),
         };
         let replaced = Replaced { account: selected.account, mailbox: selected.mailbox, uid };
-        let place = session.target(&self.append.mailbox).await?;
+        let (place, room) = session.target_with_room(&self.append.mailbox).await?;
         let store = &session.house.store;
         let size = store.sum_sizes(replaced.account, replaced.mailbox, &[uid]).await?;
-        let mut receiving = Receiving::new(tag.clone(), place, Takes::One, self.append.within);
+        let mut receiving = Receiving::new(tag.clone(), place, room, Takes::One, self.append.within);
         receiving.replace(replaced, size);
         Ok(Box::new(receiving))
     }

@@ -11,14 +11,14 @@ use crate::imap::answer::{Done, Fail, OwnedCode};
 use crate::imap::cite::{Broken, Cited};
 use crate::imap::cmd::enable::Extension;
 use crate::imap::place::Place;
-use crate::imap::session::{Session, Turn};
+use crate::imap::session::{Session, State, Turn};
 use crate::imap::wire::code::{Code, Condition};
 use crate::imap::wire::name::NameCoding;
 use crate::imap::wire::parser::Parser;
 use crate::imap::wire::reply;
 use crate::imap::wire::unit::{LiteralHeader, Tag, Unit};
 use crate::intake::{self, Delivery, Replaced};
-use crate::mail::{DateTime, UidSet};
+use crate::mail::{DateTime, Room, UidSet};
 use crate::net::out::Out;
 use crate::store::spool::HELD;
 use crate::store::{Draft, Spool};
@@ -35,6 +35,8 @@ pub struct Receiving {
     /// What the answer begins with.
     pub tag: Tag,
     place: Place,
+    /// What the owner's account had room for when the command began.
+    room: Room,
     takes: Takes,
     within: Within,
     /// The message that goes when these are there.
@@ -51,10 +53,11 @@ pub struct Receiving {
 }
 
 impl Receiving {
-    pub(super) fn new(tag: Tag, place: Place, takes: Takes, within: Within) -> Self {
+    pub(super) fn new(tag: Tag, place: Place, room: Room, takes: Takes, within: Within) -> Self {
         Receiving {
             tag,
             place,
+            room,
             takes,
             within,
             replaced: None,
@@ -145,7 +148,7 @@ impl Receiving {
                 }
                 Step::Utf8 => {}
                 Step::Literal(literal) => {
-                    self.makes_room(literal.size, session).await?;
+                    self.makes_room(literal.size, session)?;
                     return Ok(Some(literal));
                 }
                 Step::Url(url) => self.add_cited(&url, session).await?,
@@ -181,7 +184,7 @@ impl Receiving {
     }
 
     /// Refuses bytes by which the message would become larger than any may be, or the mailbox too full.
-    async fn makes_room(&self, bytes: u64, session: &Session) -> Result<(), Fail> {
+    fn makes_room(&self, bytes: u64, session: &Session) -> Result<(), Fail> {
         let so_far = self.open.as_ref().map_or(0, |(spool, _)| spool.size());
         let size = so_far.saturating_add(bytes);
         if size > session.append_limit() {
@@ -192,8 +195,7 @@ impl Receiving {
         let grows = more > 0 || self.freed == 0;
         // One message may go for these.
         let messages = (self.drafts.len() + 1).saturating_sub(usize::from(self.freed > 0)) as u64;
-        let directory = &session.house.directory;
-        if grows && !directory.account_has_room_for(self.place.account, messages, more).await? {
+        if grows && !self.room.takes(messages, more) {
             return Err(Fail::no(Code::OverQuota, "the mailbox is full: delete something first"));
         }
         Ok(())
@@ -210,7 +212,7 @@ impl Receiving {
         let Some((size, mut pieces)) = cited.bytes(&mut source).await? else {
             return Err(bad(Broken::NoPart));
         };
-        self.makes_room(size, session).await?;
+        self.makes_room(size, session)?;
         let Some((spool, _)) = &mut self.open else { return Ok(()) };
         while let Some(piece) = pieces.next().await? {
             spool.write(&piece).await?;
@@ -245,6 +247,13 @@ impl Receiving {
     async fn commit(self: Box<Self>, session: &mut Session, out: &mut Out<'_>) -> Result<Done, Fail> {
         let (account, mailbox, replaced) = (self.place.account, self.place.mailbox.id, self.replaced);
         let may_set = self.place.rights.flags();
+        let mut open = match &mut session.state {
+            State::Selected(_, selected) if (selected.account, selected.mailbox) == (account, mailbox) => {
+                Some(selected)
+            }
+            _ => None,
+        };
+        let takes_recent = open.as_ref().is_some_and(|selected| selected.wants_recent());
         let place = |options: Options| {
             let now = || DateTime::new(jiff::Timestamp::now(), 0);
             let date = options.date.map(|date| DateTime::new(date.at, (date.zone.seconds() / 60) as i16));
@@ -252,7 +261,16 @@ impl Receiving {
             let (flags, keywords) = split_flags(options.flags);
             let (flags, keywords) = may_set.pass(flags, keywords);
             let internal_date = date.unwrap_or_else(now);
-            intake::Place { account, mailbox, prefix: None, internal_date, flags, keywords, pop3_uidl: None }
+            intake::Place {
+                account,
+                mailbox,
+                prefix: None,
+                internal_date,
+                flags,
+                keywords,
+                pop3_uidl: None,
+                takes_recent,
+            }
         };
         let messages = self.drafts.into_iter().map(|(draft, options)| (draft, place(options))).collect();
         // The grammar has no command without a message.
@@ -265,6 +283,9 @@ impl Receiving {
         else {
             return Err(Fail::no(Code::TryCreate, "the mailbox has just been deleted"));
         };
+        if let Some(selected) = &mut open {
+            placed.iter().filter(|placed| placed.recent).for_each(|placed| selected.claim(placed.uid));
+        }
         let uids: UidSet = placed.iter().map(|placed| placed.uid).collect();
         session.made((account, mailbox), uids.iter());
         let code = OwnedCode::AppendUid(validity, uids.to_string());
