@@ -958,6 +958,17 @@ begin
   return old;
 end $$;
 
+CREATE FUNCTION logic.change_keywords(old text[], how integer, words text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  return nullif(case how
+    when 0 then words
+    when 1 then coalesce(old, '{}') || array(select k from unnest(words) k where not exists (select 1 from unnest(old) o where lower(o) = lower(k)))
+    else array(select o from unnest(old) o where not exists (select 1 from unnest(words) k where lower(o) = lower(k)))
+  end, '{}');
+end $$;
+
 CREATE FUNCTION logic.check_addresses(addresses text[], what text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     AS $_$

@@ -21,6 +21,17 @@ begin
   return m;
 end $$;
 
+-- Keywords of a message with others in their place (0), more of them (1) or some of them gone (2); compared without case.
+-- None are null.
+create function logic.change_keywords(old text[], how integer, words text[]) returns text[] language plpgsql immutable as $$
+begin
+  return nullif(case how
+    when 0 then words
+    when 1 then coalesce(old, '{}') || array(select k from unnest(words) k where not exists (select 1 from unnest(old) o where lower(o) = lower(k)))
+    else array(select o from unnest(old) o where not exists (select 1 from unnest(words) k where lower(o) = lower(k)))
+  end, '{}');
+end $$;
+
 create function logic.before_message() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 declare m store.mailbox;
 begin

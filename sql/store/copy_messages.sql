@@ -1,6 +1,7 @@
 -- Copies the messages $3 of mailbox $2 of account $1 into mailbox $5 of account $4, dates kept, and those flags that $6 lets
--- through (a bitmap as in set_flags.sql). They count for account $4; where it has no room for them, nothing is copied. Returns old
--- and new UIDs, the target's UIDVALIDITY, and whether there was room; of new UIDs there are none when nothing was copied.
+-- through (a bitmap as in set_flags.sql, 32 for keywords). They count for account $4; where it has no room for them, nothing is
+-- copied. Returns old and new UIDs, the target's UIDVALIDITY, and whether there was room; of new UIDs there are none when
+-- nothing was copied.
 with src as (
   select m.*, row_number() over (order by m.uid) as nth from store.message m
   where m.account_id = $1 and m.mailbox_id = $2 and m.uid = any($3::bigint[])

@@ -33,13 +33,18 @@ pub enum Combine {
 }
 
 impl Combine {
-    /// As the statement has it: what is done, and what of it counts where all flags are replaced.
-    fn parameters(self) -> (i32, i32) {
+    /// As the statement has it: which system flags stay, which come, and what happens to keywords, if anything.
+    fn parameters(self, flags: Flags, keywords: &[String]) -> (i32, i32, Option<i32>) {
+        let (all, flags) = (FlagMask::ALL.bits(), i32::from(flags.bits()));
+        let listed = |how| (!keywords.is_empty()).then_some(how);
         match self {
-            Combine::Replace => (0, FlagMask::ALL.bits()),
-            Combine::ReplaceAmong(mask) => (0, mask.bits()),
-            Combine::Add => (1, 0),
-            Combine::Remove => (2, 0),
+            Combine::Replace => (0, flags, Some(0)),
+            Combine::ReplaceAmong(mask) => {
+                let bits = mask.bits();
+                (all & !bits, flags & bits, mask.keywords.then_some(0))
+            }
+            Combine::Add => (all, flags, listed(1)),
+            Combine::Remove => (all & !flags, 0, listed(2)),
         }
     }
 }
@@ -92,13 +97,10 @@ impl Store {
         unchanged_since: Option<u64>,
     ) -> Result<Vec<EntryRow>, Error> {
         let limit = unchanged_since.map_or(i64::MAX, |modseq| modseq.min(i64::MAX as u64) as i64);
-        let ((combine, mask), bits) = (combine.parameters(), i32::from(flags.bits()));
-        let rows = self
-            .retried(
-                SET_FLAGS,
-                &[&account.0, &mailbox.0, &uids(list), &limit, &combine, &bits, &keywords, &mask],
-            )
-            .await?;
+        let (stay, come, how) = combine.parameters(flags, keywords);
+        let values: [Value<'_>; 8] =
+            [&account.0, &mailbox.0, &uids(list), &limit, &stay, &come, &how, &keywords];
+        let rows = self.retried(SET_FLAGS, &values).await?;
         // The first row is the mailbox's.
         let Some((first, rows)) = rows.split_first() else { return Ok(Vec::new()) };
         let changed: Vec<EntryRow> = rows

@@ -1,5 +1,6 @@
 //! What FETCH, SEARCH and POP3 ask of messages, in pages.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::sql;
 
 const FETCH_FACTS: &str = sql!("store/fetch_facts");
 const FETCH_DATES_AND_SIZES: &str = sql!("store/fetch_dates_and_sizes");
+const FETCH_DATES_BETWEEN: &str = sql!("store/fetch_dates_between");
 const FETCH_CONTENTS: &str = sql!("store/fetch_contents");
 const LIST_MAILDROP: &str = sql!("store/list_maildrop");
 const KEEP_PREVIEWS: &str = sql!("store/keep_previews");
@@ -165,12 +167,26 @@ impl Store {
     ) -> Result<Vec<DateAndSize>, Error> {
         let uids: Vec<i64> = uids.iter().map(|&uid| i64::from(uid)).collect();
         let rows = self.control.db.query(FETCH_DATES_AND_SIZES, &[&account.0, &mailbox.0, &uids]).await?;
-        let read = |row: &tokio_postgres::Row| DateAndSize {
-            uid: row.get::<_, i64>(0) as u32,
-            internal_date: DateTime::new(row.get::<_, Timestamp>(1), row.get(2)),
-            size: row.get::<_, i64>(3) as u64,
-        };
-        Ok(rows.iter().map(read).collect())
+        Ok(rows.iter().map(date_and_size).collect())
+    }
+
+    /// The same for all messages with UIDs in a range, in UID order; their rows stream by.
+    pub async fn dates_and_sizes_between(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        range: RangeInclusive<u32>,
+        mut each: impl FnMut(DateAndSize) + Send,
+    ) -> Result<(), Error> {
+        let client = self.control.db.client().await?;
+        let statement = client.prepare(FETCH_DATES_BETWEEN).await?;
+        let values = [account.0, mailbox.0, i64::from(*range.start()), i64::from(*range.end())];
+        let rows = client.raw().query_raw(&statement, values).await?;
+        let mut rows = std::pin::pin!(rows);
+        while let Some(row) = rows.try_next().await? {
+            each(date_and_size(&row));
+        }
+        Ok(())
     }
 
     /// Keeps previews of contents that had none, for those who ask next.
@@ -231,5 +247,13 @@ fn facts(row: &tokio_postgres::Row) -> Facts {
         saved: row.get(12),
         thread,
         preview: row.get(14),
+    }
+}
+
+fn date_and_size(row: &tokio_postgres::Row) -> DateAndSize {
+    DateAndSize {
+        uid: row.get::<_, i64>(0) as u32,
+        internal_date: DateTime::new(row.get::<_, Timestamp>(1), row.get(2)),
+        size: row.get::<_, i64>(3) as u64,
     }
 }

@@ -2,6 +2,7 @@
 //! first; messages that it does not have are read themselves, and it makes no difference to what is found.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use super::body::{Found, find, find_in};
 use super::criteria::{Absent, Criteria, Header, Knowledge, Objects, Row};
@@ -11,13 +12,16 @@ use crate::imap::selected::Selected;
 use crate::mail::DateTime;
 use crate::net::out::Out;
 use crate::store::Store;
-use crate::store::fetch::{Facts, PAGE, Want};
+use crate::store::fetch::{DateAndSize, Facts, PAGE, Want};
 use crate::store::object_id::email_id;
 use crate::store::source::{ReadAhead, Source};
 use crate::store::text::{Signed, Stored, Text, unpack};
 
 /// Messages asked for in one query when their headers come with them, which may have a megabyte each.
 const WIDE_PAGE: usize = 100;
+
+/// Messages whose dates and sizes are read in one query: where they lie close together, as one range.
+const ROWS_PAGE: usize = 10_000;
 
 /// Messages that the text index is asked about in one query.
 const SIGNED_PAGE: usize = 2_000;
@@ -54,9 +58,10 @@ enum Stage {
 }
 
 impl Stage {
-    fn page(self) -> usize {
+    fn page(self, criteria: &Criteria) -> usize {
         match self {
-            Stage::Row => PAGE,
+            Stage::Row if criteria.objects => PAGE,
+            Stage::Row => ROWS_PAGE,
             Stage::Signature => SIGNED_PAGE,
             Stage::Header | Stage::Body => WIDE_PAGE,
         }
@@ -144,7 +149,7 @@ impl<'a> Seek<'a> {
             }
             let open = std::mem::take(&mut self.open);
             self.ahead = open.len();
-            for page in open.chunks(stage.page()) {
+            for page in open.chunks(stage.page(&self.criteria)) {
                 self.page(stage, page, out).await?;
             }
             if stage == Stage::Signature {
@@ -227,11 +232,33 @@ impl<'a> Seek<'a> {
             }
             return Ok(());
         }
-        for message in self.store.dates_and_sizes(account, mailbox, uids).await? {
+        let (store, range) = (self.store, self.close(uids));
+        let mut judge = |message: DateAndSize| {
             let row = Row { received: message.internal_date, size: message.size };
             self.judge_or_leave(message.uid, Known { row: Some(row), ..Known::default() });
+        };
+        if let Some(range) = range {
+            let mut wanted = uids.iter().copied().peekable();
+            let each = |message: DateAndSize| {
+                while wanted.next_if(|&uid| uid < message.uid).is_some() {}
+                if wanted.next_if_eq(&message.uid).is_some() {
+                    judge(message);
+                }
+            };
+            return Ok(store.dates_and_sizes_between(account, mailbox, range, each).await?);
+        }
+        for page in uids.chunks(PAGE) {
+            store.dates_and_sizes(account, mailbox, page).await?.into_iter().for_each(&mut judge);
         }
         Ok(())
+    }
+
+    /// The range that spans these messages, if it is cheaper to read all in it than to name each.
+    fn close(&self, uids: &[u32]) -> Option<RangeInclusive<u32>> {
+        let (&first, &last) = (uids.first()?, uids.last()?);
+        let view = self.selected.view();
+        let all = (view.seq_of(last)?.checked_sub(view.seq_of(first)?)? as usize).saturating_add(1);
+        (uids.is_sorted() && all <= uids.len().saturating_mul(2)).then_some(first..=last)
     }
 
     fn judge_or_leave(&mut self, uid: u32, known: Known<'_>) {
