@@ -8,7 +8,7 @@ use mailwright::imap::cmd::{Command, Context, parse};
 use mailwright::imap::table::States;
 use mailwright::imap::wire::framer::{Frame, Framer, Limits};
 use mailwright::imap::wire::name::NameCoding;
-use mailwright::imap::wire::parser::Parser;
+use mailwright::imap::wire::parser::{Charsets, Parser};
 use mailwright::imap::wire::unit::Unit;
 
 fuzz_target!(|data: &[u8]| {
@@ -36,7 +36,8 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn begin(unit: &Unit, state: States) -> Option<(Within, Takes)> {
-    let request = parse(unit, Context { state, coding: NameCoding::ModifiedUtf7 }).ok()?;
+    let context = Context { state, coding: NameCoding::ModifiedUtf7, charsets: Charsets::Any };
+    let request = parse(unit, context).ok()?;
     unit.pending()?;
     match request.command {
         Command::Append(append) => Some((append.within, Takes::Several)),

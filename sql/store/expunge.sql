@@ -1,7 +1,10 @@
 -- Removes the messages $3 from mailbox $2 of account $1, with $4 only those with \Deleted. Returns first uid 0 and the
--- mailbox's modseq then, after that the uids that are gone.
-with b as (
-  select highest_modseq + 1 as highest_modseq from store.mailbox where account_id = $1 and id = $2 for no key update
+-- mailbox's modseq then, after that the uids that are gone. As with flags the disk is not waited for: what a crash of the
+-- database within the last half second could undo is a deletion.
+with off as (
+  select set_config('synchronous_commit', 'off', true)
+), b as (
+  select highest_modseq + 1 as highest_modseq from store.mailbox, off where account_id = $1 and id = $2 for no key update of mailbox
 ), gone as (
   delete from store.message m using b
   where m.account_id = $1 and m.mailbox_id = $2 and m.uid = any($3::bigint[]) and (m.deleted or not $4::boolean)

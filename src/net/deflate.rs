@@ -37,14 +37,14 @@ static COMPRESSORS: Mutex<Vec<Box<CompressorOxide>>> = Mutex::new(Vec::new());
 
 /// Compresses what is sent.
 #[derive(Default)]
-pub(super) struct Packer {
+pub struct Packer {
     /// Borrowed while an answer is written.
     compressor: Option<Box<CompressorOxide>>,
 }
 
 /// Whether more will follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Last {
+pub enum Last {
     /// It will.
     No,
     /// The stream ends with this.
@@ -54,11 +54,11 @@ pub(super) enum Last {
 /// The compressor or decompressor can't go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the compressed stream is broken")]
-pub(super) struct Broken;
+pub struct Broken;
 
 impl Packer {
     /// Compresses all of `plain` so that the client can read it, whatever follows.
-    pub(super) fn pack(&mut self, plain: &[u8], last: Last) -> Result<BytesMut, Broken> {
+    pub fn pack(&mut self, plain: &[u8], last: Last) -> Result<BytesMut, Broken> {
         let compressor = self.compressor.get_or_insert_with(borrowed);
         let flush = if last == Last::Yes { TDEFLFlush::Finish } else { TDEFLFlush::Sync };
         let mut packed = BytesMut::with_capacity(plain.len() / 2 + 64);
@@ -73,7 +73,7 @@ impl Packer {
     }
 
     /// Gives back what an idle session need not keep.
-    pub(super) fn rest(&mut self) {
+    pub fn rest(&mut self) {
         if let Some(mut compressor) = self.compressor.take() {
             compressor.reset();
             let mut pool = COMPRESSORS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +110,7 @@ enum State {
 }
 
 /// Inflates what comes in.
-pub(super) struct Unpacker {
+pub struct Unpacker {
     state: State,
     /// What was inflated last, as far as the next block may refer to it.
     window: Vec<u8>,
@@ -125,7 +125,7 @@ pub(super) struct Unpacker {
 
 /// What a step has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unpacked {
+pub enum Unpacked {
     /// Bytes, or the end of a block.
     Some,
     /// More must come in first.
@@ -136,29 +136,29 @@ pub(super) enum Unpacked {
 
 impl Unpacker {
     /// At the start of a stream, some of which has come in.
-    pub(super) fn new(packed: BytesMut) -> Self {
+    pub fn new(packed: BytesMut) -> Self {
         let state = State::Between(BlockBoundaryState::default());
         Self { state, window: Vec::new(), packed, more: false, ending: None }
     }
 
     /// Where bytes from the connection go.
-    pub(super) fn packed(&mut self) -> &mut BytesMut {
+    pub fn packed(&mut self) -> &mut BytesMut {
         &mut self.packed
     }
 
     /// From here on the client sends no more than the end of its stream.
-    pub(super) fn end(&mut self) {
+    pub fn end(&mut self) {
         // The block that brought the client's last words may not have ended yet, and is not the empty one.
         self.ending = Some(if matches!(self.state, State::Within(_)) { 2 } else { 1 });
     }
 
     /// What came in behind the end of the stream.
-    pub(super) fn into_rest(self) -> BytesMut {
+    pub fn into_rest(self) -> BytesMut {
         self.packed
     }
 
     /// Inflates at most [`STEP`] bytes, and no further than to the end of a block, into `plain`.
-    pub(super) fn step(&mut self, plain: &mut BytesMut) -> Result<Unpacked, Broken> {
+    pub fn step(&mut self, plain: &mut BytesMut) -> Result<Unpacked, Broken> {
         if self.packed.is_empty() && !self.more {
             self.rest();
             return Ok(Unpacked::Nothing);
@@ -206,7 +206,7 @@ impl Unpacker {
     }
 
     /// Whether the client has ended its stream already.
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
 

@@ -10,7 +10,7 @@
 //! session holds no buffer. Of the modules beside this one `tls` is used, by `stream`, and `dns`, by `https`.
 
 pub mod accept;
-mod deflate;
+pub mod deflate;
 pub mod files;
 pub mod holder;
 pub mod https;
