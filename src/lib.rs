@@ -47,6 +47,7 @@ pub mod control;
 pub mod directory;
 pub mod queue;
 pub mod store;
+pub mod tables;
 // Doing: a message comes in and is checked, a message goes out.
 pub mod intake;
 pub mod relay;
@@ -56,6 +57,7 @@ pub mod verify;
 pub mod imap;
 pub mod pop3;
 pub mod smtpd;
+pub mod web;
 // Assembling and starting.
 pub mod cli;
 pub mod server;

@@ -25,7 +25,7 @@ use crate::smtp::mail::Body;
 use crate::smtp::rcpt::Notify;
 use crate::store::Store;
 use crate::verify::{Verify, report};
-use crate::{imap, pop3, smtpd, sql, tls};
+use crate::{imap, pop3, smtpd, sql, tls, web};
 
 const FIRST_START: &str = sql!("control/first_start");
 const SET_PASSWORD: &str = sql!("control/set_administrator_password");
@@ -182,6 +182,7 @@ impl Daemon {
             smtpd::Smtp::new(house.clone()),
             imap::Imap::new(house.clone()),
             pop3::Pop3::new(house.clone()),
+            web::Web::new(house.clone()),
         ];
         let supervisor = Supervisor::new(faces, &control, options.port_offset)
             .map_err(|e| StartError::Tls(e.to_string()))?;
@@ -355,7 +356,7 @@ async fn first_start(db: &Db, target: &Target, options: &Options) -> Result<Opti
     if row.get::<_, bool>(0) {
         let password = random_password();
         let stored = hash(&password)?;
-        client.execute(SET_PASSWORD, &[&"system", &stored.hash]).await.map_err(db::Error::from)?;
+        client.execute(SET_PASSWORD, &[&"system", &stored.hash, &true]).await.map_err(db::Error::from)?;
         shown = Some(password);
     }
     if options.demo {

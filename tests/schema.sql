@@ -1,3 +1,7 @@
+CREATE SCHEMA admin;
+
+COMMENT ON SCHEMA admin IS 'The administration: a view for each page, a function for each button. The pages in the browser show just this';
+
 CREATE SCHEMA control;
 
 COMMENT ON SCHEMA control IS 'What the server should do: services, listeners, settings, IP lists, certificates';
@@ -29,6 +33,11 @@ COMMENT ON SCHEMA screen IS 'What screening remembers';
 CREATE SCHEMA store;
 
 COMMENT ON SCHEMA store IS 'Mailboxes and messages';
+
+CREATE TYPE control.administrator_role AS ENUM (
+    'system',
+    'auditor'
+);
 
 CREATE TYPE control.check_action AS ENUM (
     'off',
@@ -81,6 +90,10 @@ CREATE TYPE control.newline_policy AS ENUM (
     'refuse',
     'normalise'
 );
+
+CREATE DOMAIN control.password AS text;
+
+COMMENT ON DOMAIN control.password IS 'A new password: never shown. What is stored of it is its hash';
 
 CREATE DOMAIN control.port AS integer
 	CONSTRAINT "a port is a number from 1 to 65535" CHECK (((VALUE >= 1) AND (VALUE <= 65535)));
@@ -150,6 +163,622 @@ CREATE TYPE queue.state AS ENUM (
     'delivered',
     'failed'
 );
+
+CREATE TABLE queue.message (
+    id bigint NOT NULL,
+    content_id bigint NOT NULL,
+    prefix bytea,
+    size bigint NOT NULL,
+    sender text NOT NULL,
+    account_id bigint,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    envelope_id text,
+    return_full boolean,
+    smtputf8 boolean DEFAULT false NOT NULL,
+    body_type text DEFAULT '7BIT'::text NOT NULL,
+    require_tls boolean DEFAULT false NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    deliver_by timestamp with time zone,
+    deliver_by_return boolean DEFAULT false NOT NULL,
+    deliver_by_trace boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a body type is 7BIT, 8BITMIME or BINARYMIME" CHECK ((body_type = ANY (ARRAY['7BIT'::text, '8BITMIME'::text, 'BINARYMIME'::text]))),
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((priority >= '-9'::integer) AND (priority <= 9))),
+    CONSTRAINT "a sender is empty or an address like someone@example.test" CHECK (((sender = ''::text) OR ((sender ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$'::text) AND (octet_length(sender) <= 320)))),
+    CONSTRAINT "an envelope id has at most 100 characters, no control ones" CHECK (((envelope_id !~ '[[:cntrl:]]'::text) AND (length(envelope_id) <= 100)))
+);
+
+COMMENT ON TABLE queue.message IS 'Messages for other servers; deleting one cancels its delivery';
+
+COMMENT ON COLUMN queue.message.content_id IS 'Its content in store.content';
+
+COMMENT ON COLUMN queue.message.prefix IS 'Header lines that stand before the content';
+
+COMMENT ON COLUMN queue.message.size IS 'Bytes, prefix included';
+
+COMMENT ON COLUMN queue.message.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN queue.message.account_id IS 'The account that sent it';
+
+COMMENT ON COLUMN queue.message.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN queue.message.envelope_id IS 'ENVID (RFC 3461, 4.4)';
+
+COMMENT ON COLUMN queue.message.return_full IS 'RET (RFC 3461, 4.3): true = FULL, false = HDRS';
+
+COMMENT ON COLUMN queue.message.smtputf8 IS 'Whether the sender asked for SMTPUTF8 (RFC 6531)';
+
+COMMENT ON COLUMN queue.message.body_type IS 'BODY as the sender declared it (RFC 6152, RFC 3030)';
+
+COMMENT ON COLUMN queue.message.require_tls IS 'Whether it may travel only under verified TLS (RFC 8689)';
+
+COMMENT ON COLUMN queue.message.priority IS 'MT-PRIORITY (RFC 6710): those of one destination with a higher one go first';
+
+COMMENT ON COLUMN queue.message.deliver_by IS 'BY (RFC 2852): when it must have been delivered';
+
+COMMENT ON COLUMN queue.message.deliver_by_return IS 'BY: whether it is returned after that time (R), or its sender told (N)';
+
+COMMENT ON COLUMN queue.message.deliver_by_trace IS 'BY: whether the sender is told when it is relayed (T)';
+
+CREATE TABLE queue.recipient (
+    id bigint NOT NULL,
+    message_id bigint NOT NULL,
+    address text NOT NULL,
+    domain text NOT NULL,
+    state queue.state DEFAULT 'waiting'::queue.state NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    notify text[],
+    original_recipient text,
+    leased_by text,
+    leased_until timestamp with time zone,
+    last_attempt_at timestamp with time zone,
+    last_reply text,
+    delay_reported boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a recipient is an address like someone@example.test" CHECK (((address ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$'::text) AND (octet_length(address) <= 320))),
+    CONSTRAINT "an original recipient is like rfc822;someone@example.test" CHECK (((original_recipient ~ '^[^[:space:][:cntrl:];]+;[^[:space:][:cntrl:]]+$'::text) AND (octet_length(original_recipient) <= 4000))),
+    CONSTRAINT "the domain is the part of the address after the @" CHECK ((lower(domain) = lower("substring"(address, '[^@]*$'::text))))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE queue.recipient IS 'One row for each recipient of a queued message';
+
+COMMENT ON COLUMN queue.recipient.address IS 'Forward path';
+
+COMMENT ON COLUMN queue.recipient.domain IS 'Domain of the address, in lower case and ASCII';
+
+COMMENT ON COLUMN queue.recipient.state IS 'waiting, held, delivered or failed';
+
+COMMENT ON COLUMN queue.recipient.attempts IS 'Delivery attempts so far';
+
+COMMENT ON COLUMN queue.recipient.next_attempt_at IS 'When delivery is tried next; setting now() retries at once';
+
+COMMENT ON COLUMN queue.recipient.notify IS 'NOTIFY (RFC 3461, 4.1): {NEVER} or some of SUCCESS, FAILURE, DELAY; empty = not said';
+
+COMMENT ON COLUMN queue.recipient.original_recipient IS 'ORCPT (RFC 3461, 4.2)';
+
+COMMENT ON COLUMN queue.recipient.leased_by IS 'The node that is delivering it now';
+
+COMMENT ON COLUMN queue.recipient.leased_until IS 'From then on another node may take it over';
+
+COMMENT ON COLUMN queue.recipient.last_attempt_at IS 'When delivery was tried last';
+
+COMMENT ON COLUMN queue.recipient.last_reply IS 'What was said about it then';
+
+COMMENT ON COLUMN queue.recipient.delay_reported IS 'Whether the sender has been told that it is delayed';
+
+CREATE VIEW admin.delivery WITH (security_invoker='true') AS
+ SELECT r.id,
+    r.address AS recipient,
+    m.sender,
+    r.state,
+    r.attempts,
+    r.next_attempt_at,
+    r.last_reply,
+    m.received_at,
+    m.size,
+    r.domain,
+    r.message_id
+   FROM (queue.recipient r
+     JOIN queue.message m ON ((m.id = r.message_id)));
+
+COMMENT ON VIEW admin.delivery IS 'Running: Queue. Mail that waits to go out, one line for each recipient';
+
+COMMENT ON COLUMN admin.delivery.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN admin.delivery.state IS 'waiting, held, delivered or failed';
+
+COMMENT ON COLUMN admin.delivery.attempts IS 'Delivery attempts so far';
+
+COMMENT ON COLUMN admin.delivery.next_attempt_at IS 'When delivery is tried next; setting now() retries at once';
+
+COMMENT ON COLUMN admin.delivery.last_reply IS 'What was said about it then';
+
+COMMENT ON COLUMN admin.delivery.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN admin.delivery.size IS 'Bytes, prefix included';
+
+COMMENT ON COLUMN admin.delivery.domain IS 'Domain of the address, in lower case and ASCII';
+
+CREATE FUNCTION admin.cancel(d admin.delivery) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from queue.recipient where id = d.id returning 'it is cancelled'
+$$;
+
+COMMENT ON FUNCTION admin.cancel(d admin.delivery) IS 'Cancel!: the recipient never gets the message, and the sender is not told';
+
+CREATE FUNCTION admin.delete_account() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from directory.account where id = old.id;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.delete_administrator() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from control.administrator where name = old.name;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.delete_certificate() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from control.certificate where id = old.id;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.hold(d admin.delivery) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update queue.recipient set state = 'held' where id = d.id returning 'it is held'
+$$;
+
+COMMENT ON FUNCTION admin.hold(d admin.delivery) IS 'Hold';
+
+CREATE UNLOGGED TABLE live.web_session (
+    id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    kind text NOT NULL,
+    login text NOT NULL,
+    account_id bigint,
+    peer inet NOT NULL,
+    browser text,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text]))),
+    CONSTRAINT web_session_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
+COMMENT ON TABLE live.web_session IS 'Logins of administrators in the browser; deleting a row ends that login';
+
+COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
+
+COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, or domain: a domain administrator';
+
+COMMENT ON COLUMN live.web_session.login IS 'Who: the administrator''s name, or the address of the account';
+
+COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator';
+
+COMMENT ON COLUMN live.web_session.peer IS 'Address of the browser at the login';
+
+COMMENT ON COLUMN live.web_session.browser IS 'What the browser says it is';
+
+COMMENT ON COLUMN live.web_session.since IS 'When the login was';
+
+COMMENT ON COLUMN live.web_session.seen_at IS 'Last page';
+
+CREATE VIEW admin.login WITH (security_invoker='true') AS
+ SELECT web_session.id,
+    web_session.login,
+    web_session.kind,
+    host(web_session.peer) AS peer,
+    web_session.browser,
+    web_session.since,
+    web_session.seen_at
+   FROM live.web_session;
+
+COMMENT ON VIEW admin.login IS 'Running: Logins. Administrators who have logged in to these pages';
+
+COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
+
+COMMENT ON COLUMN admin.login.kind IS 'system, auditor, or domain: a domain administrator';
+
+COMMENT ON COLUMN admin.login.peer IS 'Address of the browser at the login';
+
+COMMENT ON COLUMN admin.login.browser IS 'What the browser says it is';
+
+COMMENT ON COLUMN admin.login.since IS 'When the login was';
+
+COMMENT ON COLUMN admin.login.seen_at IS 'Last page';
+
+CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from live.web_session where id = l.id returning l.login || ' has to log in again'
+$$;
+
+COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
+
+CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id returning 'it is tried now'
+$$;
+
+COMMENT ON FUNCTION admin.retry(d admin.delivery) IS 'Retry now';
+
+CREATE TABLE control.service (
+    name text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    ip_list_id bigint,
+    max_connections control."limit" DEFAULT 20000 NOT NULL,
+    max_connections_per_peer control."limit" DEFAULT 500 NOT NULL,
+    max_connections_per_account control."limit" DEFAULT 100 NOT NULL,
+    CONSTRAINT "this is none of the ten services" CHECK ((name = ANY (ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'rpc'::text, 'webmail'::text, 'rbl'::text, 'antispam'::text, 'antivirus'::text, 'list'::text, 'traffic'::text])))
+);
+
+COMMENT ON TABLE control.service IS 'The services; switching one off closes its listeners and sessions at once';
+
+COMMENT ON COLUMN control.service.name IS 'Name of the service';
+
+COMMENT ON COLUMN control.service.enabled IS 'Whether the service runs';
+
+COMMENT ON COLUMN control.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
+
+COMMENT ON COLUMN control.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
+
+COMMENT ON COLUMN control.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
+
+COMMENT ON COLUMN control.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+
+CREATE UNLOGGED TABLE live.service_status (
+    node text NOT NULL,
+    service text NOT NULL,
+    state text NOT NULL,
+    error text,
+    since timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE live.service_status IS 'How each service is on each node';
+
+COMMENT ON COLUMN live.service_status.node IS 'The node';
+
+COMMENT ON COLUMN live.service_status.service IS 'The service';
+
+COMMENT ON COLUMN live.service_status.state IS 'running, stopping, stopped or failed';
+
+COMMENT ON COLUMN live.service_status.error IS 'Why it does not run, or which of its listeners do not';
+
+COMMENT ON COLUMN live.service_status.since IS 'Since when it is in this state';
+
+CREATE UNLOGGED TABLE live.session (
+    id bigint NOT NULL,
+    node text NOT NULL,
+    service text NOT NULL,
+    listener_id bigint,
+    peer inet NOT NULL,
+    peer_port integer NOT NULL,
+    tls text,
+    account_id bigint,
+    login text,
+    state text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    active_at timestamp with time zone DEFAULT now() NOT NULL,
+    client text
+);
+
+COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
+
+COMMENT ON COLUMN live.session.node IS 'The node that serves it';
+
+COMMENT ON COLUMN live.session.service IS 'smtp, imap, pop3 …';
+
+COMMENT ON COLUMN live.session.listener_id IS 'The listener it came in by';
+
+COMMENT ON COLUMN live.session.peer IS 'Address of the client';
+
+COMMENT ON COLUMN live.session.peer_port IS 'Port of the client';
+
+COMMENT ON COLUMN live.session.tls IS 'TLS version and cipher; empty = not encrypted';
+
+COMMENT ON COLUMN live.session.account_id IS 'Who has logged in';
+
+COMMENT ON COLUMN live.session.login IS 'Address of that account';
+
+COMMENT ON COLUMN live.session.state IS 'What it is doing';
+
+COMMENT ON COLUMN live.session.since IS 'When it began';
+
+COMMENT ON COLUMN live.session.active_at IS 'Last command';
+
+COMMENT ON COLUMN live.session.client IS 'What the client says it is: name and version of IMAP''s command ID';
+
+CREATE VIEW admin.service WITH (security_invoker='true') AS
+ SELECT s.name,
+    s.enabled,
+    ( SELECT string_agg((((t.node || ': '::text) || t.state) || COALESCE(((' ('::text || t.error) || ')'::text), ''::text)), '; '::text ORDER BY t.node) AS string_agg
+           FROM live.service_status t
+          WHERE (t.service = s.name)) AS state,
+    ( SELECT count(*) AS count
+           FROM live.session l
+          WHERE (l.service = s.name)) AS sessions,
+    s.ip_list_id,
+    s.max_connections,
+    s.max_connections_per_peer,
+    s.max_connections_per_account
+   FROM control.service s;
+
+COMMENT ON VIEW admin.service IS 'Running: Services. Switching one off closes its listeners and sessions at once, on every node';
+
+COMMENT ON COLUMN admin.service.name IS 'Name of the service';
+
+COMMENT ON COLUMN admin.service.enabled IS 'Whether the service runs';
+
+COMMENT ON COLUMN admin.service.state IS 'How it is on each node';
+
+COMMENT ON COLUMN admin.service.sessions IS 'Sessions that are open now';
+
+COMMENT ON COLUMN admin.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
+
+COMMENT ON COLUMN admin.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
+
+COMMENT ON COLUMN admin.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
+
+COMMENT ON COLUMN admin.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+
+CREATE FUNCTION admin.start(s admin.service) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update control.service set enabled = true where name = s.name returning s.name || ' starts'
+$$;
+
+COMMENT ON FUNCTION admin.start(s admin.service) IS 'Start';
+
+CREATE FUNCTION admin.stop(s admin.service) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if s.name = 'webmail' then
+    raise exception 'stopping webmail would cut off this page: do it with SQL or on the command line' using errcode = 'check_violation';
+  end if;
+  update control.service set enabled = false where name = s.name;
+  return s.name || ' stops: its listeners close, its sessions end';
+end $$;
+
+COMMENT ON FUNCTION admin.stop(s admin.service) IS 'Stop!: ends all sessions of this service';
+
+CREATE VIEW admin.session WITH (security_invoker='true') AS
+ SELECT session.id,
+    session.service,
+    session.login,
+    host(session.peer) AS peer,
+    session.tls,
+    session.state,
+    session.since,
+    session.active_at,
+    session.node
+   FROM live.session;
+
+COMMENT ON VIEW admin.session IS 'Running: Sessions. Who is connected now, and what he is doing';
+
+COMMENT ON COLUMN admin.session.id IS 'Number of the session';
+
+COMMENT ON COLUMN admin.session.service IS 'smtp, imap, pop3 …';
+
+COMMENT ON COLUMN admin.session.login IS 'Address of that account';
+
+COMMENT ON COLUMN admin.session.peer IS 'Address of the client';
+
+COMMENT ON COLUMN admin.session.tls IS 'TLS version and cipher; empty = not encrypted';
+
+COMMENT ON COLUMN admin.session.state IS 'What it is doing';
+
+COMMENT ON COLUMN admin.session.since IS 'When it began';
+
+COMMENT ON COLUMN admin.session.active_at IS 'Last command';
+
+COMMENT ON COLUMN admin.session.node IS 'The node that serves it';
+
+CREATE FUNCTION admin.terminate(s admin.session) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from live.session where id = s.id returning 'the session ends'
+$$;
+
+COMMENT ON FUNCTION admin.terminate(s admin.session) IS 'Terminate!: the client is sent away';
+
+CREATE TABLE log.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    peer text,
+    path text,
+    table_name text NOT NULL,
+    action text NOT NULL,
+    key jsonb NOT NULL,
+    old jsonb,
+    new jsonb,
+    undoes bigint,
+    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text])))
+);
+
+COMMENT ON TABLE log.audit IS 'Every change of settings and directory: who, from where, what; control.undo(id) takes one back';
+
+COMMENT ON COLUMN log.audit.at IS 'When';
+
+COMMENT ON COLUMN log.audit.actor IS 'Who: the administrator, or the database user';
+
+COMMENT ON COLUMN log.audit.peer IS 'From which address; empty = on this host';
+
+COMMENT ON COLUMN log.audit.path IS 'By what: the name of the program (application_name)';
+
+COMMENT ON COLUMN log.audit.table_name IS 'Schema and table';
+
+COMMENT ON COLUMN log.audit.action IS 'insert, update or delete';
+
+COMMENT ON COLUMN log.audit.key IS 'Primary key of the row';
+
+COMMENT ON COLUMN log.audit.old IS 'The row before; secrets are hidden';
+
+COMMENT ON COLUMN log.audit.new IS 'The row after; secrets are hidden';
+
+COMMENT ON COLUMN log.audit.undoes IS 'The change that this one took back';
+
+CREATE VIEW admin.change WITH (security_invoker='true') AS
+ SELECT audit.id,
+    audit.at,
+    audit.actor,
+    audit.peer,
+    audit.path,
+    audit.table_name,
+    audit.action,
+    (audit.key)::text AS key,
+    audit.old,
+    audit.new,
+    audit.undoes
+   FROM log.audit;
+
+COMMENT ON VIEW admin.change IS 'Running: Changes. Every change of settings and directory: who, from where, what; each can be taken back';
+
+COMMENT ON COLUMN admin.change.at IS 'When';
+
+COMMENT ON COLUMN admin.change.actor IS 'Who: the administrator, or the database user';
+
+COMMENT ON COLUMN admin.change.peer IS 'From which address; empty = on this host';
+
+COMMENT ON COLUMN admin.change.path IS 'By what: the name of the program (application_name)';
+
+COMMENT ON COLUMN admin.change.table_name IS 'Schema and table';
+
+COMMENT ON COLUMN admin.change.action IS 'insert, update or delete';
+
+COMMENT ON COLUMN admin.change.key IS 'Primary key of the row';
+
+COMMENT ON COLUMN admin.change.old IS 'The row before; secrets are hidden';
+
+COMMENT ON COLUMN admin.change.new IS 'The row after; secrets are hidden';
+
+COMMENT ON COLUMN admin.change.undoes IS 'The change that this one took back';
+
+CREATE FUNCTION admin.undo(c admin.change) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not logic.web_changes() then
+    raise exception 'only a system administrator may take changes back' using errcode = 'insufficient_privilege';
+  end if;
+  return format('change %s is taken back by change %s', c.id, control.undo(c.id));
+end $$;
+
+COMMENT ON FUNCTION admin.undo(c admin.change) IS 'Undo';
+
+CREATE UNLOGGED TABLE live.login_failure (
+    key text NOT NULL,
+    failures integer NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL,
+    locked_until timestamp with time zone
+);
+
+COMMENT ON TABLE live.login_failure IS 'Wrong passwords by account name and by peer; deleting a row unlocks it';
+
+COMMENT ON COLUMN live.login_failure.key IS 'account:NAME or peer:ADDRESS';
+
+COMMENT ON COLUMN live.login_failure.failures IS 'Wrong passwords in a row';
+
+COMMENT ON COLUMN live.login_failure.last_at IS 'When the last one was';
+
+COMMENT ON COLUMN live.login_failure.locked_until IS 'No login until then';
+
+CREATE VIEW admin.lock WITH (security_invoker='true') AS
+ SELECT login_failure.key,
+    login_failure.failures,
+    login_failure.last_at,
+    login_failure.locked_until
+   FROM live.login_failure;
+
+COMMENT ON VIEW admin.lock IS 'Running: Locks. Wrong passwords by name and by address, and what is locked because of them';
+
+COMMENT ON COLUMN admin.lock.key IS 'account:NAME or peer:ADDRESS';
+
+COMMENT ON COLUMN admin.lock.failures IS 'Wrong passwords in a row';
+
+COMMENT ON COLUMN admin.lock.last_at IS 'When the last one was';
+
+COMMENT ON COLUMN admin.lock.locked_until IS 'No login until then';
+
+CREATE FUNCTION admin.unlock(l admin.lock) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from live.login_failure where key = l.key returning l.key || ' is unlocked'
+$$;
+
+COMMENT ON FUNCTION admin.unlock(l admin.lock) IS 'Unlock';
+
+CREATE FUNCTION admin.write_account() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+  stored jsonb := nullif(new.password, '')::jsonb;
+begin
+  if tg_op = 'INSERT' then
+    insert into directory.account (domain_id, local_part, display_name, active, password_hash, scram, forward_to, forward_keep, quota_bytes,
+      max_messages, max_message_bytes, forbidden_services, mail_from_policy, sender_needs_login, manages_domain)
+    values (new.domain_id, new.local_part, new.display_name, coalesce(new.active, true), stored ->> 'hash', stored ->> 'scram',
+      coalesce(new.forward_to, '{}'), coalesce(new.forward_keep, true), new.quota_bytes, new.max_messages, new.max_message_bytes,
+      coalesce(new.forbidden_services, '{}'), new.mail_from_policy, new.sender_needs_login, coalesce(new.manages_domain, false))
+    returning id into new.id;
+  else
+    update directory.account set domain_id = new.domain_id, local_part = new.local_part, display_name = new.display_name, active = new.active,
+      forward_to = new.forward_to, forward_keep = new.forward_keep, quota_bytes = new.quota_bytes, max_messages = new.max_messages,
+      max_message_bytes = new.max_message_bytes, forbidden_services = new.forbidden_services, mail_from_policy = new.mail_from_policy,
+      sender_needs_login = new.sender_needs_login, manages_domain = new.manages_domain
+    where id = old.id;
+    if stored is not null then
+      update directory.account set password_hash = stored ->> 'hash', scram = stored ->> 'scram' where id = old.id;
+    end if;
+  end if;
+  return new;
+end $$;
+
+CREATE FUNCTION admin.write_administrator() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+  stored jsonb := nullif(new.password, '')::jsonb;
+begin
+  if tg_op = 'INSERT' then
+    insert into control.administrator (name, role, active, password_hash, must_change_password)
+    values (new.name, coalesce(new.role, 'system'), coalesce(new.active, true), stored ->> 'hash', coalesce(new.must_change_password, false));
+  else
+    update control.administrator set name = new.name, role = new.role, active = new.active, must_change_password = new.must_change_password
+    where name = old.name;
+    if stored is not null then
+      update control.administrator set password_hash = stored ->> 'hash' where name = new.name;
+    end if;
+  end if;
+  return new;
+end $$;
+
+CREATE FUNCTION admin.write_certificate() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into control.certificate (names, chain, key, source, active)
+    values (coalesce(new.names, '{}'), new.chain, new.key, coalesce(new.source, 'uploaded'), coalesce(new.active, true)) returning id into new.id;
+  else
+    update control.certificate set names = new.names, chain = new.chain, source = new.source, active = new.active where id = old.id;
+    if new.key <> '' then
+      update control.certificate set key = new.key where id = old.id;
+    end if;
+  end if;
+  return new;
+end $$;
 
 CREATE FUNCTION control.check_name_servers() RETURNS trigger
     LANGUAGE plpgsql
@@ -452,6 +1081,7 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'pop3', (select to_jsonb(s) from control.pop3 s),
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
+    'web', (select to_jsonb(s) from control.web s),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
     'dns', (select to_jsonb(d) from control.dns d),
@@ -726,7 +1356,8 @@ CREATE FUNCTION logic.address_of(local text, domain text) RETURNS directory.addr
 $$;
 
 CREATE FUNCTION logic.after_expunged_delete() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   -- In key order, as everybody locks mailboxes.
@@ -740,7 +1371,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.after_expunged_truncate() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   update store.mailbox set forgotten_modseq = highest_modseq where forgotten_modseq < highest_modseq;
@@ -772,7 +1404,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.after_recipient() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   insert into queue.destination as x (domain, look_at)
@@ -783,7 +1416,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.after_recipient_delete() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
@@ -834,6 +1468,38 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.arrange_web_role() RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare t record;
+begin
+  if to_regrole('mailwright_web') is null then
+    begin
+      create role mailwright_web nologin;
+      execute format('grant mailwright_web to %I', current_user);
+    exception
+      when duplicate_object or unique_violation then null;
+      when insufficient_privilege then
+        return format('the administration pages cannot be used: the role mailwright_web does not exist, and may not be made by the role %I. '
+          'Let somebody who may run: create role mailwright_web nologin; grant mailwright_web to %I', current_user, current_user);
+    end;
+  end if;
+  grant usage on schema control, directory, queue, live, log, screen, logic, admin to mailwright_web;
+  grant select on logic.page to mailwright_web;
+  for t in
+    select format('%I.%I', n.nspname, c.relname) as name,
+      string_agg(quote_ident(a.attname), ', ') filter (where n.nspname = 'admin' or a.atttypid <> 'control.secret'::regtype) as readable,
+      string_agg(quote_ident(a.attname), ', ') as columns
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relkind in ('r', 'v') and n.nspname in ('control', 'directory', 'queue', 'live', 'log', 'screen', 'admin')
+      and c.relname not in ('generation', 'touched', 'lease', 'logic', 'sql_login')
+    group by 1
+  loop
+    execute format('grant select (%s), insert (%s), update (%s), delete on %s to mailwright_web', t.readable, t.columns, t.columns, t.name);
+  end loop;
+  return null;
+end $$;
+
 CREATE FUNCTION logic.as_a_person() RETURNS void
     LANGUAGE sql
     AS $$
@@ -841,7 +1507,8 @@ CREATE FUNCTION logic.as_a_person() RETURNS void
 $$;
 
 CREATE FUNCTION logic.audit() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   keys text[] := string_to_array(tg_argv[0], ',');
@@ -947,7 +1614,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.before_message_cancelled() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
@@ -981,7 +1649,8 @@ begin
 end $_$;
 
 CREATE FUNCTION logic.check_forward_to() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   perform logic.check_addresses(new.forward_to, 'forwarding');
@@ -989,7 +1658,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.check_max_accounts() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare over record;
 begin
@@ -1005,7 +1675,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.check_max_accounts_moved() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare over record;
 begin
@@ -1022,7 +1693,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.check_template() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   known constant text[] := array['hostname', 'sender', 'subject', 'received', 'recipients', 'reasons', 'expires'];
@@ -1111,7 +1783,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.clear_metadata() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   delete from store.metadata where account_id = old.id or user_id = old.id;
@@ -1131,6 +1804,21 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.describe_page(page regclass, of_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare c record;
+begin
+  insert into logic.page (name, of_table) select relname, describe_page.of_table from pg_class where oid = page on conflict do nothing;
+  for c in
+    select a.attname, col_description(of_table, b.attnum) as words
+    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
+    where a.attrelid = page and a.attnum > 0 and col_description(page, a.attnum) is null
+  loop
+    execute format('comment on column %s.%I is %L', page, c.attname, c.words);
+  end loop;
+end $$;
+
 CREATE FUNCTION logic.domain_of(name text) RETURNS bigint
     LANGUAGE sql STABLE
     AS $$
@@ -1139,7 +1827,8 @@ CREATE FUNCTION logic.domain_of(name text) RETURNS bigint
 $$;
 
 CREATE FUNCTION logic.expand_listener() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
   item record;
@@ -1177,7 +1866,8 @@ CREATE FUNCTION logic.forward_targets(targets text[], only_ours boolean) RETURNS
 $_$;
 
 CREATE FUNCTION logic.furnish_account() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare validity bigint := greatest(extract(epoch from now())::bigint, 1);
 begin
@@ -1216,6 +1906,37 @@ CREATE FUNCTION logic.grantee(who text, owner bigint, OUT grantee_id bigint, OUT
     on d.name = k.domain or k.domain = '' and d.id = (select domain_id from directory.account where id = owner)
   left join directory.address x on x.domain_id = d.id and x.local_part = k.local
 $$;
+
+CREATE FUNCTION logic.guard_account() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  d directory.domain;
+begin
+  select * into d from directory.domain where id = new.domain_id;
+  if new.quota_bytes is not null and (tg_op = 'INSERT' or new.quota_bytes is distinct from old.quota_bytes)
+    and coalesce(d.quota_bytes, 0) > 0 and (new.quota_bytes = 0 or new.quota_bytes > d.quota_bytes) then
+    raise exception 'the quota of an account of this domain is at most % bytes', d.quota_bytes using errcode = 'insufficient_privilege';
+  end if;
+  if new.max_message_bytes is not null and (tg_op = 'INSERT' or new.max_message_bytes is distinct from old.max_message_bytes)
+    and new.max_message_bytes > d.max_message_bytes then
+    raise exception 'the largest message of an account of this domain is at most % bytes', d.max_message_bytes using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+
+CREATE FUNCTION logic.guard_domain() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes)
+    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes) then
+    raise exception 'only a system administrator may change the name and the limits of a domain' using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
 
 CREATE FUNCTION logic.guard_message() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1413,7 +2134,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.mirror_account() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if tg_op = 'INSERT' then
@@ -1425,7 +2147,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.mirror_alias() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if tg_op = 'INSERT' then
@@ -1437,7 +2160,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.mirror_domain() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if tg_op = 'UPDATE' then
@@ -1453,7 +2177,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_alias() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.local_part := lower(normalize(new.local_part, nfc));
@@ -1462,7 +2187,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_domain() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.name := lower(rtrim(btrim(new.name), '.'));
@@ -1471,7 +2197,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_domain_alias() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.name := lower(rtrim(btrim(new.name), '.'));
@@ -1479,7 +2206,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_local_part() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.local_part := lower(normalize(new.local_part, nfc));
@@ -1487,7 +2215,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_permission() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.pattern := lower(normalize(btrim(new.pattern), nfc));
@@ -1495,7 +2224,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_rbl() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.zone := lower(rtrim(btrim(new.zone), '.'));
@@ -1503,7 +2233,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_remote_domain() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.name := lower(rtrim(btrim(new.name), '.'));
@@ -1513,7 +2244,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_route() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.pattern := lower(rtrim(btrim(new.pattern), '.'));
@@ -1522,7 +2254,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.normalise_traffic_rule() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   new.pattern := lower(btrim(new.pattern));
@@ -1598,6 +2331,399 @@ CREATE FUNCTION logic.owners() RETURNS bigint[]
   select array(select logic.me() union select g.account_id from logic.granted(logic.me()) g)
 $$;
 
+CREATE FUNCTION logic.page(page text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare v regclass := logic.page_view(page);
+begin
+  if not coalesce(logic.page_is_seen(page), false) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'name', page, 'title', logic.page_words(v, 'title'), 'help', logic.page_words(v, 'help'), 'menu', logic.page_words(v, 'menu'),
+    'key', logic.page_key(v), 'one_row', logic.page_key(v) = array['only_row'],
+    'may_change', logic.page_rights(v) & 4 <> 0, 'may_make', logic.page_rights(v) & 8 <> 0 and logic.page_key(v) <> array['only_row'],
+    'may_remove', logic.page_rights(v) & 16 <> 0 and logic.page_key(v) <> array['only_row'],
+    'columns', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('label', logic.page_title(regexp_replace(k.name, '_id$', '')))) from logic.page_columns(v) k
+      where k.name <> 'only_row'),
+    'actions', coalesce((
+      select jsonb_agg(jsonb_build_object('name', f.proname, 'label', regexp_replace(words, '[!:].*$', ''), 'grave', words ~ '^[^:]*!',
+        'warning', nullif(substring(words from ': ?(.*)$'), '')) order by f.oid)
+      from pg_proc f cross join lateral (select coalesce(obj_description(f.oid), f.proname) as words) w
+      where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
+        and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
+    'children', coalesce((
+      select jsonb_agg(jsonb_build_object('page', ch.name, 'title', logic.page_words(chc.oid, 'title'), 'column', a.attname) order by ch.place)
+      from logic.page p join pg_constraint k on k.contype = 'f' and k.confrelid = p.of_table and cardinality(k.conkey) = 1
+      join logic.page ch on ch.of_table = k.conrelid
+      join pg_class chc on chc.relname = ch.name and chc.relnamespace = 'admin'::regnamespace
+      join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+      where p.name = page and logic.page_is_seen(ch.name)), '[]'));
+end $_$;
+
+CREATE FUNCTION logic.page_act(page text, action text, keys jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  v regclass := logic.page_view(page);
+  f text;
+  key jsonb;
+  said text;
+  words text[] := '{}';
+  touched bigint;
+  state text; message text; hint text; con text; of_table text; of_schema text; col text;
+begin
+  if not coalesce(logic.page_is_seen(page), false) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+  if action is null then
+    if logic.page_rights(v) & 16 = 0 then
+      return jsonb_build_object('wrong', 'you may not remove anything here');
+    end if;
+  else
+    select p.oid::regproc::text into f from pg_proc p
+    where p.pronamespace = 'admin'::regnamespace and p.proname = action and p.pronargs = 1 and p.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v);
+    if f is null or logic.web_kind() = 'auditor' then
+      return jsonb_build_object('wrong', 'you may not do this here');
+    end if;
+  end if;
+  begin
+    for key in select value from jsonb_array_elements(keys) limit 1000 loop
+      if action is null then
+        execute format('delete from %s v where %s', v, logic.page_match(v)) using key;
+        get diagnostics touched = row_count;
+        said := case when touched > 0 then 'removed' end;
+      else
+        said := null;
+        execute format('select %s(v) from %s v where %s', f, v, logic.page_match(v)) into said using key;
+      end if;
+      words := words || coalesce(said, 'there is no such row any more, or you may not do this to it');
+    end loop;
+    set constraints all immediate;
+    set constraints all deferred;
+  exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege or no_data_found then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name, of_table = table_name,
+      of_schema = schema_name, col = column_name;
+    return jsonb_build_object('wrong', (select value from jsonb_each_text(logic.page_error(v, state, message, hint, con, of_table, of_schema, col)) limit 1));
+  end;
+  return jsonb_build_object('said', (select jsonb_agg(jsonb_build_array(w, n)) from (select w, count(*) as n from unnest(words) w group by w) x));
+end $$;
+
+CREATE FUNCTION logic.page_columns(v regclass) RETURNS TABLE(name text, help text, type text, kind text, required boolean, nullable boolean, writable boolean, is_key boolean, refers text, options text[], preset text)
+    LANGUAGE sql STABLE
+    AS $$
+  select a.attname::text, col_description(v, a.attnum), format_type(a.atttypid, a.atttypmod),
+    case
+      when f.page is not null then 'reference'
+      when a.atttypid = 'control.password'::regtype then 'password'
+      when a.atttypid = 'control.secret'::regtype then 'secret'
+      when base.typtype = 'e' then 'choice'
+      when base.typcategory = 'A' then 'lines'
+      when base.oid = 'boolean'::regtype then 'yes or no'
+      when base.typcategory = 'N' then 'number'
+      when base.oid = 'timestamptz'::regtype then 'time'
+      when base.oid in ('jsonb'::regtype, 'json'::regtype) then 'document'
+      when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
+      else 'text' end,
+    coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
+    coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row')
+      and (pg_column_is_updatable(v, a.attnum, true)), a.atttypid in ('control.secret'::regtype, 'control.password'::regtype)),
+    a.attname = any(logic.page_key(v)),
+    f.page,
+    case when base.typtype = 'e' then array(select e.enumlabel::text from pg_enum e where e.enumtypid = base.oid order by e.enumsortorder) end,
+    pg_get_expr(d.adbin, d.adrelid)
+  from pg_class c
+  join logic.page p on p.name = c.relname
+  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  join pg_type t on t.oid = a.atttypid
+  join pg_type base on base.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
+  left join pg_attribute b on b.attrelid = p.of_table and b.attname = a.attname and not b.attisdropped
+  left join pg_attrdef d on d.adrelid = b.attrelid and d.adnum = b.attnum
+  left join lateral (
+    select r.name as page from pg_constraint k join logic.page r on r.of_table = k.confrelid
+    where k.contype = 'f' and k.conrelid = p.of_table and k.conkey = array[b.attnum] order by r.place limit 1) f on true
+  where c.oid = v
+  order by a.attnum
+$$;
+
+CREATE FUNCTION logic.page_error(v regclass, state text, message text, hint text, con text, of_table text, of_schema text, col text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select jsonb_build_object(
+    coalesce((select k.name from logic.page_columns(v) k where k.name = coalesce(nullif(col, ''), (
+      select a.attname from pg_constraint c join pg_class t on t.oid = c.conrelid and t.relname = of_table and t.relnamespace::regnamespace::text = of_schema
+      join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
+      join logic.page_columns(v) w on w.name = a.attname and w.writable
+      where c.conname = con order by array_position(c.conkey, a.attnum) desc limit 1))), ''),
+    case
+      when con like '% %' then con
+      when state = '23502' then 'this must be filled in'
+      when state = '23505' then 'there is one with this value already'
+      when state = '23503' then case when message like '%is still referenced%' or message like 'update or delete%'
+        then 'this is still used: ' || of_schema || '.' || of_table || ' refers to it' else 'there is no such row' end
+      when state = '42501' and message like '%row-level security%' then 'you may not do this here'
+      else message || coalesce('. ' || nullif(hint, ''), '') end)
+$$;
+
+CREATE FUNCTION logic.page_history(page text, key jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(jsonb_agg(to_jsonb(h) order by h.id desc), '[]') from (
+    select a.id, a.at, a.actor, a.peer, a.path, a.action, a.undoes,
+      (select jsonb_agg(jsonb_build_array(k, a.old -> k, a.new -> k) order by k) from (
+        select jsonb_object_keys(coalesce(a.old, '{}') || coalesce(a.new, '{}')) as k) x
+       where a.action = 'update' and a.old -> k is distinct from a.new -> k) as changes
+    from log.audit a join logic.page p on p.name = page
+    where a.table_name = p.of_table::text and a.key = page_history.key
+    order by a.id desc limit 100) h
+$$;
+
+CREATE FUNCTION logic.page_is_seen(page text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+  select case logic.web_kind() when 'system' then true when 'auditor' then true
+    when 'domain' then p.of_table::text like 'directory.%' and p.of_table <> 'directory.remote_domain'::regclass or p.name = 'session' end
+  from logic.page p where p.name = page
+$$;
+
+CREATE FUNCTION logic.page_key(v regclass) RETURNS text[]
+    LANGUAGE sql STABLE
+    AS $$
+  select array_agg(a.attname::text order by k.nth)
+  from pg_class c join logic.page p on p.name = c.relname
+  join pg_index i on i.indrelid = p.of_table and i.indisprimary
+  cross join unnest(i.indkey) with ordinality as k (attnum, nth)
+  join pg_attribute a on a.attrelid = p.of_table and a.attnum = k.attnum
+  where c.oid = v
+$$;
+
+CREATE FUNCTION logic.page_label(v regclass) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce((
+    select quote_ident(a.attname) from pg_attribute a
+    where a.attrelid = v and a.attname in ('name', 'address', 'local_part', 'pattern', 'domain') and not a.attisdropped
+    order by array_position(array['name', 'address', 'local_part', 'pattern', 'domain'], a.attname::text) limit 1),
+    (select format('(%I)::text', k) from unnest(logic.page_key(v)) k limit 1))
+$$;
+
+CREATE FUNCTION logic.page_match(v regclass) RETURNS text
+    LANGUAGE sql STABLE
+    AS $_$
+  select string_agg(format('v.%I = ($1 ->> %L)::%s', k.name, k.name, k.type), ' and ') from logic.page_columns(v) k where k.is_key
+$_$;
+
+CREATE FUNCTION logic.page_options(page text, ids text[] DEFAULT NULL::text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
+  key text := (logic.page_key(v))[1];
+  found jsonb;
+begin
+  execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
+      select %1$I::text as id, %2$s as label from %3$s where $1 is null or %1$I::text = any($1) order by 2 limit 500) o',
+    key, logic.page_label(v), v) into found using ids;
+  return found;
+end $_$;
+
+CREATE FUNCTION logic.page_rights(v regclass) RETURNS integer
+    LANGUAGE sql STABLE
+    AS $$
+  select pg_relation_is_updatable(v, true) & case logic.web_kind()
+    when 'system' then 28
+    when 'domain' then case v::text when 'admin.account' then 28 when 'admin.alias' then 28 when 'admin.domain' then 4 else 0 end
+    else 0 end
+$$;
+
+CREATE FUNCTION logic.page_row(page text, key jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  v regclass := logic.page_view(page);
+  found jsonb;
+begin
+  if not coalesce(logic.page_is_seen(page), false) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+  begin
+    execute format('select to_jsonb(v) from %s v where %s', v, logic.page_match(v)) into found using key;
+  exception when data_exception or check_violation then
+    return null;
+  end;
+  return jsonb_build_object('row', found, 'mark', (
+    select md5(coalesce(jsonb_object_agg(k.name, found -> k.name) filter (where k.writable), '{}')::text) from logic.page_columns(v) k))
+  where found is not null;
+end $$;
+
+CREATE FUNCTION logic.page_rows(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
+  key text[] := logic.page_key(v);
+  cond text := 'true';
+  c record;
+  sort_type text;
+  key_list text;
+  key_value text;
+  way text := case when downwards then 'desc' else 'asc' end;
+  op text := case when downwards then '<' else '>' end;
+  order_by text;
+  rows jsonb;
+  labels jsonb := '{}';
+  at_once integer := least(greatest(most, 1), 5000);
+begin
+  if not coalesce(logic.page_is_seen(page), false) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+  select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
+    string_agg(format('($3 -> ''k'' ->> %s)::%s', array_position(key, k.name) - 1, k.type), ', ' order by array_position(key, k.name))
+  into key_list, key_value from logic.page_columns(v) k where k.is_key;
+  if words <> '' then
+    select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
+    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
+  end if;
+  for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
+    cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
+  end loop;
+  select k.type into sort_type from logic.page_columns(v) k where k.name = sorted and not k.is_key;
+  if sort_type is null then
+    order_by := (select string_agg(k || ' ' || way, ', ' order by n) from unnest(string_to_array(key_list, ', ')) with ordinality x (k, n));
+    if behind is not null then
+      cond := cond || format(' and (%s) %s (%s)', key_list, op, key_value);
+    end if;
+  else
+    order_by := format('v.%I %s nulls last, %s', sorted, way, key_list);
+    if behind is not null then
+      cond := cond || case when behind ->> 's' is null then format(' and v.%I is null and (%s) > (%s)', sorted, key_list, key_value)
+        else format(' and (v.%1$I %2$s ($3 ->> ''s'')::%3$s or v.%1$I = ($3 ->> ''s'')::%3$s and (%4$s) > (%5$s) or v.%1$I is null)',
+          sorted, op, sort_type, key_list, key_value) end;
+    end if;
+  end if;
+  execute format('select coalesce(jsonb_agg(to_jsonb(r) order by n), ''[]'') from (
+      select v.*, row_number() over (order by %2$s) as n from (select * from %1$s v where %3$s order by %2$s limit %4$s) v) r',
+    v, order_by, cond, at_once + 1)
+    into rows using '%' || regexp_replace(coalesce(words, ''), '([\\%_])', '\\\1', 'g') || '%', filters, behind;
+  for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
+    labels := labels || jsonb_build_object(c.name, (
+      select jsonb_object_agg(o ->> 0, o ->> 1)
+      from jsonb_array_elements(logic.page_options(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
+  end loop;
+  return jsonb_build_object('rows', (select coalesce(jsonb_agg(r order by n), '[]') from jsonb_array_elements(rows) with ordinality x (r, n) where n <= at_once),
+    'more', jsonb_array_length(rows) > at_once, 'labels', labels);
+end $_$;
+
+CREATE FUNCTION logic.page_save(page text, key jsonb, mark text, given jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
+  found jsonb := logic.page_row(page, key);
+  c record;
+  item jsonb;
+  clean jsonb := '{}';
+  wrong jsonb := '{}';
+  columns text;
+  stored jsonb;
+  state text; message text; hint text; con text; of_table text; of_schema text; col text;
+begin
+  if logic.page_rights(v) & (case when key is null then 8 else 4 end) = 0 then
+    return jsonb_build_object('wrong', jsonb_build_object('', 'you may not change anything here'));
+  end if;
+  if key is not null and found is null then
+    return jsonb_build_object('wrong', jsonb_build_object('', 'this row is not there any more'));
+  elsif key is not null and mark is not null and found ->> 'mark' <> mark then
+    return jsonb_build_object('wrong', jsonb_build_object('', 'somebody else has changed this meanwhile: look at it again before you store it'));
+  end if;
+  for c in select k.* from logic.page_columns(v) k where k.writable and given ? k.name loop
+    item := given -> c.name;
+    if c.kind in ('secret', 'password') and item in ('""', 'null') then continue; end if;
+    if item = '""' and c.kind not in ('text', 'long text') then item := 'null'; end if;
+    -- An empty field is none, unless the column must have something.
+    if item = '""' and not exists (
+      select 1 from logic.page p join pg_attribute a on a.attrelid = p.of_table and a.attname = c.name where p.name = page and a.attnotnull) then
+      item := 'null';
+    end if;
+    if item = 'null' and key is null and c.preset is not null then continue; end if;
+    begin
+      if item <> 'null' and jsonb_typeof(item) = 'array' then
+        execute format('select array(select jsonb_array_elements_text($1))::%s', c.type) using item;
+      elsif item <> 'null' then
+        execute format('select ($1 #>> ''{}'')::%s', c.type) using item;
+      end if;
+      clean := clean || jsonb_build_object(c.name, item);
+    exception when data_exception or integrity_constraint_violation or raise_exception then
+      get stacked diagnostics message = message_text, con = constraint_name;
+      wrong := wrong || jsonb_build_object(c.name, case when con like '% %' then con else message end);
+    end;
+  end loop;
+  if wrong <> '{}' then
+    return jsonb_build_object('wrong', wrong);
+  end if;
+  select string_agg(quote_ident(k), ', ') into columns from jsonb_object_keys(clean) k;
+  if columns is null then
+    return jsonb_build_object('key', key);
+  end if;
+  begin
+    if key is null then
+      execute format('insert into %1$s as v (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $2) r returning %3$s', v, columns,
+        (select format('jsonb_build_object(%s)', string_agg(format('%L, v.%I', k, k), ', ')) from unnest(logic.page_key(v)) k))
+        into stored using key, clean;
+    else
+      execute format('update %1$s as v set (%2$s) = (select %2$s from jsonb_populate_record(null::%1$s, $2) r) where %4$s returning %3$s', v, columns,
+        (select format('jsonb_build_object(%s)', string_agg(format('%L, v.%I', k, k), ', ')) from unnest(logic.page_key(v)) k), logic.page_match(v))
+        into stored using key, clean;
+    end if;
+    -- What is checked at the end of the transaction is checked now, where it can still be said.
+    set constraints all immediate;
+    set constraints all deferred;
+  exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name, of_table = table_name,
+      of_schema = schema_name, col = column_name;
+    return jsonb_build_object('wrong', logic.page_error(v, state, message, hint, con, of_table, of_schema, col));
+  end;
+  if stored is null then
+    return jsonb_build_object('wrong', jsonb_build_object('', 'you may not change this row'));
+  end if;
+  return jsonb_build_object('key', stored);
+end $_$;
+
+CREATE FUNCTION logic.page_title(name text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select upper(left(name, 1)) || replace(substr(name, 2), '_', ' ')
+$$;
+
+CREATE FUNCTION logic.page_view(page text) RETURNS regclass
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare v regclass;
+begin
+  select c.oid into v from pg_class c join logic.page p on p.name = c.relname
+  where c.relnamespace = 'admin'::regnamespace and c.relkind = 'v' and c.relname = page;
+  if v is null then
+    raise exception 'there is no page %', left(page, 100) using errcode = 'no_data_found';
+  end if;
+  return v;
+end $$;
+
+CREATE FUNCTION logic.page_words(v regclass, part text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $_$
+  select case part when 'menu' then m[1] when 'title' then m[2] else m[3] end
+  from regexp_match(obj_description(v), '^([^:]*): ([^.]*)\. ?(.*)$') m
+$_$;
+
+CREATE FUNCTION logic.pages() RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'menu', logic.page_words(c.oid, 'menu'), 'title', logic.page_words(c.oid, 'title'))
+    order by p.place), '[]')
+  from logic.page p join pg_class c on c.relname = p.name and c.relnamespace = 'admin'::regnamespace
+  where logic.page_is_seen(p.name)
+$$;
+
 CREATE FUNCTION logic.pick(row_value jsonb, columns text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1605,7 +2731,8 @@ CREATE FUNCTION logic.pick(row_value jsonb, columns text[]) RETURNS jsonb
 $$;
 
 CREATE FUNCTION logic.raise_generation() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   raised bigint;
@@ -1813,7 +2940,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.ring_queue() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   perform pg_notify('queue', '');
@@ -1821,7 +2949,8 @@ begin
 end $$;
 
 CREATE FUNCTION logic.ring_sessions() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   perform pg_notify('control', 'session');
@@ -1869,7 +2998,8 @@ CREATE FUNCTION logic.sender(local text, domain text) RETURNS TABLE(exists_here 
 $$;
 
 CREATE FUNCTION logic.touch() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   insert into control.touched as t (transaction, config)
@@ -1877,6 +3007,45 @@ begin
   on conflict (transaction) do update set config = true where excluded.config and not t.config;
   return null;
 end $$;
+
+CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select bytes from store.usage where account_id = account
+$$;
+
+CREATE FUNCTION logic.web_changes() RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select coalesce(logic.web_kind() = 'system', false) $$;
+
+CREATE FUNCTION logic.web_domain() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.domain_id from directory.account a join directory.domain d on d.id = a.domain_id
+  where logic.web_kind() = 'domain' and a.id = nullif(current_setting('mailwright.account', true), '')::bigint
+    and a.manages_domain and a.active and d.active
+$$;
+
+CREATE FUNCTION logic.web_has_account(account bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
+$$;
+
+CREATE FUNCTION logic.web_kind() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
+  from pg_class c where c.oid = 'store.mailbox'::regclass
+$$;
+
+CREATE FUNCTION logic.web_sees() RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$ select coalesce(logic.web_kind() in ('system', 'auditor'), false) $$;
 
 CREATE FUNCTION queue.cancel(message bigint) RETURNS bigint
     LANGUAGE plpgsql
@@ -2011,10 +3180,141 @@ end $$;
 
 COMMENT ON FUNCTION store.share(account text, mailbox text, who text, rights text, negative boolean) IS 'Shares a mailbox: store.share(''team@example.test'', ''INBOX'', ''anyone'', ''lrs''). No rights: takes the entry away';
 
+CREATE TABLE directory.account (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    password_hash control.secret,
+    scram control.secret,
+    display_name text,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    mail_from_policy control.mail_from_policy,
+    max_priority smallint,
+    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
+    forward_keep boolean DEFAULT true NOT NULL,
+    public boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    manages_domain boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
+    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
+    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
+);
+
+COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
+
+COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
+
+COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
+
+COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
+
+COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
+
+COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+CREATE VIEW admin.account WITH (security_invoker='true') AS
+ SELECT account.id,
+    account.domain_id,
+    account.local_part,
+    account.display_name,
+    account.active,
+    (NULL::text)::control.password AS password,
+    account.forward_to,
+    account.forward_keep,
+    logic.used_bytes(account.id) AS used_bytes,
+    account.quota_bytes,
+    account.max_messages,
+    account.max_message_bytes,
+    account.forbidden_services,
+    account.mail_from_policy,
+    account.sender_needs_login,
+    account.manages_domain,
+    account.created_at
+   FROM directory.account;
+
+COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
+
+COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN admin.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN admin.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN admin.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN admin.account.password IS 'A new password; left empty, the old one stays';
+
+COMMENT ON COLUMN admin.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN admin.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN admin.account.used_bytes IS 'Bytes of mail that the account keeps';
+
+COMMENT ON COLUMN admin.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN admin.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+COMMENT ON COLUMN admin.account.created_at IS 'When the account was made';
+
 CREATE TABLE control.administrator (
     name text NOT NULL,
     password_hash control.secret,
     active boolean DEFAULT true NOT NULL,
+    role control.administrator_role DEFAULT 'system'::control.administrator_role NOT NULL,
+    must_change_password boolean DEFAULT false NOT NULL,
     CONSTRAINT "an administrator has a name without @" CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
 );
 
@@ -2025,6 +3325,73 @@ COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at t
 COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
 
 COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
+
+COMMENT ON COLUMN control.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
+
+COMMENT ON COLUMN control.administrator.must_change_password IS 'The next login leads to a new password before anything else';
+
+CREATE VIEW admin.administrator WITH (security_invoker='true') AS
+ SELECT administrator.name,
+    administrator.role,
+    administrator.active,
+    (NULL::text)::control.password AS password,
+    administrator.must_change_password
+   FROM control.administrator;
+
+COMMENT ON VIEW admin.administrator IS 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
+
+COMMENT ON COLUMN admin.administrator.name IS 'Login name; system is made at the first start';
+
+COMMENT ON COLUMN admin.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
+
+COMMENT ON COLUMN admin.administrator.active IS 'Whether this administrator may log in';
+
+COMMENT ON COLUMN admin.administrator.password IS 'A new password; left empty, the old one stays';
+
+COMMENT ON COLUMN admin.administrator.must_change_password IS 'The next login leads to a new password before anything else';
+
+CREATE TABLE directory.alias (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL,
+    targets text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    authenticated_only boolean DEFAULT false NOT NULL,
+    CONSTRAINT "an alias has at least one target address" CHECK (((cardinality(targets) > 0) AND (array_position(targets, NULL::text) IS NULL)))
+);
+
+COMMENT ON TABLE directory.alias IS 'Addresses that expand to others';
+
+COMMENT ON COLUMN directory.alias.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.alias.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN directory.alias.targets IS 'Where the mail goes: addresses here or elsewhere';
+
+COMMENT ON COLUMN directory.alias.active IS 'An inactive alias is an unknown address';
+
+COMMENT ON COLUMN directory.alias.authenticated_only IS 'Whether only users who have logged in may write to it';
+
+CREATE VIEW admin.alias WITH (security_invoker='true') AS
+ SELECT alias.id,
+    alias.domain_id,
+    alias.local_part,
+    alias.targets,
+    alias.active,
+    alias.authenticated_only
+   FROM directory.alias;
+
+COMMENT ON VIEW admin.alias IS 'Mail: Aliases. Addresses that expand to others';
+
+COMMENT ON COLUMN admin.alias.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN admin.alias.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN admin.alias.targets IS 'Where the mail goes: addresses here or elsewhere';
+
+COMMENT ON COLUMN admin.alias.active IS 'An inactive alias is an unknown address';
+
+COMMENT ON COLUMN admin.alias.authenticated_only IS 'Whether only users who have logged in may write to it';
 
 CREATE TABLE control.authentication (
     only_row boolean DEFAULT true NOT NULL,
@@ -2050,6 +3417,27 @@ COMMENT ON COLUMN control.authentication.received_spf IS 'Whether a Received-SPF
 
 COMMENT ON COLUMN control.authentication.seal_forwarded IS 'Whether mail that an alias sends on to other servers gets an ARC seal (RFC 8617) with the active DKIM key of the alias'' domain';
 
+CREATE VIEW admin.authentication WITH (security_invoker='true') AS
+ SELECT authentication.only_row,
+    authentication.check_incoming,
+    authentication.timeout_seconds,
+    authentication.max_signatures,
+    authentication.received_spf,
+    authentication.seal_forwarded
+   FROM control.authentication;
+
+COMMENT ON VIEW admin.authentication IS 'Settings: Authentication. How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
+
+COMMENT ON COLUMN admin.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
+
+COMMENT ON COLUMN admin.authentication.timeout_seconds IS 'How long all checks of one message may take; a check that is not done then counts as a temporary error';
+
+COMMENT ON COLUMN admin.authentication.max_signatures IS 'DKIM signatures of one message that are looked at; the rest is ignored';
+
+COMMENT ON COLUMN admin.authentication.received_spf IS 'Whether a Received-SPF field (RFC 7208, 9.1) is added besides Authentication-Results';
+
+COMMENT ON COLUMN admin.authentication.seal_forwarded IS 'Whether mail that an alias sends on to other servers gets an ARC seal (RFC 8617) with the active DKIM key of the alias'' domain';
+
 CREATE TABLE control.authentication_policy (
     method text NOT NULL,
     result text NOT NULL,
@@ -2074,6 +3462,20 @@ COMMENT ON COLUMN control.authentication_policy.method IS 'spf (the sender''s do
 COMMENT ON COLUMN control.authentication_policy.result IS 'What the check found. For dmarc the failure and the policy that the domain has published: fail-reject, fail-quarantine, fail-none';
 
 COMMENT ON COLUMN control.authentication_policy.action IS 'accept; mark (a field X-Mailwright-Auth is added); junk (delivered to Junk); reject (550, or 451 where the result is a temporary error)';
+
+CREATE VIEW admin.authentication_policy WITH (security_invoker='true') AS
+ SELECT authentication_policy.method,
+    authentication_policy.result,
+    authentication_policy.action
+   FROM control.authentication_policy;
+
+COMMENT ON VIEW admin.authentication_policy IS 'Server: Authentication policy. What becomes of mail by what a check has found; of several actions the strongest counts. What has no row is accepted';
+
+COMMENT ON COLUMN admin.authentication_policy.method IS 'spf (the sender''s domain), helo (SPF of the name a server gives itself), dkim, dmarc, arc, or iprev (reverse DNS)';
+
+COMMENT ON COLUMN admin.authentication_policy.result IS 'What the check found. For dmarc the failure and the policy that the domain has published: fail-reject, fail-quarantine, fail-none';
+
+COMMENT ON COLUMN admin.authentication_policy.action IS 'accept; mark (a field X-Mailwright-Auth is added); junk (delivered to Junk); reject (550, or 451 where the result is a temporary error)';
 
 CREATE TABLE control.certificate (
     id bigint NOT NULL,
@@ -2102,14 +3504,29 @@ COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a m
 
 COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
 
-ALTER TABLE control.certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME control.certificate_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+CREATE VIEW admin.certificate WITH (security_invoker='true') AS
+ SELECT certificate.id,
+    certificate.names,
+    certificate.source,
+    certificate.active,
+    certificate.chain,
+    (NULL::text)::control.secret AS key,
+    certificate.created_at
+   FROM control.certificate;
+
+COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
+
+COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN admin.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN admin.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN admin.certificate.key IS 'Private key, PEM; it is never shown. Left empty, the old one stays';
+
+COMMENT ON COLUMN admin.certificate.created_at IS 'When the row was made';
 
 CREATE TABLE control.connection_check (
     only_row boolean DEFAULT true NOT NULL,
@@ -2139,6 +3556,33 @@ COMMENT ON COLUMN control.connection_check.helo_is_us IS 'It is our own name (co
 COMMENT ON COLUMN control.connection_check.helo_wrong_literal IS 'It is an address literal of another address';
 
 COMMENT ON COLUMN control.connection_check.timeout_seconds IS 'How long these lookups are waited for';
+
+CREATE VIEW admin.connection_check WITH (security_invoker='true') AS
+ SELECT connection_check.only_row,
+    connection_check.no_reverse_name,
+    connection_check.reverse_name_unconfirmed,
+    connection_check.helo_not_qualified,
+    connection_check.helo_unknown,
+    connection_check.helo_is_us,
+    connection_check.helo_wrong_literal,
+    connection_check.timeout_seconds
+   FROM control.connection_check;
+
+COMMENT ON VIEW admin.connection_check IS 'Settings: Connection check. Checks of hosts that bring mail without logging in: off, mark (a header field X-Mailwright-Check), tempfail (451) or reject (550). DNS trouble is never held against them';
+
+COMMENT ON COLUMN admin.connection_check.no_reverse_name IS 'The address has no name in DNS (PTR)';
+
+COMMENT ON COLUMN admin.connection_check.reverse_name_unconfirmed IS 'It has one, but the name does not lead back to the address';
+
+COMMENT ON COLUMN admin.connection_check.helo_not_qualified IS 'The name in EHLO or HELO is neither a full host name nor an address literal';
+
+COMMENT ON COLUMN admin.connection_check.helo_unknown IS 'The name in EHLO or HELO has neither address nor MX in DNS';
+
+COMMENT ON COLUMN admin.connection_check.helo_is_us IS 'It is our own name (control.server.hostname)';
+
+COMMENT ON COLUMN admin.connection_check.helo_wrong_literal IS 'It is an address literal of another address';
+
+COMMENT ON COLUMN admin.connection_check.timeout_seconds IS 'How long these lookups are waited for';
 
 CREATE TABLE control.directory (
     only_row boolean DEFAULT true NOT NULL,
@@ -2178,6 +3622,33 @@ COMMENT ON COLUMN control.directory.unknown_user_secret IS 'Makes what SCRAM sho
 
 COMMENT ON COLUMN control.directory.max_messages IS 'Messages that accounts may keep whose domain and self say nothing; 0 or empty = no limit';
 
+CREATE VIEW admin.directory WITH (security_invoker='true') AS
+ SELECT directory.only_row,
+    directory.subaddress_separator,
+    directory.max_login_failures,
+    directory.lock_minutes,
+    directory.max_peer_login_failures,
+    directory.quota_bytes,
+    directory.min_password_length,
+    directory.max_messages
+   FROM control.directory;
+
+COMMENT ON VIEW admin.directory IS 'Settings: Directory. Settings of domains, accounts and logins';
+
+COMMENT ON COLUMN admin.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
+
+COMMENT ON COLUMN admin.directory.max_login_failures IS 'Wrong passwords in a row after which an account is locked';
+
+COMMENT ON COLUMN admin.directory.lock_minutes IS 'How long an account or peer stays locked';
+
+COMMENT ON COLUMN admin.directory.max_peer_login_failures IS 'Wrong passwords, for whatever accounts, after which a peer address (IPv6: /64) is locked';
+
+COMMENT ON COLUMN admin.directory.quota_bytes IS 'Quota of accounts whose domain and self name none; 0 or empty = no limit';
+
+COMMENT ON COLUMN admin.directory.min_password_length IS 'Shortest password that the commands and pages accept';
+
+COMMENT ON COLUMN admin.directory.max_messages IS 'Messages that accounts may keep whose domain and self say nothing; 0 or empty = no limit';
+
 CREATE TABLE control.dkim (
     only_row boolean DEFAULT true NOT NULL,
     sign boolean DEFAULT true NOT NULL,
@@ -2199,6 +3670,24 @@ COMMENT ON COLUMN control.dkim.rsa_bits IS 'Size of new RSA keys';
 COMMENT ON COLUMN control.dkim.rotate_days IS 'A new key is made when the active one is so old, and used as soon as its DNS record is there; 0 = only when you ask for it';
 
 COMMENT ON COLUMN control.dkim.overlap_days IS 'How long the DNS record of a retired key must stay: mail signed with it is still under way. Its row is deleted then';
+
+CREATE VIEW admin.dkim WITH (security_invoker='true') AS
+ SELECT dkim.only_row,
+    dkim.sign,
+    dkim.rsa_bits,
+    dkim.rotate_days,
+    dkim.overlap_days
+   FROM control.dkim;
+
+COMMENT ON VIEW admin.dkim IS 'Settings: Dkim. How the mail of our users is signed (DKIM, RFC 6376)';
+
+COMMENT ON COLUMN admin.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
+
+COMMENT ON COLUMN admin.dkim.rsa_bits IS 'Size of new RSA keys';
+
+COMMENT ON COLUMN admin.dkim.rotate_days IS 'A new key is made when the active one is so old, and used as soon as its DNS record is there; 0 = only when you ask for it';
+
+COMMENT ON COLUMN admin.dkim.overlap_days IS 'How long the DNS record of a retired key must stay: mail signed with it is still under way. Its row is deleted then';
 
 CREATE TABLE control.dmarc (
     only_row boolean DEFAULT true NOT NULL,
@@ -2222,6 +3711,24 @@ COMMENT ON COLUMN control.dmarc.organization IS 'Name of the organization in rep
 COMMENT ON COLUMN control.dmarc.receive_at IS 'Local address whose mail is read for reports about your domains, besides being delivered; name it in the rua= of your DMARC records';
 
 COMMENT ON COLUMN control.dmarc.keep_days IS 'How long received reports are kept';
+
+CREATE VIEW admin.dmarc WITH (security_invoker='true') AS
+ SELECT dmarc.only_row,
+    dmarc.report_from,
+    dmarc.organization,
+    dmarc.receive_at,
+    dmarc.keep_days
+   FROM control.dmarc;
+
+COMMENT ON VIEW admin.dmarc IS 'Settings: Dmarc. Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+
+COMMENT ON COLUMN admin.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
+
+COMMENT ON COLUMN admin.dmarc.organization IS 'Name of the organization in reports; empty = the server''s name';
+
+COMMENT ON COLUMN admin.dmarc.receive_at IS 'Local address whose mail is read for reports about your domains, besides being delivered; name it in the rua= of your DMARC records';
+
+COMMENT ON COLUMN admin.dmarc.keep_days IS 'How long received reports are kept';
 
 CREATE TABLE control.dns (
     only_row boolean DEFAULT true NOT NULL,
@@ -2248,21 +3755,124 @@ COMMENT ON COLUMN control.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN control.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
-CREATE TABLE control.generation (
-    only_row boolean DEFAULT true NOT NULL,
-    value bigint DEFAULT 1 NOT NULL,
-    config bigint DEFAULT 1 NOT NULL,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT generation_only_row_check CHECK (only_row)
+CREATE VIEW admin.dns WITH (security_invoker='true') AS
+ SELECT dns.only_row,
+    dns.servers,
+    dns.dnssec,
+    dns.timeout_milliseconds,
+    dns.attempts,
+    dns.cache_entries
+   FROM control.dns;
+
+COMMENT ON VIEW admin.dns IS 'Settings: Dns. How names are looked up';
+
+COMMENT ON COLUMN admin.dns.servers IS 'Name servers, as 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53; empty = those of the system (/etc/resolv.conf)';
+
+COMMENT ON COLUMN admin.dns.dnssec IS 'trust: believe the name servers when they say that an answer is authentic (AD), which is right for a validating resolver on this host or network; validate: check the signatures here; off: nothing is authentic, and so DANE is not used';
+
+COMMENT ON COLUMN admin.dns.timeout_milliseconds IS 'How long one question may take';
+
+COMMENT ON COLUMN admin.dns.attempts IS 'How often a question is asked';
+
+COMMENT ON COLUMN admin.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
+
+CREATE TABLE directory.domain (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    catch_all text,
+    max_accounts control."limit" DEFAULT 0 NOT NULL,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    forwarding_forbidden boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
 );
 
-COMMENT ON TABLE control.generation IS 'Counts committed changes of settings and directory; nodes report in live.node how far they have come';
+COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
 
-COMMENT ON COLUMN control.generation.value IS 'Number of the last change, whatever it was';
+COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
 
-COMMENT ON COLUMN control.generation.config IS 'Number of the last change that touched schema control';
+COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
 
-COMMENT ON COLUMN control.generation.changed_at IS 'When the last change was committed';
+COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
+
+COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
+
+COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
+
+CREATE VIEW admin.domain WITH (security_invoker='true') AS
+ SELECT d.id,
+    d.name,
+    d.active,
+    d.is_default,
+    ( SELECT count(*) AS count
+           FROM directory.account a
+          WHERE (a.domain_id = d.id)) AS accounts,
+    d.catch_all,
+    d.max_accounts,
+    d.quota_bytes,
+    d.max_message_bytes,
+    d.created_at
+   FROM directory.domain d;
+
+COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
+
+COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
+
+COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
 
 CREATE TABLE control.greylist (
     only_row boolean DEFAULT true NOT NULL,
@@ -2305,6 +3915,42 @@ COMMENT ON COLUMN control.greylist.skip_spf_pass IS 'Whether mail passes at once
 COMMENT ON COLUMN control.greylist.skip_allow_listed IS 'Whether mail passes at once from hosts that a list with action allow knows (while the rbl service runs)';
 
 COMMENT ON COLUMN control.greylist.skip_confirmed_names IS 'Whether mail passes at once from hosts whose EHLO name leads to their address and back';
+
+CREATE VIEW admin.greylist WITH (security_invoker='true') AS
+ SELECT greylist.only_row,
+    greylist.enabled,
+    greylist.delay_seconds,
+    greylist.retry_hours,
+    greylist.expire_days,
+    greylist.ipv4_prefix,
+    greylist.ipv6_prefix,
+    greylist.allow_after,
+    greylist.skip_spf_pass,
+    greylist.skip_allow_listed,
+    greylist.skip_confirmed_names
+   FROM control.greylist;
+
+COMMENT ON VIEW admin.greylist IS 'Settings: Greylist. Greylisting: mail of an unknown sender from an unknown network is refused for now, and taken when its server comes again, as honest ones do';
+
+COMMENT ON COLUMN admin.greylist.enabled IS 'Whether mail is greylisted';
+
+COMMENT ON COLUMN admin.greylist.delay_seconds IS 'A second attempt is taken after this time';
+
+COMMENT ON COLUMN admin.greylist.retry_hours IS 'and no later than this; then it counts as a first one again';
+
+COMMENT ON COLUMN admin.greylist.expire_days IS 'How long a sender that has passed is remembered after its last mail';
+
+COMMENT ON COLUMN admin.greylist.ipv4_prefix IS 'Bits of an IPv4 address that make its network: a large sender comes again from a neighbour';
+
+COMMENT ON COLUMN admin.greylist.ipv6_prefix IS 'The same for IPv6';
+
+COMMENT ON COLUMN admin.greylist.allow_after IS 'Different senders and recipients that have passed after which a whole network passes at once; 0 = never';
+
+COMMENT ON COLUMN admin.greylist.skip_spf_pass IS 'Whether mail passes at once when SPF proves its sender';
+
+COMMENT ON COLUMN admin.greylist.skip_allow_listed IS 'Whether mail passes at once from hosts that a list with action allow knows (while the rbl service runs)';
+
+COMMENT ON COLUMN admin.greylist.skip_confirmed_names IS 'Whether mail passes at once from hosts whose EHLO name leads to their address and back';
 
 CREATE TABLE control.imap (
     only_row boolean DEFAULT true NOT NULL,
@@ -2361,6 +4007,51 @@ COMMENT ON COLUMN control.imap.refuse_8bit_headers IS 'Whether APPEND refuses me
 
 COMMENT ON COLUMN control.imap.submission_accounts IS 'Addresses of the accounts by which submission servers log in: they may fetch what URLs made for submission (submit+) lead to';
 
+CREATE VIEW admin.imap WITH (security_invoker='true') AS
+ SELECT imap.only_row,
+    imap.require_tls_for_login,
+    imap.idle_timeout_seconds,
+    imap.login_timeout_seconds,
+    imap.max_errors,
+    imap.max_mailboxes,
+    imap.admin_contact,
+    imap.server_comment,
+    imap.max_metadata_bytes,
+    imap.max_metadata_entries,
+    imap.progress_seconds,
+    imap.language,
+    imap.refuse_8bit_headers,
+    imap.submission_accounts
+   FROM control.imap;
+
+COMMENT ON VIEW admin.imap IS 'Settings: Imap. Settings of the IMAP service';
+
+COMMENT ON COLUMN admin.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
+
+COMMENT ON COLUMN admin.imap.idle_timeout_seconds IS 'How long a silent client is kept after login';
+
+COMMENT ON COLUMN admin.imap.login_timeout_seconds IS 'How long a client may take to log in';
+
+COMMENT ON COLUMN admin.imap.max_errors IS 'Commands with syntax errors after which a session is closed';
+
+COMMENT ON COLUMN admin.imap.max_mailboxes IS 'Mailboxes that one account may have';
+
+COMMENT ON COLUMN admin.imap.admin_contact IS 'How the administrator is reached, as a URI such as mailto:postmaster@example.test: mail programs read it as /shared/admin (RFC 5464). Empty = not said';
+
+COMMENT ON COLUMN admin.imap.server_comment IS 'A comment on this server that mail programs can show, read as /shared/comment (RFC 5464). Empty = none';
+
+COMMENT ON COLUMN admin.imap.max_metadata_bytes IS 'Largest value of an annotation (METADATA), bytes';
+
+COMMENT ON COLUMN admin.imap.max_metadata_entries IS 'Annotations that a mailbox may have shared, and that each user may have private on it';
+
+COMMENT ON COLUMN admin.imap.progress_seconds IS 'How often a client hears how far a long command is (RFC 9585 asks for at least 10 seconds between two); 0 = at every step';
+
+COMMENT ON COLUMN admin.imap.language IS 'Language of texts for people, for clients that ask for the one this server prefers (LANGUAGE "default", RFC 5255): en, de, fr or es';
+
+COMMENT ON COLUMN admin.imap.refuse_8bit_headers IS 'Whether APPEND refuses messages with 8-bit headers from clients that have not enabled UTF8=ACCEPT, as RFC 6855, 4 demands; off by default, because old mailboxes hold such messages and must be movable';
+
+COMMENT ON COLUMN admin.imap.submission_accounts IS 'Addresses of the accounts by which submission servers log in: they may fetch what URLs made for submission (submit+) lead to';
+
 CREATE TABLE control.imap_capability (
     id bigint NOT NULL,
     capability text NOT NULL,
@@ -2382,14 +4073,23 @@ COMMENT ON COLUMN control.imap_capability.account_id IS 'For this account only; 
 
 COMMENT ON COLUMN control.imap_capability.reason IS 'Why, for other administrators';
 
-ALTER TABLE control.imap_capability ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME control.imap_capability_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+CREATE VIEW admin.imap_capability WITH (security_invoker='true') AS
+ SELECT imap_capability.id,
+    imap_capability.capability,
+    imap_capability.client,
+    imap_capability.account_id,
+    imap_capability.reason
+   FROM control.imap_capability;
+
+COMMENT ON VIEW admin.imap_capability IS 'Server: Imap capability. Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
+
+COMMENT ON COLUMN admin.imap_capability.capability IS 'The capability as CAPABILITY lists it, in any case, such as COMPRESS=DEFLATE';
+
+COMMENT ON COLUMN admin.imap_capability.client IS 'Which clients: "name version" as they say by the command ID, * for any characters, in any case, such as Outlook*; * = all, and those that do not say';
+
+COMMENT ON COLUMN admin.imap_capability.account_id IS 'For this account only; empty = for all';
+
+COMMENT ON COLUMN admin.imap_capability.reason IS 'Why, for other administrators';
 
 CREATE TABLE control.ip_list (
     id bigint NOT NULL,
@@ -2407,14 +4107,20 @@ COMMENT ON COLUMN control.ip_list.mode IS 'Whether only the addresses in the lis
 
 COMMENT ON COLUMN control.ip_list.comment IS 'A note for administrators';
 
-ALTER TABLE control.ip_list ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME control.ip_list_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+CREATE VIEW admin.ip_list WITH (security_invoker='true') AS
+ SELECT ip_list.id,
+    ip_list.name,
+    ip_list.mode,
+    ip_list.comment
+   FROM control.ip_list;
+
+COMMENT ON VIEW admin.ip_list IS 'Server: Ip list. Lists of addresses, used for connection control and trust';
+
+COMMENT ON COLUMN admin.ip_list.name IS 'What people call the list';
+
+COMMENT ON COLUMN admin.ip_list.mode IS 'Whether only the addresses in the list are let in, or all except these';
+
+COMMENT ON COLUMN admin.ip_list.comment IS 'A note for administrators';
 
 CREATE TABLE control.ip_rule (
     id bigint NOT NULL,
@@ -2432,53 +4138,47 @@ COMMENT ON COLUMN control.ip_rule.pattern IS 'One address, a prefix (192.168.0.1
 
 COMMENT ON COLUMN control.ip_rule.comment IS 'A note for administrators';
 
-ALTER TABLE control.ip_rule ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME control.ip_rule_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+CREATE VIEW admin.ip_rule WITH (security_invoker='true') AS
+ SELECT ip_rule.id,
+    ip_rule.list_id,
+    ip_rule.pattern,
+    ip_rule.comment
+   FROM control.ip_rule;
 
-CREATE TABLE control.lease (
-    name text NOT NULL,
-    node text NOT NULL,
-    until timestamp with time zone NOT NULL
-);
+COMMENT ON VIEW admin.ip_rule IS 'Server: Ip rule. The addresses in a list';
 
-COMMENT ON TABLE control.lease IS 'Work that only one node does at a time, and who has it until when';
+COMMENT ON COLUMN admin.ip_rule.list_id IS 'The list this rule belongs to';
 
-COMMENT ON COLUMN control.lease.name IS 'What work it is';
+COMMENT ON COLUMN admin.ip_rule.pattern IS 'One address, a prefix (192.168.0.1/16), or a pattern: * for trailing octets or groups, ? for one character';
 
-COMMENT ON COLUMN control.lease.node IS 'The node that does it';
+COMMENT ON COLUMN admin.ip_rule.comment IS 'A note for administrators';
 
-COMMENT ON COLUMN control.lease.until IS 'From then on another node may take it over';
+CREATE VIEW admin.listener WITH (security_invoker='true') AS
+ SELECT listener.id,
+    listener.service,
+    listener.address,
+    listener.port,
+    listener.tls,
+    listener.mode,
+    listener.enabled,
+    listener.proxy_ip_list_id
+   FROM control.listener;
 
-ALTER TABLE control.listener ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME control.listener_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+COMMENT ON VIEW admin.listener IS 'Server: Listener. Addresses and ports the services listen on; the node''s port offset is added to the port';
 
-CREATE TABLE control.logic (
-    only_row boolean DEFAULT true NOT NULL,
-    version integer[] NOT NULL,
-    digest text NOT NULL,
-    built_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT logic_only_row_check CHECK (only_row)
-);
+COMMENT ON COLUMN admin.listener.service IS 'The service that answers';
 
-COMMENT ON TABLE control.logic IS 'Which daemon''s functions, triggers and views are in place; an older daemon leaves them alone';
+COMMENT ON COLUMN admin.listener.address IS '* for all addresses, or one address. The short form "192.168.0.1 25, * 587" makes one row for each';
 
-COMMENT ON COLUMN control.logic.version IS 'Version of that daemon, in numbers';
+COMMENT ON COLUMN admin.listener.port IS 'TCP port';
 
-COMMENT ON COLUMN control.logic.digest IS 'BLAKE3 of their text: another text is built anew';
+COMMENT ON COLUMN admin.listener.tls IS 'implicit: TLS from the first byte; starttls: the client may ask for TLS; none: no TLS';
 
-COMMENT ON COLUMN control.logic.built_at IS 'When they were built';
+COMMENT ON COLUMN admin.listener.mode IS 'smtp only. standard: mail from other servers; submission: mail from users, who must log in unless control.smtp.relay_ip_list_id has their address; lmtp: LMTP (RFC 2033)';
+
+COMMENT ON COLUMN admin.listener.enabled IS 'Whether this listener is open while its service runs';
+
+COMMENT ON COLUMN admin.listener.proxy_ip_list_id IS 'Proxies in front of this listener: the addresses in this IP list must send a PROXY protocol header (version 1 or 2) first, and are believed. Empty = none; nobody else is believed';
 
 CREATE TABLE control.oidc_issuer (
     id bigint NOT NULL,
@@ -2513,14 +4213,32 @@ COMMENT ON COLUMN control.oidc_issuer.roots IS 'Certificates (PEM) trusted for t
 
 COMMENT ON COLUMN control.oidc_issuer.active IS 'Whether its tokens are accepted';
 
-ALTER TABLE control.oidc_issuer ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME control.oidc_issuer_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+CREATE VIEW admin.oidc_issuer WITH (security_invoker='true') AS
+ SELECT oidc_issuer.id,
+    oidc_issuer.issuer,
+    oidc_issuer.audience,
+    oidc_issuer.jwks_url,
+    oidc_issuer.username_claim,
+    oidc_issuer.algorithms,
+    oidc_issuer.roots,
+    oidc_issuer.active
+   FROM control.oidc_issuer;
+
+COMMENT ON VIEW admin.oidc_issuer IS 'Server: Oidc issuer. OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+
+COMMENT ON COLUMN admin.oidc_issuer.issuer IS 'The issuer as tokens name it (iss)';
+
+COMMENT ON COLUMN admin.oidc_issuer.audience IS 'What tokens for this server have in aud';
+
+COMMENT ON COLUMN admin.oidc_issuer.jwks_url IS 'Where the issuer''s keys are; empty = found by issuer/.well-known/openid-configuration';
+
+COMMENT ON COLUMN admin.oidc_issuer.username_claim IS 'The claim that holds the address of the account. Choose one that users cannot set themselves';
+
+COMMENT ON COLUMN admin.oidc_issuer.algorithms IS 'Signatures that are accepted';
+
+COMMENT ON COLUMN admin.oidc_issuer.roots IS 'Certificates (PEM) trusted for the issuer''s web server besides those of the system';
+
+COMMENT ON COLUMN admin.oidc_issuer.active IS 'Whether its tokens are accepted';
 
 CREATE TABLE control.pop3 (
     only_row boolean DEFAULT true NOT NULL,
@@ -2545,6 +4263,27 @@ COMMENT ON COLUMN control.pop3.login_timeout_seconds IS 'How long a client may t
 COMMENT ON COLUMN control.pop3.login_delay_seconds IS 'Shortest time between two logins of one account (LOGIN-DELAY, RFC 2449); 0 = none';
 
 COMMENT ON COLUMN control.pop3.max_errors IS 'Refused commands after which a session is closed';
+
+CREATE VIEW admin.pop3 WITH (security_invoker='true') AS
+ SELECT pop3.only_row,
+    pop3.require_tls_for_login,
+    pop3.idle_timeout_seconds,
+    pop3.login_timeout_seconds,
+    pop3.login_delay_seconds,
+    pop3.max_errors
+   FROM control.pop3;
+
+COMMENT ON VIEW admin.pop3 IS 'Settings: Pop3. Settings of the POP3 service';
+
+COMMENT ON COLUMN admin.pop3.require_tls_for_login IS 'Whether USER, PASS and AUTH PLAIN are refused without TLS';
+
+COMMENT ON COLUMN admin.pop3.idle_timeout_seconds IS 'How long a silent client is kept after login';
+
+COMMENT ON COLUMN admin.pop3.login_timeout_seconds IS 'How long a client may take to log in';
+
+COMMENT ON COLUMN admin.pop3.login_delay_seconds IS 'Shortest time between two logins of one account (LOGIN-DELAY, RFC 2449); 0 = none';
+
+COMMENT ON COLUMN admin.pop3.max_errors IS 'Refused commands after which a session is closed';
 
 CREATE TABLE control.rbl (
     id bigint NOT NULL,
@@ -2574,14 +4313,32 @@ COMMENT ON COLUMN control.rbl.active IS 'Whether it is asked';
 
 COMMENT ON COLUMN control.rbl.comment IS 'A note for administrators';
 
-ALTER TABLE control.rbl ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME control.rbl_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+CREATE VIEW admin.rbl WITH (security_invoker='true') AS
+ SELECT rbl.id,
+    rbl.zone,
+    rbl.kind,
+    rbl.answers,
+    rbl.action,
+    rbl.weight,
+    rbl.active,
+    rbl.comment
+   FROM control.rbl;
+
+COMMENT ON VIEW admin.rbl IS 'Server: Rbl. DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+
+COMMENT ON COLUMN admin.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
+
+COMMENT ON COLUMN admin.rbl.kind IS 'ip: it lists addresses of connecting hosts; domain: it lists domains, and is asked for those of MAIL FROM and HELO';
+
+COMMENT ON COLUMN admin.rbl.answers IS 'Which answers count, e.g. {127.0.0.2-11,127.0.*.3}. Answers in 127.255.255.* never do: the list says with them that it won''t answer you';
+
+COMMENT ON COLUMN admin.rbl.action IS 'What follows for those listed. reject: 550; tempfail: 451; mark: a header field X-Mailwright-RBL; score: only the weight counts; allow: a list of good senders, who pass whatever the other lists say';
+
+COMMENT ON COLUMN admin.rbl.weight IS 'Adds to the score, whatever the action; negative for lists of good senders. control.rbl_settings says what follows from the score';
+
+COMMENT ON COLUMN admin.rbl.active IS 'Whether it is asked';
+
+COMMENT ON COLUMN admin.rbl.comment IS 'A note for administrators';
 
 CREATE TABLE control.rbl_settings (
     only_row boolean DEFAULT true NOT NULL,
@@ -2607,6 +4364,27 @@ COMMENT ON COLUMN control.rbl_settings.reject_score IS 'Mail of senders whose li
 COMMENT ON COLUMN control.rbl_settings.trusted_ip_list_id IS 'Addresses that are on this IP list (whatever its mode) are not screened at all: no DNS lists, greylisting, checks and limits';
 
 COMMENT ON COLUMN control.rbl_settings.exempt_postmaster IS 'Whether mail to postmaster@ and abuse@ is taken from listed senders too, so that they can ask why they are listed';
+
+CREATE VIEW admin.rbl_settings WITH (security_invoker='true') AS
+ SELECT rbl_settings.only_row,
+    rbl_settings.timeout_seconds,
+    rbl_settings.mark_score,
+    rbl_settings.reject_score,
+    rbl_settings.trusted_ip_list_id,
+    rbl_settings.exempt_postmaster
+   FROM control.rbl_settings;
+
+COMMENT ON VIEW admin.rbl_settings IS 'Settings: Rbl settings. Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
+
+COMMENT ON COLUMN admin.rbl_settings.timeout_seconds IS 'How long all lists together are waited for; one that has not answered by then counts as not listing the sender';
+
+COMMENT ON COLUMN admin.rbl_settings.mark_score IS 'Mail of senders whose lists'' weights sum up to this is marked; 0 = never';
+
+COMMENT ON COLUMN admin.rbl_settings.reject_score IS 'Mail of senders whose lists'' weights sum up to this is refused; 0 = never';
+
+COMMENT ON COLUMN admin.rbl_settings.trusted_ip_list_id IS 'Addresses that are on this IP list (whatever its mode) are not screened at all: no DNS lists, greylisting, checks and limits';
+
+COMMENT ON COLUMN admin.rbl_settings.exempt_postmaster IS 'Whether mail to postmaster@ and abuse@ is taken from listed senders too, so that they can ask why they are listed';
 
 CREATE TABLE control.relay (
     only_row boolean DEFAULT true NOT NULL,
@@ -2690,6 +4468,75 @@ COMMENT ON COLUMN control.relay.attempt_days IS 'How long the outcomes of attemp
 
 COMMENT ON COLUMN control.relay.extra_roots IS 'Certificates (PEM) of authorities that are trusted besides those of the system, for routes and policies that ask for verified TLS';
 
+CREATE VIEW admin.relay WITH (security_invoker='true') AS
+ SELECT relay.only_row,
+    relay.enabled,
+    relay.port,
+    relay.helo_name,
+    relay.source_ipv4,
+    relay.source_ipv6,
+    relay.ip_preference,
+    relay.max_connections,
+    relay.max_connections_per_destination,
+    relay.max_messages_per_connection,
+    relay.max_recipients_per_message,
+    relay.idle_seconds,
+    relay.connect_timeout_seconds,
+    relay.reply_timeout_seconds,
+    relay.data_timeout_seconds,
+    relay.end_timeout_seconds,
+    relay.expire_hours,
+    relay.bounce_expire_hours,
+    relay.delay_warning_hours,
+    relay.max_returned_bytes,
+    relay.attempt_days,
+    relay.extra_roots
+   FROM control.relay;
+
+COMMENT ON VIEW admin.relay IS 'Settings: Relay. Settings of sending mail to other servers';
+
+COMMENT ON COLUMN admin.relay.enabled IS 'Whether mail for other servers is sent; false keeps all of it in the queue';
+
+COMMENT ON COLUMN admin.relay.port IS 'Port of other servers, where no route says another: 25';
+
+COMMENT ON COLUMN admin.relay.helo_name IS 'The name given to other servers in EHLO; empty = the server''s own name';
+
+COMMENT ON COLUMN admin.relay.source_ipv4 IS 'The IPv4 address of this host from which mail is sent; empty = as the system chooses';
+
+COMMENT ON COLUMN admin.relay.source_ipv6 IS 'The IPv6 address of this host from which mail is sent; empty = as the system chooses';
+
+COMMENT ON COLUMN admin.relay.ip_preference IS 'Which addresses of another server are tried, and which first';
+
+COMMENT ON COLUMN admin.relay.max_connections IS 'Connections to other servers at one time on one node';
+
+COMMENT ON COLUMN admin.relay.max_connections_per_destination IS 'Of these, connections for one domain or route';
+
+COMMENT ON COLUMN admin.relay.max_messages_per_connection IS 'Messages sent over one connection before it is closed';
+
+COMMENT ON COLUMN admin.relay.max_recipients_per_message IS 'Recipients to whom a message is sent at once; for more it is sent again';
+
+COMMENT ON COLUMN admin.relay.idle_seconds IS 'How long a connection is kept for the next message to the same destination';
+
+COMMENT ON COLUMN admin.relay.connect_timeout_seconds IS 'How long a connection, and each TLS handshake, may take';
+
+COMMENT ON COLUMN admin.relay.reply_timeout_seconds IS 'How long a reply is waited for (RFC 5321, 4.5.3.2: 5 minutes)';
+
+COMMENT ON COLUMN admin.relay.data_timeout_seconds IS 'How long the other server may take to accept the next piece of a message (RFC 5321, 4.5.3.2: 3 minutes)';
+
+COMMENT ON COLUMN admin.relay.end_timeout_seconds IS 'How long the reply to the end of a message is waited for (RFC 5321, 4.5.3.2: 10 minutes)';
+
+COMMENT ON COLUMN admin.relay.expire_hours IS 'How long delivery is tried before the message is returned to its sender';
+
+COMMENT ON COLUMN admin.relay.bounce_expire_hours IS 'The same for messages without a sender, such as reports';
+
+COMMENT ON COLUMN admin.relay.delay_warning_hours IS 'After how long the sender is told that a message is delayed; 0 = never';
+
+COMMENT ON COLUMN admin.relay.max_returned_bytes IS 'Largest message that is returned whole with a report when the sender asked for it; of larger ones the header is';
+
+COMMENT ON COLUMN admin.relay.attempt_days IS 'How long the outcomes of attempts are kept in queue.attempt';
+
+COMMENT ON COLUMN admin.relay.extra_roots IS 'Certificates (PEM) of authorities that are trusted besides those of the system, for routes and policies that ask for verified TLS';
+
 CREATE TABLE control.relay_tls (
     only_row boolean DEFAULT true NOT NULL,
     dane boolean DEFAULT true NOT NULL,
@@ -2714,6 +4561,27 @@ COMMENT ON COLUMN control.relay_tls.report_from IS 'Sender of the reports about 
 
 COMMENT ON COLUMN control.relay_tls.report_organization IS 'Who sends these reports; empty = the server''s name';
 
+CREATE VIEW admin.relay_tls WITH (security_invoker='true') AS
+ SELECT relay_tls.only_row,
+    relay_tls.dane,
+    relay_tls.mta_sts,
+    relay_tls.mta_sts_port,
+    relay_tls.report_from,
+    relay_tls.report_organization
+   FROM control.relay_tls;
+
+COMMENT ON VIEW admin.relay_tls IS 'Settings: Relay tls. Which statements of other domains about their mail servers'' TLS are obeyed';
+
+COMMENT ON COLUMN admin.relay_tls.dane IS 'Whether TLSA records are obeyed (DANE, RFC 7672) where DNSSEC vouches for them; see control.dns.dnssec';
+
+COMMENT ON COLUMN admin.relay_tls.mta_sts IS 'Whether MTA-STS policies (RFC 8461) are fetched and obeyed, where there is no DANE';
+
+COMMENT ON COLUMN admin.relay_tls.mta_sts_port IS 'Port on which policies are fetched: 443, unless a proxy stands elsewhere';
+
+COMMENT ON COLUMN admin.relay_tls.report_from IS 'Sender of the reports about their TLS that domains ask for (_smtp._tls) and get once a day; empty = none are sent';
+
+COMMENT ON COLUMN admin.relay_tls.report_organization IS 'Who sends these reports; empty = the server''s name';
+
 CREATE TABLE control.retry (
     attempt integer NOT NULL,
     after_seconds integer NOT NULL,
@@ -2726,6 +4594,17 @@ COMMENT ON TABLE control.retry IS 'When a delivery that failed for now is tried 
 COMMENT ON COLUMN control.retry.attempt IS 'After the how-many-th attempt';
 
 COMMENT ON COLUMN control.retry.after_seconds IS 'Seconds until the next one; a tenth more or less is added at random';
+
+CREATE VIEW admin.retry WITH (security_invoker='true') AS
+ SELECT retry.attempt,
+    retry.after_seconds
+   FROM control.retry;
+
+COMMENT ON VIEW admin.retry IS 'Server: Retry. When a delivery that failed for now is tried again. After the last row its time repeats until the message expires';
+
+COMMENT ON COLUMN admin.retry.attempt IS 'After the how-many-th attempt';
+
+COMMENT ON COLUMN admin.retry.after_seconds IS 'Seconds until the next one; a tenth more or less is added at random';
 
 CREATE TABLE control.route (
     id bigint NOT NULL,
@@ -2782,14 +4661,47 @@ COMMENT ON COLUMN control.route.max_messages_per_minute IS 'Messages sent in a m
 
 COMMENT ON COLUMN control.route.comment IS 'A note for administrators';
 
-ALTER TABLE control.route ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME control.route_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+CREATE VIEW admin.route WITH (security_invoker='true') AS
+ SELECT route.id,
+    route.pattern,
+    route.active,
+    route.host,
+    route.port,
+    route.tls,
+    route.username,
+    route.helo_name,
+    route.source_ipv4,
+    route.source_ipv6,
+    route.max_connections,
+    route.max_messages_per_minute,
+    route.comment
+   FROM control.route;
+
+COMMENT ON VIEW admin.route IS 'Server: Route. Smart hosts and other exceptions from sending by DNS. The most specific pattern wins: example.org before *.example.org before *.org before *';
+
+COMMENT ON COLUMN admin.route.pattern IS 'Recipients'' domain; *.example.org for all below it; * for everything: the smart host';
+
+COMMENT ON COLUMN admin.route.active IS 'Whether the route is used';
+
+COMMENT ON COLUMN admin.route.host IS 'Host that takes the mail: a name (its addresses are used, not its MX) or an IP address; empty = by DNS as usual';
+
+COMMENT ON COLUMN admin.route.port IS 'Its port; empty = 25, or 465 with implicit TLS';
+
+COMMENT ON COLUMN admin.route.tls IS 'none; opportunistic: if the server offers it; required: encrypted, whatever the certificate; verified: with a valid certificate for the host; implicit: verified, TLS from the first byte';
+
+COMMENT ON COLUMN admin.route.username IS 'Login at that host (AUTH)';
+
+COMMENT ON COLUMN admin.route.helo_name IS 'The name given in EHLO; empty = as the sender''s domain or control.relay says';
+
+COMMENT ON COLUMN admin.route.source_ipv4 IS 'IPv4 address of this host to send from; empty = as the sender''s domain or control.relay says';
+
+COMMENT ON COLUMN admin.route.source_ipv6 IS 'IPv6 address of this host to send from; empty = as the sender''s domain or control.relay says';
+
+COMMENT ON COLUMN admin.route.max_connections IS 'Connections at one time on one node; 0 = as control.relay says';
+
+COMMENT ON COLUMN admin.route.max_messages_per_minute IS 'Messages sent in a minute by one node; 0 = no limit';
+
+COMMENT ON COLUMN admin.route.comment IS 'A note for administrators';
 
 CREATE TABLE control.server (
     only_row boolean DEFAULT true NOT NULL,
@@ -2808,29 +4720,20 @@ COMMENT ON COLUMN control.server.stop_grace_seconds IS 'How long a stopping serv
 
 COMMENT ON COLUMN control.server.log_level IS 'How much is logged: error, warn, info, debug, trace';
 
-CREATE TABLE control.service (
-    name text NOT NULL,
-    enabled boolean DEFAULT true NOT NULL,
-    ip_list_id bigint,
-    max_connections control."limit" DEFAULT 20000 NOT NULL,
-    max_connections_per_peer control."limit" DEFAULT 500 NOT NULL,
-    max_connections_per_account control."limit" DEFAULT 100 NOT NULL,
-    CONSTRAINT "this is none of the ten services" CHECK ((name = ANY (ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'rpc'::text, 'webmail'::text, 'rbl'::text, 'antispam'::text, 'antivirus'::text, 'list'::text, 'traffic'::text])))
-);
+CREATE VIEW admin.server WITH (security_invoker='true') AS
+ SELECT server.only_row,
+    server.hostname,
+    server.stop_grace_seconds,
+    server.log_level
+   FROM control.server;
 
-COMMENT ON TABLE control.service IS 'The services; switching one off closes its listeners and sessions at once';
+COMMENT ON VIEW admin.server IS 'Settings: Server. Settings of the whole server';
 
-COMMENT ON COLUMN control.service.name IS 'Name of the service';
+COMMENT ON COLUMN admin.server.hostname IS 'The server''s name in greetings and trace headers; empty = the host''s own name';
 
-COMMENT ON COLUMN control.service.enabled IS 'Whether the service runs';
+COMMENT ON COLUMN admin.server.stop_grace_seconds IS 'How long a stopping service waits for messages that are just coming in';
 
-COMMENT ON COLUMN control.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
-
-COMMENT ON COLUMN control.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
-
-COMMENT ON COLUMN control.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
-
-COMMENT ON COLUMN control.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+COMMENT ON COLUMN admin.server.log_level IS 'How much is logged: error, warn, info, debug, trace';
 
 CREATE TABLE control.smtp (
     only_row boolean DEFAULT true NOT NULL,
@@ -2916,6 +4819,81 @@ COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying pe
 
 COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
 
+CREATE VIEW admin.smtp WITH (security_invoker='true') AS
+ SELECT smtp.only_row,
+    smtp.max_message_bytes,
+    smtp.max_recipients,
+    smtp.max_header_bytes,
+    smtp.max_errors,
+    smtp.max_messages_per_session,
+    smtp.max_received_headers,
+    smtp.bare_newline,
+    smtp.require_tls_for_auth,
+    smtp.allow_null_sender,
+    smtp.command_timeout_seconds,
+    smtp.data_timeout_seconds,
+    smtp.relay_ip_list_id,
+    smtp.xclient_ip_list_id,
+    smtp.mail_from_policy,
+    smtp.local_senders_need_login,
+    smtp.refuse_unknown_local_senders,
+    smtp.unresolvable_sender,
+    smtp.max_hold_seconds,
+    smtp.min_deliver_by_seconds,
+    smtp.max_priority,
+    smtp.vrfy,
+    smtp.expn,
+    smtp.etrn
+   FROM control.smtp;
+
+COMMENT ON VIEW admin.smtp IS 'Settings: Smtp. Settings of the SMTP service';
+
+COMMENT ON COLUMN admin.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
+
+COMMENT ON COLUMN admin.smtp.max_recipients IS 'Recipients of one message; more are answered with 452, and the client sends them in a further message';
+
+COMMENT ON COLUMN admin.smtp.max_header_bytes IS 'Largest header of a message, in bytes';
+
+COMMENT ON COLUMN admin.smtp.max_errors IS 'Refused commands after which a session is closed with 421';
+
+COMMENT ON COLUMN admin.smtp.max_messages_per_session IS 'Messages in one session';
+
+COMMENT ON COLUMN admin.smtp.max_received_headers IS 'A message with more Received headers than this runs in a loop and is refused (RFC 5321, 6.3)';
+
+COMMENT ON COLUMN admin.smtp.bare_newline IS 'A message with CR or LF alone: refuse it, or normalise them to CRLF. They never end a message';
+
+COMMENT ON COLUMN admin.smtp.require_tls_for_auth IS 'Whether AUTH is offered only under TLS';
+
+COMMENT ON COLUMN admin.smtp.allow_null_sender IS 'Whether MAIL FROM:<> is accepted; bounces need it';
+
+COMMENT ON COLUMN admin.smtp.command_timeout_seconds IS 'How long a silent client is waited for between commands';
+
+COMMENT ON COLUMN admin.smtp.data_timeout_seconds IS 'How long a silent client is waited for within a message';
+
+COMMENT ON COLUMN admin.smtp.relay_ip_list_id IS 'The addresses in this IP list may send mail to other servers without a login, on submission listeners too; empty = nobody may';
+
+COMMENT ON COLUMN admin.smtp.xclient_ip_list_id IS 'The addresses in this IP list may say by XCLIENT for which client they speak; empty = nobody may';
+
+COMMENT ON COLUMN admin.smtp.mail_from_policy IS 'Senders that users may give. any: whatever they like; own: their own address, aliases that lead to them, and what directory.sender_permission allows. An account may have its own policy';
+
+COMMENT ON COLUMN admin.smtp.local_senders_need_login IS 'Whether addresses of accounts and aliases here may be given as sender only by those who have logged in, or may relay. A domain or account may differ';
+
+COMMENT ON COLUMN admin.smtp.refuse_unknown_local_senders IS 'Whether senders in your domains that do not exist are refused';
+
+COMMENT ON COLUMN admin.smtp.unresolvable_sender IS 'Senders whose domain takes no mail, for it has neither MX nor address: accept, defer (450), or refuse (550). Names that cannot be looked up now are deferred, unless all are accepted';
+
+COMMENT ON COLUMN admin.smtp.max_hold_seconds IS 'How long users may have a message held back (FUTURERELEASE, RFC 4865); 0 = not offered';
+
+COMMENT ON COLUMN admin.smtp.min_deliver_by_seconds IS 'Shortest time to deliver a message that must otherwise be returned (DELIVERBY, RFC 2852)';
+
+COMMENT ON COLUMN admin.smtp.max_priority IS 'Highest priority that users may give a message (MT-PRIORITY, RFC 6710), from -9 to 9; higher ones are lowered to it. An account may have its own';
+
+COMMENT ON COLUMN admin.smtp.vrfy IS 'Whether VRFY tells users and relaying peers which addresses exist; others are always answered 252';
+
+COMMENT ON COLUMN admin.smtp.expn IS 'Whether EXPN tells users and relaying peers who is behind an alias';
+
+COMMENT ON COLUMN admin.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
+
 CREATE TABLE control.smtp_limit (
     only_row boolean DEFAULT true NOT NULL,
     account_messages_per_minute control."limit" DEFAULT 0 NOT NULL,
@@ -2951,6 +4929,39 @@ COMMENT ON COLUMN control.smtp_limit.tarpit_after_errors IS 'Refused commands in
 
 COMMENT ON COLUMN control.smtp_limit.tarpit_seconds IS 'How slowly; 0 = at once';
 
+CREATE VIEW admin.smtp_limit WITH (security_invoker='true') AS
+ SELECT smtp_limit.only_row,
+    smtp_limit.account_messages_per_minute,
+    smtp_limit.account_messages_per_hour,
+    smtp_limit.account_recipients_per_hour,
+    smtp_limit.peer_connections_per_minute,
+    smtp_limit.peer_messages_per_minute,
+    smtp_limit.peer_recipients_per_minute,
+    smtp_limit.peer_unknown_recipients_per_hour,
+    smtp_limit.tarpit_after_errors,
+    smtp_limit.tarpit_seconds
+   FROM control.smtp_limit;
+
+COMMENT ON VIEW admin.smtp_limit IS 'Settings: Smtp limit. How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
+
+COMMENT ON COLUMN admin.smtp_limit.account_messages_per_minute IS 'Messages that one account may send in a minute';
+
+COMMENT ON COLUMN admin.smtp_limit.account_messages_per_hour IS 'Messages that one account may send in an hour; domains and accounts may have limits of their own';
+
+COMMENT ON COLUMN admin.smtp_limit.account_recipients_per_hour IS 'Recipients that one account may send to in an hour; domains and accounts may have limits of their own';
+
+COMMENT ON COLUMN admin.smtp_limit.peer_connections_per_minute IS 'SMTP connections from one address (IPv6: /64) in a minute; more are answered with 421';
+
+COMMENT ON COLUMN admin.smtp_limit.peer_messages_per_minute IS 'Messages from one address that has not logged in, in a minute';
+
+COMMENT ON COLUMN admin.smtp_limit.peer_recipients_per_minute IS 'Recipients from one address that has not logged in, in a minute';
+
+COMMENT ON COLUMN admin.smtp_limit.peer_unknown_recipients_per_hour IS 'Recipients unknown here that one address may try in an hour: who tries more guesses addresses, and is sent away with 421 until the hour is over';
+
+COMMENT ON COLUMN admin.smtp_limit.tarpit_after_errors IS 'Refused commands in one session after which further refusals are answered slowly';
+
+COMMENT ON COLUMN admin.smtp_limit.tarpit_seconds IS 'How slowly; 0 = at once';
+
 CREATE TABLE control.srs (
     only_row boolean DEFAULT true NOT NULL,
     enabled boolean DEFAULT true NOT NULL,
@@ -2973,6 +4984,23 @@ COMMENT ON COLUMN control.srs.secret IS 'What proves that a rewritten sender is 
 COMMENT ON COLUMN control.srs.max_age_days IS 'Days for which bounces to a rewritten sender are taken';
 
 COMMENT ON COLUMN control.srs.any_sender IS 'Whether a rewritten sender takes mail from everybody; otherwise bounces only';
+
+CREATE VIEW admin.srs WITH (security_invoker='true') AS
+ SELECT srs.only_row,
+    srs.enabled,
+    srs.max_age_days,
+    srs.any_sender
+   FROM control.srs;
+
+COMMENT ON VIEW admin.srs IS 'Settings: Srs. The Sender Rewriting Scheme: forwarded mail of other people gets a sender of the forwarding domain, so that the receiver''s SPF check passes and bounces find their way back';
+
+COMMENT ON COLUMN admin.srs.only_row IS 'There is one row';
+
+COMMENT ON COLUMN admin.srs.enabled IS 'Whether senders are rewritten. Addresses that were rewritten before are then unknown';
+
+COMMENT ON COLUMN admin.srs.max_age_days IS 'Days for which bounces to a rewritten sender are taken';
+
+COMMENT ON COLUMN admin.srs.any_sender IS 'Whether a rewritten sender takes mail from everybody; otherwise bounces only';
 
 CREATE TABLE control.store (
     only_row boolean DEFAULT true NOT NULL,
@@ -3007,6 +5035,33 @@ COMMENT ON COLUMN control.store.index_text_max_bytes IS 'Messages with more text
 
 COMMENT ON COLUMN control.store.cache_bytes IS 'Memory in which a node keeps what it has read of messages, bytes; 0 = none. PostgreSQL has its own cache besides';
 
+CREATE VIEW admin.store WITH (security_invoker='true') AS
+ SELECT store.only_row,
+    store.message_bytes_in_flight,
+    store.compress,
+    store.expunged_retention_days,
+    store.content_grace_hours,
+    store.index_text,
+    store.index_text_max_bytes,
+    store.cache_bytes
+   FROM control.store;
+
+COMMENT ON VIEW admin.store IS 'Settings: Store. Settings of the message store';
+
+COMMENT ON COLUMN admin.store.message_bytes_in_flight IS 'Memory for messages that are just coming in, in bytes and per node; when it is spent, senders wait';
+
+COMMENT ON COLUMN admin.store.compress IS 'Whether message bodies are compressed (zstd); off lets people read raw mail in SQL. Mail already stored stays as it is';
+
+COMMENT ON COLUMN admin.store.expunged_retention_days IS 'How long deleted mail can be restored, and mail clients can be told what has gone';
+
+COMMENT ON COLUMN admin.store.content_grace_hours IS 'How long content that nothing refers to is kept before it is removed';
+
+COMMENT ON COLUMN admin.store.index_text IS 'Whether the text of mail is indexed in the background, so that searches in large mailboxes are fast. Search finds the same without';
+
+COMMENT ON COLUMN admin.store.index_text_max_bytes IS 'Messages with more text than this are not indexed, but read by each search; bytes of header and text parts';
+
+COMMENT ON COLUMN admin.store.cache_bytes IS 'Memory in which a node keeps what it has read of messages, bytes; 0 = none. PostgreSQL has its own cache besides';
+
 CREATE TABLE control.template (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -3028,6 +5083,264 @@ COMMENT ON COLUMN control.template.subject IS 'Subject of the report';
 
 COMMENT ON COLUMN control.template.body IS 'Text of the report';
 
+CREATE VIEW admin.template WITH (security_invoker='true') AS
+ SELECT template.id,
+    template.name,
+    template.domain_id,
+    template.subject,
+    template.body
+   FROM control.template;
+
+COMMENT ON VIEW admin.template IS 'Server: Template. Texts of the reports that senders get. {hostname} {sender} {subject} {received} {recipients} {reasons} {expires} stand for what they say';
+
+COMMENT ON COLUMN admin.template.name IS 'When it is sent: failed, delayed, delivered (when asked for), relayed (delivered to a server that sends no reports)';
+
+COMMENT ON COLUMN admin.template.domain_id IS 'For senders of this domain; empty = for all others';
+
+COMMENT ON COLUMN admin.template.subject IS 'Subject of the report';
+
+COMMENT ON COLUMN admin.template.body IS 'Text of the report';
+
+CREATE TABLE control.traffic (
+    only_row boolean DEFAULT true NOT NULL,
+    interval_minutes integer DEFAULT 15 NOT NULL,
+    history_days integer DEFAULT 30 NOT NULL,
+    CONSTRAINT "history_days is from 0 to 3650" CHECK (((history_days >= 0) AND (history_days <= 3650))),
+    CONSTRAINT "interval_minutes is from 1 to 1440 (one day)" CHECK (((interval_minutes >= 1) AND (interval_minutes <= 1440))),
+    CONSTRAINT traffic_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.traffic IS 'Settings of the traffic service; its rules are in control.traffic_rule';
+
+COMMENT ON COLUMN control.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
+
+COMMENT ON COLUMN control.traffic.history_days IS 'How long the counts of past intervals are kept in log.traffic';
+
+CREATE VIEW admin.traffic WITH (security_invoker='true') AS
+ SELECT traffic.only_row,
+    traffic.interval_minutes,
+    traffic.history_days
+   FROM control.traffic;
+
+COMMENT ON VIEW admin.traffic IS 'Settings: Traffic. Settings of the traffic service; its rules are in control.traffic_rule';
+
+COMMENT ON COLUMN admin.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
+
+COMMENT ON COLUMN admin.traffic.history_days IS 'How long the counts of past intervals are kept in log.traffic';
+
+CREATE VIEW admin.traffic_rule WITH (security_invoker='true') AS
+ SELECT traffic_rule.id,
+    traffic_rule.direction,
+    traffic_rule.pattern,
+    traffic_rule.max_messages,
+    traffic_rule.max_megabytes
+   FROM control.traffic_rule;
+
+COMMENT ON VIEW admin.traffic_rule IS 'Server: Traffic rule. How much mail may pass in one interval; of the rules that match, only the most specific one counts';
+
+COMMENT ON COLUMN admin.traffic_rule.direction IS 'incoming: mail from hosts that have not logged in; outgoing: mail of users to other servers';
+
+COMMENT ON COLUMN admin.traffic_rule.pattern IS 'incoming: an IP pattern. outgoing: user@domain or *, counted for each user; or a domain, counted for all of its users together; * and ? are wildcards';
+
+COMMENT ON COLUMN admin.traffic_rule.max_messages IS 'Messages in one interval, counted for each recipient; 0 = no limit';
+
+COMMENT ON COLUMN admin.traffic_rule.max_megabytes IS 'Megabytes in one interval, counted for each recipient; 0 = no limit';
+
+CREATE TABLE control.trusted_sealer (
+    domain control.hostname NOT NULL,
+    comment text
+);
+
+COMMENT ON TABLE control.trusted_sealer IS 'Forwarders and mailing lists whose ARC seal is believed: mail that failed DMARC on the way is accepted when the last seal is theirs and says that it had passed there';
+
+COMMENT ON COLUMN control.trusted_sealer.domain IS 'The domain that seals (d= of ARC-Seal)';
+
+COMMENT ON COLUMN control.trusted_sealer.comment IS 'A note for administrators';
+
+CREATE VIEW admin.trusted_sealer WITH (security_invoker='true') AS
+ SELECT trusted_sealer.domain,
+    trusted_sealer.comment
+   FROM control.trusted_sealer;
+
+COMMENT ON VIEW admin.trusted_sealer IS 'Server: Trusted sealer. Forwarders and mailing lists whose ARC seal is believed: mail that failed DMARC on the way is accepted when the last seal is theirs and says that it had passed there';
+
+COMMENT ON COLUMN admin.trusted_sealer.domain IS 'The domain that seals (d= of ARC-Seal)';
+
+COMMENT ON COLUMN admin.trusted_sealer.comment IS 'A note for administrators';
+
+CREATE TABLE control.trusted_sender_domain (
+    domain control.hostname NOT NULL,
+    comment text
+);
+
+COMMENT ON TABLE control.trusted_sender_domain IS 'Domains whose mail no DNS list and no greylisting holds up, where the connecting host is proven to be theirs: by A, AAAA, MX or SPF of the domain';
+
+COMMENT ON COLUMN control.trusted_sender_domain.domain IS 'The domain of MAIL FROM, exactly';
+
+COMMENT ON COLUMN control.trusted_sender_domain.comment IS 'A note for administrators';
+
+CREATE VIEW admin.trusted_sender_domain WITH (security_invoker='true') AS
+ SELECT trusted_sender_domain.domain,
+    trusted_sender_domain.comment
+   FROM control.trusted_sender_domain;
+
+COMMENT ON VIEW admin.trusted_sender_domain IS 'Server: Trusted sender domain. Domains whose mail no DNS list and no greylisting holds up, where the connecting host is proven to be theirs: by A, AAAA, MX or SPF of the domain';
+
+COMMENT ON COLUMN admin.trusted_sender_domain.domain IS 'The domain of MAIL FROM, exactly';
+
+COMMENT ON COLUMN admin.trusted_sender_domain.comment IS 'A note for administrators';
+
+CREATE TABLE control.web (
+    only_row boolean DEFAULT true NOT NULL,
+    require_tls boolean DEFAULT true NOT NULL,
+    idle_minutes integer DEFAULT 30 NOT NULL,
+    session_hours integer DEFAULT 12 NOT NULL,
+    CONSTRAINT "a session lasts from 1 to 720 hours" CHECK (((session_hours >= 1) AND (session_hours <= 720))),
+    CONSTRAINT "a session may be idle for 1 to 1440 minutes" CHECK (((idle_minutes >= 1) AND (idle_minutes <= 1440))),
+    CONSTRAINT web_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.web IS 'Settings of the web pages';
+
+COMMENT ON COLUMN control.web.require_tls IS 'Whether passwords are taken over HTTPS only. From this host itself (127.0.0.1, ::1) HTTP will always do';
+
+COMMENT ON COLUMN control.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
+
+COMMENT ON COLUMN control.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+CREATE VIEW admin.web WITH (security_invoker='true') AS
+ SELECT web.only_row,
+    web.require_tls,
+    web.idle_minutes,
+    web.session_hours
+   FROM control.web;
+
+COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
+
+COMMENT ON COLUMN admin.web.require_tls IS 'Whether passwords are taken over HTTPS only. From this host itself (127.0.0.1, ::1) HTTP will always do';
+
+COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
+
+COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+ALTER TABLE control.certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.certificate_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.generation (
+    only_row boolean DEFAULT true NOT NULL,
+    value bigint DEFAULT 1 NOT NULL,
+    config bigint DEFAULT 1 NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT generation_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.generation IS 'Counts committed changes of settings and directory; nodes report in live.node how far they have come';
+
+COMMENT ON COLUMN control.generation.value IS 'Number of the last change, whatever it was';
+
+COMMENT ON COLUMN control.generation.config IS 'Number of the last change that touched schema control';
+
+COMMENT ON COLUMN control.generation.changed_at IS 'When the last change was committed';
+
+ALTER TABLE control.imap_capability ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.imap_capability_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE control.ip_list ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.ip_list_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE control.ip_rule ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.ip_rule_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.lease (
+    name text NOT NULL,
+    node text NOT NULL,
+    until timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE control.lease IS 'Work that only one node does at a time, and who has it until when';
+
+COMMENT ON COLUMN control.lease.name IS 'What work it is';
+
+COMMENT ON COLUMN control.lease.node IS 'The node that does it';
+
+COMMENT ON COLUMN control.lease.until IS 'From then on another node may take it over';
+
+ALTER TABLE control.listener ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.listener_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE control.logic (
+    only_row boolean DEFAULT true NOT NULL,
+    version integer[] NOT NULL,
+    digest text NOT NULL,
+    built_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT logic_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.logic IS 'Which daemon''s functions, triggers and views are in place; an older daemon leaves them alone';
+
+COMMENT ON COLUMN control.logic.version IS 'Version of that daemon, in numbers';
+
+COMMENT ON COLUMN control.logic.digest IS 'BLAKE3 of their text: another text is built anew';
+
+COMMENT ON COLUMN control.logic.built_at IS 'When they were built';
+
+ALTER TABLE control.oidc_issuer ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.oidc_issuer_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE control.rbl ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.rbl_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE control.route ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.route_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE control.template ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME control.template_id_seq
     START WITH 1
@@ -3048,21 +5361,6 @@ COMMENT ON COLUMN control.touched.transaction IS 'The transaction';
 
 COMMENT ON COLUMN control.touched.config IS 'Whether it has changed schema control, and not only the directory';
 
-CREATE TABLE control.traffic (
-    only_row boolean DEFAULT true NOT NULL,
-    interval_minutes integer DEFAULT 15 NOT NULL,
-    history_days integer DEFAULT 30 NOT NULL,
-    CONSTRAINT "history_days is from 0 to 3650" CHECK (((history_days >= 0) AND (history_days <= 3650))),
-    CONSTRAINT "interval_minutes is from 1 to 1440 (one day)" CHECK (((interval_minutes >= 1) AND (interval_minutes <= 1440))),
-    CONSTRAINT traffic_only_row_check CHECK (only_row)
-);
-
-COMMENT ON TABLE control.traffic IS 'Settings of the traffic service; its rules are in control.traffic_rule';
-
-COMMENT ON COLUMN control.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
-
-COMMENT ON COLUMN control.traffic.history_days IS 'How long the counts of past intervals are kept in log.traffic';
-
 ALTER TABLE control.traffic_rule ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME control.traffic_rule_id_seq
     START WITH 1
@@ -3072,103 +5370,6 @@ ALTER TABLE control.traffic_rule ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDE
     CACHE 1
 );
 
-CREATE TABLE control.trusted_sealer (
-    domain control.hostname NOT NULL,
-    comment text
-);
-
-COMMENT ON TABLE control.trusted_sealer IS 'Forwarders and mailing lists whose ARC seal is believed: mail that failed DMARC on the way is accepted when the last seal is theirs and says that it had passed there';
-
-COMMENT ON COLUMN control.trusted_sealer.domain IS 'The domain that seals (d= of ARC-Seal)';
-
-COMMENT ON COLUMN control.trusted_sealer.comment IS 'A note for administrators';
-
-CREATE TABLE control.trusted_sender_domain (
-    domain control.hostname NOT NULL,
-    comment text
-);
-
-COMMENT ON TABLE control.trusted_sender_domain IS 'Domains whose mail no DNS list and no greylisting holds up, where the connecting host is proven to be theirs: by A, AAAA, MX or SPF of the domain';
-
-COMMENT ON COLUMN control.trusted_sender_domain.domain IS 'The domain of MAIL FROM, exactly';
-
-COMMENT ON COLUMN control.trusted_sender_domain.comment IS 'A note for administrators';
-
-CREATE TABLE directory.account (
-    id bigint NOT NULL,
-    domain_id bigint NOT NULL,
-    local_part directory.local_part NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    password_hash control.secret,
-    scram control.secret,
-    display_name text,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    mail_from_policy control.mail_from_policy,
-    max_priority smallint,
-    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
-    forward_keep boolean DEFAULT true NOT NULL,
-    public boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    manages_domain boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
-    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
-    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
-);
-
-COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
-
-COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
-
-COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
-
-COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
-
-COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
-
-COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
-
-COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
-
-COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
-
-COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
-
-COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.manages_domain IS 'Whether this account may see and change the quotas of all accounts of its domain (IMAP SETQUOTA)';
-
 ALTER TABLE directory.account ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME directory.account_id_seq
     START WITH 1
@@ -3177,28 +5378,6 @@ ALTER TABLE directory.account ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTI
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE directory.alias (
-    id bigint NOT NULL,
-    domain_id bigint NOT NULL,
-    local_part directory.local_part NOT NULL,
-    targets text[] NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    authenticated_only boolean DEFAULT false NOT NULL,
-    CONSTRAINT "an alias has at least one target address" CHECK (((cardinality(targets) > 0) AND (array_position(targets, NULL::text) IS NULL)))
-);
-
-COMMENT ON TABLE directory.alias IS 'Addresses that expand to others';
-
-COMMENT ON COLUMN directory.alias.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN directory.alias.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN directory.alias.targets IS 'Where the mail goes: addresses here or elsewhere';
-
-COMMENT ON COLUMN directory.alias.active IS 'An inactive alias is an unknown address';
-
-COMMENT ON COLUMN directory.alias.authenticated_only IS 'Whether only users who have logged in may write to it';
 
 ALTER TABLE directory.alias ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME directory.alias_id_seq
@@ -3217,69 +5396,6 @@ ALTER TABLE directory.dkim_key ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE directory.domain (
-    id bigint NOT NULL,
-    name text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    is_default boolean DEFAULT false NOT NULL,
-    catch_all text,
-    max_accounts control."limit" DEFAULT 0 NOT NULL,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    helo_name control.hostname,
-    source_ipv4 text,
-    source_ipv6 text,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    forwarding_forbidden boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
-    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
-    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
-);
-
-COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
-
-COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
-
-COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
-
-COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
 
 CREATE TABLE directory.domain_alias (
     id bigint NOT NULL,
@@ -3465,23 +5581,6 @@ COMMENT ON COLUMN live.listener_status.state IS 'open or failed';
 
 COMMENT ON COLUMN live.listener_status.error IS 'Why it is not open; it is tried again every few seconds';
 
-CREATE UNLOGGED TABLE live.login_failure (
-    key text NOT NULL,
-    failures integer NOT NULL,
-    last_at timestamp with time zone DEFAULT now() NOT NULL,
-    locked_until timestamp with time zone
-);
-
-COMMENT ON TABLE live.login_failure IS 'Wrong passwords by account name and by peer; deleting a row unlocks it';
-
-COMMENT ON COLUMN live.login_failure.key IS 'account:NAME or peer:ADDRESS';
-
-COMMENT ON COLUMN live.login_failure.failures IS 'Wrong passwords in a row';
-
-COMMENT ON COLUMN live.login_failure.last_at IS 'When the last one was';
-
-COMMENT ON COLUMN live.login_failure.locked_until IS 'No login until then';
-
 CREATE UNLOGGED TABLE live.node (
     name text NOT NULL,
     boot uuid NOT NULL,
@@ -3534,68 +5633,6 @@ COMMENT ON COLUMN live.rbl_status.error IS 'What was wrong the last time; a list
 
 COMMENT ON COLUMN live.rbl_status.failed_at IS 'When that was';
 
-CREATE UNLOGGED TABLE live.service_status (
-    node text NOT NULL,
-    service text NOT NULL,
-    state text NOT NULL,
-    error text,
-    since timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE live.service_status IS 'How each service is on each node';
-
-COMMENT ON COLUMN live.service_status.node IS 'The node';
-
-COMMENT ON COLUMN live.service_status.service IS 'The service';
-
-COMMENT ON COLUMN live.service_status.state IS 'running, stopping, stopped or failed';
-
-COMMENT ON COLUMN live.service_status.error IS 'Why it does not run, or which of its listeners do not';
-
-COMMENT ON COLUMN live.service_status.since IS 'Since when it is in this state';
-
-CREATE UNLOGGED TABLE live.session (
-    id bigint NOT NULL,
-    node text NOT NULL,
-    service text NOT NULL,
-    listener_id bigint,
-    peer inet NOT NULL,
-    peer_port integer NOT NULL,
-    tls text,
-    account_id bigint,
-    login text,
-    state text NOT NULL,
-    since timestamp with time zone DEFAULT now() NOT NULL,
-    active_at timestamp with time zone DEFAULT now() NOT NULL,
-    client text
-);
-
-COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
-
-COMMENT ON COLUMN live.session.node IS 'The node that serves it';
-
-COMMENT ON COLUMN live.session.service IS 'smtp, imap, pop3 …';
-
-COMMENT ON COLUMN live.session.listener_id IS 'The listener it came in by';
-
-COMMENT ON COLUMN live.session.peer IS 'Address of the client';
-
-COMMENT ON COLUMN live.session.peer_port IS 'Port of the client';
-
-COMMENT ON COLUMN live.session.tls IS 'TLS version and cipher; empty = not encrypted';
-
-COMMENT ON COLUMN live.session.account_id IS 'Who has logged in';
-
-COMMENT ON COLUMN live.session.login IS 'Address of that account';
-
-COMMENT ON COLUMN live.session.state IS 'What it is doing';
-
-COMMENT ON COLUMN live.session.since IS 'When it began';
-
-COMMENT ON COLUMN live.session.active_at IS 'Last command';
-
-COMMENT ON COLUMN live.session.client IS 'What the client says it is: name and version of IMAP''s command ID';
-
 CREATE SEQUENCE live.session_id
     START WITH 1
     INCREMENT BY 1048576
@@ -3605,42 +5642,14 @@ CREATE SEQUENCE live.session_id
 
 COMMENT ON SEQUENCE live.session_id IS 'Each node takes 1048576 session ids at a time';
 
-CREATE TABLE log.audit (
-    id bigint NOT NULL,
-    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    actor text NOT NULL,
-    peer text,
-    path text,
-    table_name text NOT NULL,
-    action text NOT NULL,
-    key jsonb NOT NULL,
-    old jsonb,
-    new jsonb,
-    undoes bigint,
-    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text])))
+ALTER TABLE live.web_session ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME live.web_session_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
-
-COMMENT ON TABLE log.audit IS 'Every change of settings and directory: who, from where, what; control.undo(id) takes one back';
-
-COMMENT ON COLUMN log.audit.at IS 'When';
-
-COMMENT ON COLUMN log.audit.actor IS 'Who: the administrator, or the database user';
-
-COMMENT ON COLUMN log.audit.peer IS 'From which address; empty = on this host';
-
-COMMENT ON COLUMN log.audit.path IS 'By what: the name of the program (application_name)';
-
-COMMENT ON COLUMN log.audit.table_name IS 'Schema and table';
-
-COMMENT ON COLUMN log.audit.action IS 'insert, update or delete';
-
-COMMENT ON COLUMN log.audit.key IS 'Primary key of the row';
-
-COMMENT ON COLUMN log.audit.old IS 'The row before; secrets are hidden';
-
-COMMENT ON COLUMN log.audit.new IS 'The row after; secrets are hidden';
-
-COMMENT ON COLUMN log.audit.undoes IS 'The change that this one took back';
 
 ALTER TABLE log.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME log.audit_id_seq
@@ -3873,6 +5882,29 @@ CREATE VIEW logic.account AS
      LEFT JOIN store.usage u ON ((u.account_id = a.id)))
      LEFT JOIN store.mailbox i ON (((i.account_id = a.id) AND (i.name = 'INBOX'::text))));
 
+CREATE TABLE logic.page (
+    name text NOT NULL,
+    of_table regclass NOT NULL,
+    place integer NOT NULL
+);
+
+COMMENT ON TABLE logic.page IS 'The pages of the administration; filled when the functions are built';
+
+COMMENT ON COLUMN logic.page.name IS 'The view in schema admin';
+
+COMMENT ON COLUMN logic.page.of_table IS 'The table that it is about: its key and its history are those of the page';
+
+COMMENT ON COLUMN logic.page.place IS 'Order in the menu';
+
+ALTER TABLE logic.page ALTER COLUMN place ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME logic.page_place_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE queue.attempt (
     id bigint NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL,
@@ -3955,61 +5987,6 @@ COMMENT ON COLUMN queue.destination.failures IS 'How often in a row none could b
 
 COMMENT ON COLUMN queue.destination.down_reason IS 'Why';
 
-CREATE TABLE queue.message (
-    id bigint NOT NULL,
-    content_id bigint NOT NULL,
-    prefix bytea,
-    size bigint NOT NULL,
-    sender text NOT NULL,
-    account_id bigint,
-    received_at timestamp with time zone DEFAULT now() NOT NULL,
-    envelope_id text,
-    return_full boolean,
-    smtputf8 boolean DEFAULT false NOT NULL,
-    body_type text DEFAULT '7BIT'::text NOT NULL,
-    require_tls boolean DEFAULT false NOT NULL,
-    priority smallint DEFAULT 0 NOT NULL,
-    deliver_by timestamp with time zone,
-    deliver_by_return boolean DEFAULT false NOT NULL,
-    deliver_by_trace boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a body type is 7BIT, 8BITMIME or BINARYMIME" CHECK ((body_type = ANY (ARRAY['7BIT'::text, '8BITMIME'::text, 'BINARYMIME'::text]))),
-    CONSTRAINT "a priority is from -9 to 9" CHECK (((priority >= '-9'::integer) AND (priority <= 9))),
-    CONSTRAINT "a sender is empty or an address like someone@example.test" CHECK (((sender = ''::text) OR ((sender ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$'::text) AND (octet_length(sender) <= 320)))),
-    CONSTRAINT "an envelope id has at most 100 characters, no control ones" CHECK (((envelope_id !~ '[[:cntrl:]]'::text) AND (length(envelope_id) <= 100)))
-);
-
-COMMENT ON TABLE queue.message IS 'Messages for other servers; deleting one cancels its delivery';
-
-COMMENT ON COLUMN queue.message.content_id IS 'Its content in store.content';
-
-COMMENT ON COLUMN queue.message.prefix IS 'Header lines that stand before the content';
-
-COMMENT ON COLUMN queue.message.size IS 'Bytes, prefix included';
-
-COMMENT ON COLUMN queue.message.sender IS 'Reverse path; empty = null sender';
-
-COMMENT ON COLUMN queue.message.account_id IS 'The account that sent it';
-
-COMMENT ON COLUMN queue.message.received_at IS 'When it was accepted';
-
-COMMENT ON COLUMN queue.message.envelope_id IS 'ENVID (RFC 3461, 4.4)';
-
-COMMENT ON COLUMN queue.message.return_full IS 'RET (RFC 3461, 4.3): true = FULL, false = HDRS';
-
-COMMENT ON COLUMN queue.message.smtputf8 IS 'Whether the sender asked for SMTPUTF8 (RFC 6531)';
-
-COMMENT ON COLUMN queue.message.body_type IS 'BODY as the sender declared it (RFC 6152, RFC 3030)';
-
-COMMENT ON COLUMN queue.message.require_tls IS 'Whether it may travel only under verified TLS (RFC 8689)';
-
-COMMENT ON COLUMN queue.message.priority IS 'MT-PRIORITY (RFC 6710): those of one destination with a higher one go first';
-
-COMMENT ON COLUMN queue.message.deliver_by IS 'BY (RFC 2852): when it must have been delivered';
-
-COMMENT ON COLUMN queue.message.deliver_by_return IS 'BY: whether it is returned after that time (R), or its sender told (N)';
-
-COMMENT ON COLUMN queue.message.deliver_by_trace IS 'BY: whether the sender is told when it is relayed (T)';
-
 ALTER TABLE queue.message ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME queue.message_id_seq
     START WITH 1
@@ -4018,53 +5995,6 @@ ALTER TABLE queue.message ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE queue.recipient (
-    id bigint NOT NULL,
-    message_id bigint NOT NULL,
-    address text NOT NULL,
-    domain text NOT NULL,
-    state queue.state DEFAULT 'waiting'::queue.state NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
-    notify text[],
-    original_recipient text,
-    leased_by text,
-    leased_until timestamp with time zone,
-    last_attempt_at timestamp with time zone,
-    last_reply text,
-    delay_reported boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a recipient is an address like someone@example.test" CHECK (((address ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$'::text) AND (octet_length(address) <= 320))),
-    CONSTRAINT "an original recipient is like rfc822;someone@example.test" CHECK (((original_recipient ~ '^[^[:space:][:cntrl:];]+;[^[:space:][:cntrl:]]+$'::text) AND (octet_length(original_recipient) <= 4000))),
-    CONSTRAINT "the domain is the part of the address after the @" CHECK ((lower(domain) = lower("substring"(address, '[^@]*$'::text))))
-)
-WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
-
-COMMENT ON TABLE queue.recipient IS 'One row for each recipient of a queued message';
-
-COMMENT ON COLUMN queue.recipient.address IS 'Forward path';
-
-COMMENT ON COLUMN queue.recipient.domain IS 'Domain of the address, in lower case and ASCII';
-
-COMMENT ON COLUMN queue.recipient.state IS 'waiting, held, delivered or failed';
-
-COMMENT ON COLUMN queue.recipient.attempts IS 'Delivery attempts so far';
-
-COMMENT ON COLUMN queue.recipient.next_attempt_at IS 'When delivery is tried next; setting now() retries at once';
-
-COMMENT ON COLUMN queue.recipient.notify IS 'NOTIFY (RFC 3461, 4.1): {NEVER} or some of SUCCESS, FAILURE, DELAY; empty = not said';
-
-COMMENT ON COLUMN queue.recipient.original_recipient IS 'ORCPT (RFC 3461, 4.2)';
-
-COMMENT ON COLUMN queue.recipient.leased_by IS 'The node that is delivering it now';
-
-COMMENT ON COLUMN queue.recipient.leased_until IS 'From then on another node may take it over';
-
-COMMENT ON COLUMN queue.recipient.last_attempt_at IS 'When delivery was tried last';
-
-COMMENT ON COLUMN queue.recipient.last_reply IS 'What was said about it then';
-
-COMMENT ON COLUMN queue.recipient.delay_reported IS 'Whether the sender has been told that it is delayed';
 
 ALTER TABLE queue.recipient ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME queue.recipient_id_seq
@@ -4850,6 +6780,9 @@ ALTER TABLE ONLY control.trusted_sealer
 ALTER TABLE ONLY control.trusted_sender_domain
     ADD CONSTRAINT trusted_sender_domain_pkey PRIMARY KEY (domain);
 
+ALTER TABLE ONLY control.web
+    ADD CONSTRAINT web_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_local_part_key UNIQUE (domain_id, local_part);
 
@@ -4925,6 +6858,12 @@ ALTER TABLE ONLY live.service_status
 ALTER TABLE ONLY live.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY live.web_session
+    ADD CONSTRAINT web_session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY live.web_session
+    ADD CONSTRAINT web_session_token_hash_key UNIQUE (token_hash);
+
 ALTER TABLE ONLY log.dmarc_report
     ADD CONSTRAINT "a report is kept once" UNIQUE (organization, report_id, domain);
 
@@ -4945,6 +6884,9 @@ ALTER TABLE ONLY log.tls_count
 
 ALTER TABLE ONLY log.traffic
     ADD CONSTRAINT traffic_pkey PRIMARY KEY (window_start, direction, key);
+
+ALTER TABLE ONLY logic.page
+    ADD CONSTRAINT page_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY queue.destination
     ADD CONSTRAINT destination_pkey PRIMARY KEY (domain);
@@ -5076,6 +7018,18 @@ CREATE INDEX metadata_user ON store.metadata USING btree (user_id) WHERE (user_i
 
 CREATE INDEX url_key_mailbox ON store.url_key USING btree (mailbox_id);
 
+CREATE TRIGGER remove INSTEAD OF DELETE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.delete_account();
+
+CREATE TRIGGER remove INSTEAD OF DELETE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.delete_administrator();
+
+CREATE TRIGGER remove INSTEAD OF DELETE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.delete_certificate();
+
+CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.write_account();
+
+CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.write_administrator();
+
+CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.write_certificate();
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.administrator REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.authentication REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -5143,6 +7097,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.traffic_rule REFERENCING OLD
 CREATE TRIGGER audit_delete AFTER DELETE ON control.trusted_sealer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.trusted_sender_domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.web REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.administrator REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
@@ -5212,6 +7168,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.trusted_sealer REFERENCING N
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.trusted_sender_domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.web REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.administrator REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.authentication REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -5279,6 +7237,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.traffic_rule REFERENCING OLD
 CREATE TRIGGER audit_update AFTER UPDATE ON control.trusted_sealer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.trusted_sender_domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.web REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER check_answers BEFORE INSERT OR UPDATE OF answers ON control.rbl FOR EACH ROW EXECUTE FUNCTION control.check_rbl_answers();
 
@@ -5363,6 +7323,12 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.tra
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.trusted_sealer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.trusted_sender_domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.web FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER a_guard BEFORE INSERT OR UPDATE ON directory.account FOR EACH ROW WHEN ((logic.web_kind() = 'domain'::text)) EXECUTE FUNCTION logic.guard_account();
+
+CREATE TRIGGER a_guard BEFORE UPDATE ON directory.domain FOR EACH ROW WHEN ((logic.web_kind() = 'domain'::text)) EXECUTE FUNCTION logic.guard_domain();
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
@@ -5623,6 +7589,466 @@ ALTER TABLE ONLY store.url_key
 
 ALTER TABLE ONLY store.usage
     ADD CONSTRAINT usage_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE control.administrator ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.authentication ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.authentication_policy ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.certificate ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.connection_check ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.directory ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.dkim ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.dmarc ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.dns ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.generation ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.greylist ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.imap ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.imap_capability ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.ip_list ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.ip_rule ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.lease ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.listener ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.logic ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.oidc_issuer ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.pop3 ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.rbl ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.rbl_settings ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.relay ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.relay_tls ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.retry ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.route ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.server ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.service ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.smtp ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.smtp_limit ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.srs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.store ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.template ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.touched ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.traffic ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.traffic_rule ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.trusted_sealer ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.trusted_sender_domain ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.web ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY web_changes ON control.administrator USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.authentication USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.authentication_policy USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.certificate USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.connection_check USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.directory USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.dkim USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.dmarc USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.dns USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.generation USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.greylist USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.imap USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.imap_capability USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.ip_list USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.ip_rule USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.lease USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.listener USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.logic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.oidc_issuer USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.pop3 USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.rbl USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.rbl_settings USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.relay USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.relay_tls USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.retry USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.route USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.server USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.service USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.smtp USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.smtp_limit USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.srs USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.store USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.template USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.touched USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.traffic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.traffic_rule USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.trusted_sealer USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.trusted_sender_domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.web USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_sees ON control.administrator FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.authentication FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.authentication_policy FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.certificate FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.connection_check FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.directory FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.dkim FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.dmarc FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.dns FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.generation FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.greylist FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.imap FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.imap_capability FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.ip_list FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.ip_rule FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.lease FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.listener FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.logic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.pop3 FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.rbl FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.rbl_settings FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.relay FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.retry FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.route FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.server FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.service FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.smtp FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.smtp_limit FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.srs FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.store FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.template FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.touched FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.traffic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.traffic_rule FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.trusted_sealer FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.trusted_sender_domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.web FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+ALTER TABLE directory.account ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.address ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.alias ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.dkim_key ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.domain ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.domain_alias ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.domain_name ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.remote_domain ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.remote_recipient ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.sender_permission ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.sql_login ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY web_changes ON directory.account USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.address USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.alias USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.dkim_key USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.domain_alias USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.domain_name USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.remote_domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.remote_recipient USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.sender_permission USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.sql_login USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_domain_changes ON directory.account USING ((domain_id = ( SELECT logic.web_domain() AS web_domain))) WITH CHECK ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_changes ON directory.alias USING ((domain_id = ( SELECT logic.web_domain() AS web_domain))) WITH CHECK ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_changes ON directory.domain FOR UPDATE USING ((id = ( SELECT logic.web_domain() AS web_domain))) WITH CHECK ((id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.account FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.address FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.alias FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.dkim_key FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.domain FOR SELECT USING ((id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.domain_alias FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.domain_name FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.remote_recipient FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.sender_permission FOR SELECT USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_domain_sees ON directory.sql_login FOR SELECT USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_sees ON directory.account FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.address FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.alias FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.domain_alias FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.domain_name FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.remote_domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.remote_recipient FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.sender_permission FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.sql_login FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+ALTER TABLE live.counter ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE live.listener_status ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE live.login_failure ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE live.node ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE live.rbl_status ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE live.service_status ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE live.session ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY web_changes ON live.counter USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.listener_status USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.login_failure USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.node USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.rbl_status USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.service_status USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.session USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.web_session USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_domain_changes ON live.session FOR DELETE USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_domain_changes ON live.web_session FOR DELETE USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_domain_sees ON live.session FOR SELECT USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_domain_sees ON live.web_session FOR SELECT USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_sees ON live.counter FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON live.listener_status FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON live.login_failure FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON live.node FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON live.service_status FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON live.session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON live.web_session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+ALTER TABLE live.web_session ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.audit ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.dmarc_count ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.dmarc_report ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.dmarc_report_row ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.tls_count ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.traffic ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY web_changes ON log.audit USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.dmarc_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.dmarc_report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.dmarc_report_row USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.tls_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.traffic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_sees ON log.audit FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.tls_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.traffic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+ALTER TABLE queue.attempt ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE queue.destination ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE queue.message ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE queue.recipient ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE queue.sts_policy ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY web_changes ON queue.attempt USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON queue.destination USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON queue.message USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON queue.recipient USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON queue.sts_policy USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_sees ON queue.attempt FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON queue.destination FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON queue.message FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON queue.recipient FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+ALTER TABLE screen.greylist ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE screen.greylist_network ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY web_changes ON screen.greylist USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON screen.greylist_network USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_sees ON screen.greylist FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON screen.greylist_network FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 ALTER TABLE store.acl ENABLE ROW LEVEL SECURITY;
 

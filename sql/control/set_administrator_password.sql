@@ -1,2 +1,2 @@
--- Sets the password hash ($2) of administrator $1.
-update control.administrator set password_hash = $2::text where name = $1
+-- Sets the password hash ($2) of administrator $1, who has to choose another at his first login in the browser where $3 says so.
+update control.administrator set password_hash = $2::text, must_change_password = $3 where name = $1

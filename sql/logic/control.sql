@@ -12,6 +12,7 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'pop3', (select to_jsonb(s) from control.pop3 s),
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
+    'web', (select to_jsonb(s) from control.web s),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
     'dns', (select to_jsonb(d) from control.dns d),

@@ -31,6 +31,7 @@ pub struct Config {
     pub imap_capabilities: Vec<HiddenCapability>,
     pub pop3: Pop3,
     pub directory: Directory,
+    pub web: Web,
     pub store: Store,
     pub srs: Srs,
     pub screen: screen::Screen,
@@ -173,6 +174,13 @@ impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Directory(…)")
     }
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Web {
+    pub require_tls: bool,
+    pub idle_minutes: i32,
+    pub session_hours: i32,
 }
 
 #[derive(Debug, Deserialize)]

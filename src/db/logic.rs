@@ -19,6 +19,9 @@ const FILES: &[&str] = &[
     sql!("logic/queue"),
     sql!("logic/report"),
     sql!("logic/verify"),
+    sql!("logic/web"),
+    sql!("logic/admin"),
+    sql!("logic/page"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.
@@ -56,7 +59,7 @@ pub(super) async fn rebuild(client: &mut tokio_postgres::Client) -> Result<(), E
         });
     }
     transaction
-        .batch_execute("set local lock_timeout = '30s'; drop schema if exists logic cascade; drop schema if exists report cascade; create schema logic; create schema report")
+        .batch_execute("set local lock_timeout = '30s'; drop schema if exists logic cascade; drop schema if exists report cascade; drop schema if exists admin cascade; create schema logic; create schema report; create schema admin")
         .await?;
     for file in FILES {
         transaction.batch_execute(file).await?;

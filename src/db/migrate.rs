@@ -11,8 +11,8 @@ mod embedded {
 /// Key of the advisory lock that migrations hold ("mailwrig" in bytes).
 const LOCK: i64 = 0x6d61_696c_7772_6967;
 
-/// Makes the role that people with SQL logins of their own are members of.
-const ARRANGE_USER_ROLE: &str = sql!("control/arrange_user_role");
+/// Makes the role that people with SQL logins of their own are members of, and that of the web pages.
+const ARRANGE_ROLES: &str = sql!("control/arrange_roles");
 
 /// Migrates the database and rebuilds the logic if it changed. Migrations of a newer daemon are left alone: they only
 /// ever add to what an older one needs.
@@ -41,8 +41,9 @@ pub async fn migrate(target: &Target) -> Result<(), Error> {
         tracing::info!(migration = %done, "schema migrated");
     }
     logic::rebuild(&mut client).await?;
-    // Mail works without it.
-    if let Some(why) = client.query_one(ARRANGE_USER_ROLE, &[]).await?.get::<_, Option<String>>(0) {
+    // Mail works without them.
+    let missing = client.query_one(ARRANGE_ROLES, &[]).await?;
+    for why in [missing.get::<_, Option<String>>(0), missing.get(1)].into_iter().flatten() {
         tracing::warn!("{why}");
     }
     client.query("select pg_advisory_unlock($1)", &[&LOCK]).await?;

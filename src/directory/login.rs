@@ -171,7 +171,12 @@ impl Directory {
     }
 
     async fn failed(&self, visitor: Visitor, candidature: &Candidature) -> LoginError {
-        tracing::info!(name = candidature.key, peer = %visitor.peer, service = visitor.service, "wrong user name or password");
+        self.count_failure(visitor, &candidature.key, &candidature.peer_key).await
+    }
+
+    /// Counts a wrong password.
+    pub(super) async fn count_failure(&self, visitor: Visitor, key: &str, peer_key: &str) -> LoginError {
+        tracing::info!(name = key, peer = %visitor.peer, service = visitor.service, "wrong user name or password");
         let settings = &self.control.config().directory;
         let counted = self
             .control
@@ -179,8 +184,8 @@ impl Directory {
             .execute(
                 COUNT_FAILURE,
                 &[
-                    &candidature.key,
-                    &candidature.peer_key,
+                    &key,
+                    &peer_key,
                     &settings.max_login_failures,
                     &settings.max_peer_login_failures,
                     &settings.lock_minutes,
@@ -193,10 +198,15 @@ impl Directory {
         }
     }
 
+    /// Begins the count of a name anew, after a right password.
+    pub(super) async fn forgive(&self, key: &str) -> Result<(), Error> {
+        self.control.db.execute(FORGIVE, &[&key]).await.map(drop)
+    }
+
     async fn succeeded(&self, visitor: Visitor, candidature: Candidature) -> Result<Login, LoginError> {
         let Some(account) = candidature.account else { return Err(LoginError::Wrong) };
         if candidature.failures > 0 {
-            self.control.db.execute(FORGIVE, &[&candidature.key]).await?;
+            self.forgive(&candidature.key).await?;
         }
         if account.forbidden.iter().any(|service| service == visitor.service) {
             return Err(LoginError::Forbidden(visitor.service));

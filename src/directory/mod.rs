@@ -5,6 +5,7 @@
 //! process and never runs on a thread that serves connections; what is remembered of the directory is forgotten when it
 //! changes, before that change counts as obeyed.
 
+mod administrator;
 pub mod checker;
 pub mod gate;
 mod issuer;
@@ -18,6 +19,7 @@ mod scheme;
 mod sender;
 pub mod throttle;
 
+pub use administrator::{Administrator, Token};
 pub use login::{Authentication, Login, LoginError, Progress, Visitor};
 pub use resolve::{Directory, Recipient, Remote, Route};
 pub use sender::Sender;

@@ -9,7 +9,6 @@ const QUOTA: &str = sql!("directory/quota");
 const ROOM: &str = sql!("directory/room");
 const FIND_QUOTA: &str = sql!("directory/find_quota");
 const SET_QUOTA: &str = sql!("directory/set_quota");
-const ACT_AS: &str = sql!("directory/act_as");
 
 /// What an account keeps of something, and how much it may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,13 +89,8 @@ impl Directory {
         limits: Limits,
         (actor, peer): (&str, &str),
     ) -> Result<(), Error> {
-        let mut client = self.control.db.client().await?;
-        let act_as = client.prepare(ACT_AS).await?;
-        let set = client.prepare(SET_QUOTA).await?;
-        let transaction = client.transaction().await?;
-        transaction.query(&act_as, &[&actor, &peer]).await?;
-        transaction.execute(&set, &[&account.0, &limits.bytes, &limits.messages, &limits.mailboxes]).await?;
-        transaction.commit().await?;
-        Ok(())
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&account.0, &limits.bytes, &limits.messages, &limits.mailboxes];
+        self.as_person((actor, peer), SET_QUOTA, &values).await
     }
 }

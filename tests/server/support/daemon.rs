@@ -15,7 +15,7 @@ use super::dialogue::{Dialogue, Language};
 use super::{Database, PATIENCE, root};
 
 /// The listeners of a new installation, by the names that tests use: service, TLS, mode.
-const LISTENERS: [(&str, &str, &str, &str); 7] = [
+const LISTENERS: [(&str, &str, &str, &str); 9] = [
     ("smtp", "smtp", "starttls", "standard"),
     ("submission", "smtp", "starttls", "submission"),
     ("smtps", "smtp", "implicit", "submission"),
@@ -23,6 +23,8 @@ const LISTENERS: [(&str, &str, &str, &str); 7] = [
     ("pop3s", "pop3", "implicit", "standard"),
     ("imap", "imap", "starttls", "standard"),
     ("imaps", "imap", "implicit", "standard"),
+    ("http", "webmail", "none", "standard"),
+    ("https", "webmail", "implicit", "standard"),
 ];
 
 /// The password of everybody at example.test.

@@ -1,0 +1,2 @@
+-- Begins the session of a browser: $1 what stands for its cookie, $2 kind, $3 login, $4 account, $5 peer, $6 what it says it is.
+insert into live.web_session (token_hash, kind, login, account_id, peer, browser) values ($1, $2, $3, $4, $5::text::inet, $6)

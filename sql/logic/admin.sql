@@ -1,0 +1,262 @@
+-- The pages of the administration: a view is a page, a function that takes the row of a view is a button on it. Views run with
+-- the rights of who looks (security_invoker), and so do functions, but for the few that say otherwise. The comment of a view
+-- is "Menu: Title. What it is for"; comments of columns are the help beside the fields, those of constraints' names what is said
+-- when a value is refused. What a view leaves without a comment gets that of the table's column.
+
+comment on schema admin is 'The administration: a view for each page, a function for each button. The pages in the browser show just this';
+
+-- Which table a page is about, in the order of the menu.
+create table logic.page (
+  name text primary key,
+  of_table regclass not null,
+  place integer generated always as identity
+);
+comment on table logic.page is 'The pages of the administration; filled when the functions are built';
+comment on column logic.page.name is 'The view in schema admin';
+comment on column logic.page.of_table is 'The table that it is about: its key and its history are those of the page';
+comment on column logic.page.place is 'Order in the menu';
+
+-- Enters a page: its key and its history are those of this table, and so are the comments that its columns lack. Of further
+-- tables only comments are taken.
+create function logic.describe_page(page regclass, of_table regclass) returns void language plpgsql as $$
+declare c record;
+begin
+  insert into logic.page (name, of_table) select relname, describe_page.of_table from pg_class where oid = page on conflict do nothing;
+  for c in
+    select a.attname, col_description(of_table, b.attnum) as words
+    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
+    where a.attrelid = page and a.attnum > 0 and col_description(page, a.attnum) is null
+  loop
+    execute format('comment on column %s.%I is %L', page, c.attname, c.words);
+  end loop;
+end $$;
+
+-- Running ------------------------------------------------------------------------------------------------------
+
+create view admin.service with (security_invoker) as
+select s.name, s.enabled,
+  (select string_agg(t.node || ': ' || t.state || coalesce(' (' || t.error || ')', ''), '; ' order by t.node)
+   from live.service_status t where t.service = s.name) as state,
+  (select count(*) from live.session l where l.service = s.name) as sessions,
+  s.ip_list_id, s.max_connections, s.max_connections_per_peer, s.max_connections_per_account
+from control.service s;
+comment on view admin.service is 'Running: Services. Switching one off closes its listeners and sessions at once, on every node';
+comment on column admin.service.state is 'How it is on each node';
+comment on column admin.service.sessions is 'Sessions that are open now';
+select logic.describe_page('admin.service', 'control.service');
+
+create function admin.start(s admin.service) returns text language sql as $$
+  update control.service set enabled = true where name = s.name returning s.name || ' starts'
+$$;
+comment on function admin.start is 'Start';
+create function admin.stop(s admin.service) returns text language plpgsql as $$
+begin
+  if s.name = 'webmail' then
+    raise exception 'stopping webmail would cut off this page: do it with SQL or on the command line' using errcode = 'check_violation';
+  end if;
+  update control.service set enabled = false where name = s.name;
+  return s.name || ' stops: its listeners close, its sessions end';
+end $$;
+comment on function admin.stop is 'Stop!: ends all sessions of this service';
+
+create view admin.session with (security_invoker) as
+select id, service, login, host(peer) as peer, tls, state, since, active_at, node
+from live.session;
+comment on view admin.session is 'Running: Sessions. Who is connected now, and what he is doing';
+select logic.describe_page('admin.session', 'live.session');
+comment on column admin.session.id is 'Number of the session';
+create function admin.terminate(s admin.session) returns text language sql as $$
+  delete from live.session where id = s.id returning 'the session ends'
+$$;
+comment on function admin.terminate is 'Terminate!: the client is sent away';
+
+create view admin.delivery with (security_invoker) as
+select r.id, r.address as recipient, m.sender, r.state, r.attempts, r.next_attempt_at, r.last_reply, m.received_at, m.size, r.domain, r.message_id
+from queue.recipient r join queue.message m on m.id = r.message_id;
+comment on view admin.delivery is 'Running: Queue. Mail that waits to go out, one line for each recipient';
+select logic.describe_page('admin.delivery', 'queue.recipient');
+select logic.describe_page('admin.delivery', 'queue.message');
+create function admin.retry(d admin.delivery) returns text language sql as $$
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id returning 'it is tried now'
+$$;
+comment on function admin.retry is 'Retry now';
+create function admin.hold(d admin.delivery) returns text language sql as $$
+  update queue.recipient set state = 'held' where id = d.id returning 'it is held'
+$$;
+comment on function admin.hold is 'Hold';
+create function admin.cancel(d admin.delivery) returns text language sql as $$
+  delete from queue.recipient where id = d.id returning 'it is cancelled'
+$$;
+comment on function admin.cancel is 'Cancel!: the recipient never gets the message, and the sender is not told';
+
+create view admin.change with (security_invoker) as
+select id, at, actor, peer, path, table_name, action, key::text as key, old, new, undoes from log.audit;
+comment on view admin.change is 'Running: Changes. Every change of settings and directory: who, from where, what; each can be taken back';
+select logic.describe_page('admin.change', 'log.audit');
+-- As the owner, for a row may have secrets; who may is asked here.
+create function admin.undo(c admin.change) returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not logic.web_changes() then
+    raise exception 'only a system administrator may take changes back' using errcode = 'insufficient_privilege';
+  end if;
+  return format('change %s is taken back by change %s', c.id, control.undo(c.id));
+end $$;
+comment on function admin.undo is 'Undo';
+
+create view admin.login with (security_invoker) as
+select id, login, kind, host(peer) as peer, browser, since, seen_at from live.web_session;
+comment on view admin.login is 'Running: Logins. Administrators who have logged in to these pages';
+select logic.describe_page('admin.login', 'live.web_session');
+create function admin.log_out(l admin.login) returns text language sql as $$
+  delete from live.web_session where id = l.id returning l.login || ' has to log in again'
+$$;
+comment on function admin.log_out is 'Log out!: ends this login';
+
+create view admin.lock with (security_invoker) as
+select key, failures, last_at, locked_until from live.login_failure;
+comment on view admin.lock is 'Running: Locks. Wrong passwords by name and by address, and what is locked because of them';
+select logic.describe_page('admin.lock', 'live.login_failure');
+create function admin.unlock(l admin.lock) returns text language sql as $$
+  delete from live.login_failure where key = l.key returning l.key || ' is unlocked'
+$$;
+comment on function admin.unlock is 'Unlock';
+
+-- Mail ---------------------------------------------------------------------------------------------------------
+
+create view admin.domain with (security_invoker) as
+select id, name, active, is_default, (select count(*) from directory.account a where a.domain_id = d.id) as accounts,
+  catch_all, max_accounts, quota_bytes, max_message_bytes, created_at
+from directory.domain d;
+comment on view admin.domain is 'Mail: Domains. Domains whose mail is kept here';
+comment on column admin.domain.accounts is 'Accounts in this domain';
+select logic.describe_page('admin.domain', 'directory.domain');
+
+-- What the pages show of an account but may not read themselves.
+create function logic.used_bytes(account bigint) returns bigint language sql stable security definer set search_path = pg_catalog as $$
+  select bytes from store.usage where account_id = account
+$$;
+
+create view admin.account with (security_invoker) as
+select id, domain_id, local_part, display_name, active, null::control.password as password, forward_to, forward_keep, logic.used_bytes(id) as used_bytes, quota_bytes,
+  max_messages, max_message_bytes, forbidden_services, mail_from_policy, sender_needs_login, manages_domain, created_at
+from directory.account;
+comment on view admin.account is 'Mail: Users. People (or things) with a mailbox';
+comment on column admin.account.password is 'A new password; left empty, the old one stays';
+comment on column admin.account.used_bytes is 'Bytes of mail that the account keeps';
+select logic.describe_page('admin.account', 'directory.account');
+
+-- A password comes as the daemon has hashed it: {"hash": …, "scram": …}.
+create function admin.write_account() returns trigger language plpgsql as $$
+declare
+  stored jsonb := nullif(new.password, '')::jsonb;
+begin
+  if tg_op = 'INSERT' then
+    insert into directory.account (domain_id, local_part, display_name, active, password_hash, scram, forward_to, forward_keep, quota_bytes,
+      max_messages, max_message_bytes, forbidden_services, mail_from_policy, sender_needs_login, manages_domain)
+    values (new.domain_id, new.local_part, new.display_name, coalesce(new.active, true), stored ->> 'hash', stored ->> 'scram',
+      coalesce(new.forward_to, '{}'), coalesce(new.forward_keep, true), new.quota_bytes, new.max_messages, new.max_message_bytes,
+      coalesce(new.forbidden_services, '{}'), new.mail_from_policy, new.sender_needs_login, coalesce(new.manages_domain, false))
+    returning id into new.id;
+  else
+    update directory.account set domain_id = new.domain_id, local_part = new.local_part, display_name = new.display_name, active = new.active,
+      forward_to = new.forward_to, forward_keep = new.forward_keep, quota_bytes = new.quota_bytes, max_messages = new.max_messages,
+      max_message_bytes = new.max_message_bytes, forbidden_services = new.forbidden_services, mail_from_policy = new.mail_from_policy,
+      sender_needs_login = new.sender_needs_login, manages_domain = new.manages_domain
+    where id = old.id;
+    if stored is not null then
+      update directory.account set password_hash = stored ->> 'hash', scram = stored ->> 'scram' where id = old.id;
+    end if;
+  end if;
+  return new;
+end $$;
+create trigger write instead of insert or update on admin.account for each row execute function admin.write_account();
+create function admin.delete_account() returns trigger language plpgsql as $$
+begin
+  delete from directory.account where id = old.id;
+  return old;
+end $$;
+create trigger remove instead of delete on admin.account for each row execute function admin.delete_account();
+
+create view admin.alias with (security_invoker) as
+select id, domain_id, local_part, targets, active, authenticated_only from directory.alias;
+comment on view admin.alias is 'Mail: Aliases. Addresses that expand to others';
+select logic.describe_page('admin.alias', 'directory.alias');
+
+-- Server -------------------------------------------------------------------------------------------------------
+
+create view admin.administrator with (security_invoker) as
+select name, role, active, null::control.password as password, must_change_password from control.administrator;
+comment on view admin.administrator is 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
+comment on column admin.administrator.password is 'A new password; left empty, the old one stays';
+select logic.describe_page('admin.administrator', 'control.administrator');
+create function admin.write_administrator() returns trigger language plpgsql as $$
+declare
+  stored jsonb := nullif(new.password, '')::jsonb;
+begin
+  if tg_op = 'INSERT' then
+    insert into control.administrator (name, role, active, password_hash, must_change_password)
+    values (new.name, coalesce(new.role, 'system'), coalesce(new.active, true), stored ->> 'hash', coalesce(new.must_change_password, false));
+  else
+    update control.administrator set name = new.name, role = new.role, active = new.active, must_change_password = new.must_change_password
+    where name = old.name;
+    if stored is not null then
+      update control.administrator set password_hash = stored ->> 'hash' where name = new.name;
+    end if;
+  end if;
+  return new;
+end $$;
+create trigger write instead of insert or update on admin.administrator for each row execute function admin.write_administrator();
+create function admin.delete_administrator() returns trigger language plpgsql as $$
+begin
+  delete from control.administrator where name = old.name;
+  return old;
+end $$;
+create trigger remove instead of delete on admin.administrator for each row execute function admin.delete_administrator();
+
+create view admin.certificate with (security_invoker) as
+select id, names, source, active, chain, null::control.secret as key, created_at from control.certificate;
+comment on view admin.certificate is 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
+comment on column admin.certificate.key is 'Private key, PEM; it is never shown. Left empty, the old one stays';
+select logic.describe_page('admin.certificate', 'control.certificate');
+create function admin.write_certificate() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into control.certificate (names, chain, key, source, active)
+    values (coalesce(new.names, '{}'), new.chain, new.key, coalesce(new.source, 'uploaded'), coalesce(new.active, true)) returning id into new.id;
+  else
+    update control.certificate set names = new.names, chain = new.chain, source = new.source, active = new.active where id = old.id;
+    if new.key <> '' then
+      update control.certificate set key = new.key where id = old.id;
+    end if;
+  end if;
+  return new;
+end $$;
+create trigger write instead of insert or update on admin.certificate for each row execute function admin.write_certificate();
+create function admin.delete_certificate() returns trigger language plpgsql as $$
+begin
+  delete from control.certificate where id = old.id;
+  return old;
+end $$;
+create trigger remove instead of delete on admin.certificate for each row execute function admin.delete_certificate();
+
+-- All other settings and lists: every table of control has a page, its columns as they are, secrets left out.
+do $$
+declare
+  t record;
+begin
+  for t in
+    select c.oid, c.relname, obj_description(c.oid) as words, format('control.%I', c.relname) as name, format('admin.%I', c.relname) as page,
+      string_agg(quote_ident(a.attname), ', ' order by a.attnum) as columns,
+      bool_or(a.attname = 'only_row') as one_row
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relkind = 'r' and c.relnamespace = 'control'::regnamespace and a.atttypid <> 'control.secret'::regtype
+      and c.relname not in ('generation', 'touched', 'lease', 'logic')
+      and to_regclass(format('admin.%I', c.relname)) is null
+    group by c.oid, c.relname
+  loop
+    execute format('create view %s with (security_invoker) as select %s from %s', t.page, t.columns, t.name);
+    execute format('comment on view %s is %L', t.page,
+      case when t.one_row then 'Settings: ' else 'Server: ' end || upper(left(t.relname, 1)) || replace(substr(t.relname, 2), '_', ' ') || '. ' || coalesce(t.words, ''));
+    perform logic.describe_page(t.page, t.name);
+  end loop;
+end $$;

@@ -1,0 +1,385 @@
+-- What the pages are made of, from the catalog: no page has code of its own, here or in the daemon. Names of pages and columns are
+-- looked up in the catalog before they stand in a statement, and values are bound. Everything runs with the rights of who asks.
+
+-- The view of a page; what is not in the menu does not exist.
+create function logic.page_view(page text) returns regclass language plpgsql stable as $$
+declare v regclass;
+begin
+  select c.oid into v from pg_class c join logic.page p on p.name = c.relname
+  where c.relnamespace = 'admin'::regnamespace and c.relkind = 'v' and c.relname = page;
+  if v is null then
+    raise exception 'there is no page %', left(page, 100) using errcode = 'no_data_found';
+  end if;
+  return v;
+end $$;
+
+-- A name of the catalog as people write it.
+create function logic.page_title(name text) returns text language sql immutable as $$
+  select upper(left(name, 1)) || replace(substr(name, 2), '_', ' ')
+$$;
+
+-- A part of the comment of a page: "Menu: Title. What it is for".
+create function logic.page_words(v regclass, part text) returns text language sql stable as $$
+  select case part when 'menu' then m[1] when 'title' then m[2] else m[3] end
+  from regexp_match(obj_description(v), '^([^:]*): ([^.]*)\. ?(.*)$') m
+$$;
+
+-- Whether this administrator finds the page in the menu.
+create function logic.page_is_seen(page text) returns boolean language sql stable as $$
+  select case logic.web_kind() when 'system' then true when 'auditor' then true
+    when 'domain' then p.of_table::text like 'directory.%' and p.of_table <> 'directory.remote_domain'::regclass or p.name = 'session' end
+  from logic.page p where p.name = page
+$$;
+
+create function logic.page_key(v regclass) returns text[] language sql stable as $$
+  select array_agg(a.attname::text order by k.nth)
+  from pg_class c join logic.page p on p.name = c.relname
+  join pg_index i on i.indrelid = p.of_table and i.indisprimary
+  cross join unnest(i.indkey) with ordinality as k (attnum, nth)
+  join pg_attribute a on a.attrelid = p.of_table and a.attnum = k.attnum
+  where c.oid = v
+$$;
+
+-- What may be done on a page: 4 change, 8 make, 16 remove, as pg_relation_is_updatable has it.
+create function logic.page_rights(v regclass) returns integer language sql stable as $$
+  select pg_relation_is_updatable(v, true) & case logic.web_kind()
+    when 'system' then 28
+    when 'domain' then case v::text when 'admin.account' then 28 when 'admin.alias' then 28 when 'admin.domain' then 4 else 0 end
+    else 0 end
+$$;
+
+-- The columns of a page.
+create function logic.page_columns(v regclass)
+returns table (name text, help text, type text, kind text, required boolean, nullable boolean, writable boolean, is_key boolean, refers text, options text[], preset text)
+language sql stable as $$
+  select a.attname::text, col_description(v, a.attnum), format_type(a.atttypid, a.atttypmod),
+    case
+      when f.page is not null then 'reference'
+      when a.atttypid = 'control.password'::regtype then 'password'
+      when a.atttypid = 'control.secret'::regtype then 'secret'
+      when base.typtype = 'e' then 'choice'
+      when base.typcategory = 'A' then 'lines'
+      when base.oid = 'boolean'::regtype then 'yes or no'
+      when base.typcategory = 'N' then 'number'
+      when base.oid = 'timestamptz'::regtype then 'time'
+      when base.oid in ('jsonb'::regtype, 'json'::regtype) then 'document'
+      when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
+      else 'text' end,
+    coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
+    coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row')
+      and (pg_column_is_updatable(v, a.attnum, true)), a.atttypid in ('control.secret'::regtype, 'control.password'::regtype)),
+    a.attname = any(logic.page_key(v)),
+    f.page,
+    case when base.typtype = 'e' then array(select e.enumlabel::text from pg_enum e where e.enumtypid = base.oid order by e.enumsortorder) end,
+    pg_get_expr(d.adbin, d.adrelid)
+  from pg_class c
+  join logic.page p on p.name = c.relname
+  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  join pg_type t on t.oid = a.atttypid
+  join pg_type base on base.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
+  left join pg_attribute b on b.attrelid = p.of_table and b.attname = a.attname and not b.attisdropped
+  left join pg_attrdef d on d.adrelid = b.attrelid and d.adnum = b.attnum
+  left join lateral (
+    select r.name as page from pg_constraint k join logic.page r on r.of_table = k.confrelid
+    where k.contype = 'f' and k.conrelid = p.of_table and k.conkey = array[b.attnum] order by r.place limit 1) f on true
+  where c.oid = v
+  order by a.attnum
+$$;
+
+-- The menu: each page that this administrator may see, in order.
+create function logic.pages() returns jsonb language sql stable as $$
+  select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'menu', logic.page_words(c.oid, 'menu'), 'title', logic.page_words(c.oid, 'title'))
+    order by p.place), '[]')
+  from logic.page p join pg_class c on c.relname = p.name and c.relnamespace = 'admin'::regnamespace
+  where logic.page_is_seen(p.name)
+$$;
+
+-- All that is known of a page.
+create function logic.page(page text) returns jsonb language plpgsql stable as $$
+declare v regclass := logic.page_view(page);
+begin
+  if not coalesce(logic.page_is_seen(page), false) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'name', page, 'title', logic.page_words(v, 'title'), 'help', logic.page_words(v, 'help'), 'menu', logic.page_words(v, 'menu'),
+    'key', logic.page_key(v), 'one_row', logic.page_key(v) = array['only_row'],
+    'may_change', logic.page_rights(v) & 4 <> 0, 'may_make', logic.page_rights(v) & 8 <> 0 and logic.page_key(v) <> array['only_row'],
+    'may_remove', logic.page_rights(v) & 16 <> 0 and logic.page_key(v) <> array['only_row'],
+    'columns', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('label', logic.page_title(regexp_replace(k.name, '_id$', '')))) from logic.page_columns(v) k
+      where k.name <> 'only_row'),
+    'actions', coalesce((
+      select jsonb_agg(jsonb_build_object('name', f.proname, 'label', regexp_replace(words, '[!:].*$', ''), 'grave', words ~ '^[^:]*!',
+        'warning', nullif(substring(words from ': ?(.*)$'), '')) order by f.oid)
+      from pg_proc f cross join lateral (select coalesce(obj_description(f.oid), f.proname) as words) w
+      where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
+        and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
+    'children', coalesce((
+      select jsonb_agg(jsonb_build_object('page', ch.name, 'title', logic.page_words(chc.oid, 'title'), 'column', a.attname) order by ch.place)
+      from logic.page p join pg_constraint k on k.contype = 'f' and k.confrelid = p.of_table and cardinality(k.conkey) = 1
+      join logic.page ch on ch.of_table = k.conrelid
+      join pg_class chc on chc.relname = ch.name and chc.relnamespace = 'admin'::regnamespace
+      join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+      where p.name = page and logic.page_is_seen(ch.name)), '[]'));
+end $$;
+
+-- What a row of a page is called where others refer to it.
+create function logic.page_label(v regclass) returns text language sql stable as $$
+  select coalesce((
+    select quote_ident(a.attname) from pg_attribute a
+    where a.attrelid = v and a.attname in ('name', 'address', 'local_part', 'pattern', 'domain') and not a.attisdropped
+    order by array_position(array['name', 'address', 'local_part', 'pattern', 'domain'], a.attname::text) limit 1),
+    (select format('(%I)::text', k) from unnest(logic.page_key(v)) k limit 1))
+$$;
+
+-- Rows that a reference may choose from: key and name.
+create function logic.page_options(page text, ids text[] default null) returns jsonb language plpgsql stable as $$
+declare
+  v regclass := logic.page_view(page);
+  key text := (logic.page_key(v))[1];
+  found jsonb;
+begin
+  execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
+      select %1$I::text as id, %2$s as label from %3$s where $1 is null or %1$I::text = any($1) order by 2 limit 500) o',
+    key, logic.page_label(v), v) into found using ids;
+  return found;
+end $$;
+
+-- Rows of a page: those that match all filters ({column: value}) and have the words somewhere in their text, in the order of a
+-- column, from behind a row on ({"s": its value there, "k": its key}), and whether there are more.
+create function logic.page_rows(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer)
+returns jsonb language plpgsql stable as $$
+declare
+  v regclass := logic.page_view(page);
+  key text[] := logic.page_key(v);
+  cond text := 'true';
+  c record;
+  sort_type text;
+  key_list text;
+  key_value text;
+  way text := case when downwards then 'desc' else 'asc' end;
+  op text := case when downwards then '<' else '>' end;
+  order_by text;
+  rows jsonb;
+  labels jsonb := '{}';
+  at_once integer := least(greatest(most, 1), 5000);
+begin
+  if not coalesce(logic.page_is_seen(page), false) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+  select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
+    string_agg(format('($3 -> ''k'' ->> %s)::%s', array_position(key, k.name) - 1, k.type), ', ' order by array_position(key, k.name))
+  into key_list, key_value from logic.page_columns(v) k where k.is_key;
+  if words <> '' then
+    select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
+    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
+  end if;
+  for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
+    cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
+  end loop;
+  select k.type into sort_type from logic.page_columns(v) k where k.name = sorted and not k.is_key;
+  if sort_type is null then
+    order_by := (select string_agg(k || ' ' || way, ', ' order by n) from unnest(string_to_array(key_list, ', ')) with ordinality x (k, n));
+    if behind is not null then
+      cond := cond || format(' and (%s) %s (%s)', key_list, op, key_value);
+    end if;
+  else
+    order_by := format('v.%I %s nulls last, %s', sorted, way, key_list);
+    if behind is not null then
+      cond := cond || case when behind ->> 's' is null then format(' and v.%I is null and (%s) > (%s)', sorted, key_list, key_value)
+        else format(' and (v.%1$I %2$s ($3 ->> ''s'')::%3$s or v.%1$I = ($3 ->> ''s'')::%3$s and (%4$s) > (%5$s) or v.%1$I is null)',
+          sorted, op, sort_type, key_list, key_value) end;
+    end if;
+  end if;
+  execute format('select coalesce(jsonb_agg(to_jsonb(r) order by n), ''[]'') from (
+      select v.*, row_number() over (order by %2$s) as n from (select * from %1$s v where %3$s order by %2$s limit %4$s) v) r',
+    v, order_by, cond, at_once + 1)
+    into rows using '%' || regexp_replace(coalesce(words, ''), '([\\%_])', '\\\1', 'g') || '%', filters, behind;
+  for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
+    labels := labels || jsonb_build_object(c.name, (
+      select jsonb_object_agg(o ->> 0, o ->> 1)
+      from jsonb_array_elements(logic.page_options(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
+  end loop;
+  return jsonb_build_object('rows', (select coalesce(jsonb_agg(r order by n), '[]') from jsonb_array_elements(rows) with ordinality x (r, n) where n <= at_once),
+    'more', jsonb_array_length(rows) > at_once, 'labels', labels);
+end $$;
+
+-- The condition that finds a row by its key, which is bound as $1.
+create function logic.page_match(v regclass) returns text language sql stable as $$
+  select string_agg(format('v.%I = ($1 ->> %L)::%s', k.name, k.name, k.type), ' and ') from logic.page_columns(v) k where k.is_key
+$$;
+
+-- One row by its key; null when there is none. With it a mark by which a later change finds out whether it is still the same.
+create function logic.page_row(page text, key jsonb) returns jsonb language plpgsql stable as $$
+declare
+  v regclass := logic.page_view(page);
+  found jsonb;
+begin
+  if not coalesce(logic.page_is_seen(page), false) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+  begin
+    execute format('select to_jsonb(v) from %s v where %s', v, logic.page_match(v)) into found using key;
+  exception when data_exception or check_violation then
+    return null;
+  end;
+  return jsonb_build_object('row', found, 'mark', (
+    select md5(coalesce(jsonb_object_agg(k.name, found -> k.name) filter (where k.writable), '{}')::text) from logic.page_columns(v) k))
+  where found is not null;
+end $$;
+
+-- What a person is told of a refused statement: {column, or "" where it is none of one column: sentence}.
+create function logic.page_error(v regclass, state text, message text, hint text, con text, of_table text, of_schema text, col text)
+returns jsonb language sql stable as $$
+  select jsonb_build_object(
+    coalesce((select k.name from logic.page_columns(v) k where k.name = coalesce(nullif(col, ''), (
+      select a.attname from pg_constraint c join pg_class t on t.oid = c.conrelid and t.relname = of_table and t.relnamespace::regnamespace::text = of_schema
+      join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
+      join logic.page_columns(v) w on w.name = a.attname and w.writable
+      where c.conname = con order by array_position(c.conkey, a.attnum) desc limit 1))), ''),
+    case
+      when con like '% %' then con
+      when state = '23502' then 'this must be filled in'
+      when state = '23505' then 'there is one with this value already'
+      when state = '23503' then case when message like '%is still referenced%' or message like 'update or delete%'
+        then 'this is still used: ' || of_schema || '.' || of_table || ' refers to it' else 'there is no such row' end
+      when state = '42501' and message like '%row-level security%' then 'you may not do this here'
+      else message || coalesce('. ' || nullif(hint, ''), '') end)
+$$;
+
+-- Stores a row: makes a new one where key is null, else changes that with this key, if it still has this mark. Values are texts,
+-- lists of texts, or null. Returns the key of the row, or what is wrong with which column; then nothing has changed.
+create function logic.page_save(page text, key jsonb, mark text, given jsonb) returns jsonb language plpgsql as $$
+declare
+  v regclass := logic.page_view(page);
+  found jsonb := logic.page_row(page, key);
+  c record;
+  item jsonb;
+  clean jsonb := '{}';
+  wrong jsonb := '{}';
+  columns text;
+  stored jsonb;
+  state text; message text; hint text; con text; of_table text; of_schema text; col text;
+begin
+  if logic.page_rights(v) & (case when key is null then 8 else 4 end) = 0 then
+    return jsonb_build_object('wrong', jsonb_build_object('', 'you may not change anything here'));
+  end if;
+  if key is not null and found is null then
+    return jsonb_build_object('wrong', jsonb_build_object('', 'this row is not there any more'));
+  elsif key is not null and mark is not null and found ->> 'mark' <> mark then
+    return jsonb_build_object('wrong', jsonb_build_object('', 'somebody else has changed this meanwhile: look at it again before you store it'));
+  end if;
+  for c in select k.* from logic.page_columns(v) k where k.writable and given ? k.name loop
+    item := given -> c.name;
+    if c.kind in ('secret', 'password') and item in ('""', 'null') then continue; end if;
+    if item = '""' and c.kind not in ('text', 'long text') then item := 'null'; end if;
+    -- An empty field is none, unless the column must have something.
+    if item = '""' and not exists (
+      select 1 from logic.page p join pg_attribute a on a.attrelid = p.of_table and a.attname = c.name where p.name = page and a.attnotnull) then
+      item := 'null';
+    end if;
+    if item = 'null' and key is null and c.preset is not null then continue; end if;
+    begin
+      if item <> 'null' and jsonb_typeof(item) = 'array' then
+        execute format('select array(select jsonb_array_elements_text($1))::%s', c.type) using item;
+      elsif item <> 'null' then
+        execute format('select ($1 #>> ''{}'')::%s', c.type) using item;
+      end if;
+      clean := clean || jsonb_build_object(c.name, item);
+    exception when data_exception or integrity_constraint_violation or raise_exception then
+      get stacked diagnostics message = message_text, con = constraint_name;
+      wrong := wrong || jsonb_build_object(c.name, case when con like '% %' then con else message end);
+    end;
+  end loop;
+  if wrong <> '{}' then
+    return jsonb_build_object('wrong', wrong);
+  end if;
+  select string_agg(quote_ident(k), ', ') into columns from jsonb_object_keys(clean) k;
+  if columns is null then
+    return jsonb_build_object('key', key);
+  end if;
+  begin
+    if key is null then
+      execute format('insert into %1$s as v (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $2) r returning %3$s', v, columns,
+        (select format('jsonb_build_object(%s)', string_agg(format('%L, v.%I', k, k), ', ')) from unnest(logic.page_key(v)) k))
+        into stored using key, clean;
+    else
+      execute format('update %1$s as v set (%2$s) = (select %2$s from jsonb_populate_record(null::%1$s, $2) r) where %4$s returning %3$s', v, columns,
+        (select format('jsonb_build_object(%s)', string_agg(format('%L, v.%I', k, k), ', ')) from unnest(logic.page_key(v)) k), logic.page_match(v))
+        into stored using key, clean;
+    end if;
+    -- What is checked at the end of the transaction is checked now, where it can still be said.
+    set constraints all immediate;
+    set constraints all deferred;
+  exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name, of_table = table_name,
+      of_schema = schema_name, col = column_name;
+    return jsonb_build_object('wrong', logic.page_error(v, state, message, hint, con, of_table, of_schema, col));
+  end;
+  if stored is null then
+    return jsonb_build_object('wrong', jsonb_build_object('', 'you may not change this row'));
+  end if;
+  return jsonb_build_object('key', stored);
+end $$;
+
+-- Presses a button for some rows, or removes them (action null), all or none. Returns what is to be said.
+create function logic.page_act(page text, action text, keys jsonb) returns jsonb language plpgsql as $$
+declare
+  v regclass := logic.page_view(page);
+  f text;
+  key jsonb;
+  said text;
+  words text[] := '{}';
+  touched bigint;
+  state text; message text; hint text; con text; of_table text; of_schema text; col text;
+begin
+  if not coalesce(logic.page_is_seen(page), false) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+  if action is null then
+    if logic.page_rights(v) & 16 = 0 then
+      return jsonb_build_object('wrong', 'you may not remove anything here');
+    end if;
+  else
+    select p.oid::regproc::text into f from pg_proc p
+    where p.pronamespace = 'admin'::regnamespace and p.proname = action and p.pronargs = 1 and p.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v);
+    if f is null or logic.web_kind() = 'auditor' then
+      return jsonb_build_object('wrong', 'you may not do this here');
+    end if;
+  end if;
+  begin
+    for key in select value from jsonb_array_elements(keys) limit 1000 loop
+      if action is null then
+        execute format('delete from %s v where %s', v, logic.page_match(v)) using key;
+        get diagnostics touched = row_count;
+        said := case when touched > 0 then 'removed' end;
+      else
+        said := null;
+        execute format('select %s(v) from %s v where %s', f, v, logic.page_match(v)) into said using key;
+      end if;
+      words := words || coalesce(said, 'there is no such row any more, or you may not do this to it');
+    end loop;
+    set constraints all immediate;
+    set constraints all deferred;
+  exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege or no_data_found then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name, of_table = table_name,
+      of_schema = schema_name, col = column_name;
+    return jsonb_build_object('wrong', (select value from jsonb_each_text(logic.page_error(v, state, message, hint, con, of_table, of_schema, col)) limit 1));
+  end;
+  return jsonb_build_object('said', (select jsonb_agg(jsonb_build_array(w, n)) from (select w, count(*) as n from unnest(words) w group by w) x));
+end $$;
+
+-- What was changed in a row, newest first.
+create function logic.page_history(page text, key jsonb) returns jsonb language sql stable as $$
+  select coalesce(jsonb_agg(to_jsonb(h) order by h.id desc), '[]') from (
+    select a.id, a.at, a.actor, a.peer, a.path, a.action, a.undoes,
+      (select jsonb_agg(jsonb_build_array(k, a.old -> k, a.new -> k) order by k) from (
+        select jsonb_object_keys(coalesce(a.old, '{}') || coalesce(a.new, '{}')) as k) x
+       where a.action = 'update' and a.old -> k is distinct from a.new -> k) as changes
+    from log.audit a join logic.page p on p.name = page
+    where a.table_name = p.of_table::text and a.key = page_history.key
+    order by a.id desc limit 100) h
+$$;
+
+-- The role comes last, when all is there that it is given.
+select logic.arrange_web_role();

@@ -1,0 +1,133 @@
+-- Who may see and change what in the web pages. Each request runs in a transaction under the role mailwright_web, which owns
+-- nothing, and says who has logged in by settings; row-level security does the rest, so that a page that forgets to ask shows
+-- nothing. There are three kinds: system sees and changes everything, an auditor sees everything, a domain administrator sees
+-- and changes what belongs to the domain of his account.
+
+-- What kind of administrator this transaction works for; null = none. Only the daemon's own role is believed.
+create function logic.web_kind() returns text language sql stable security definer set search_path = pg_catalog as $$
+  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
+  from pg_class c where c.oid = 'store.mailbox'::regclass
+$$;
+
+create function logic.web_sees() returns boolean language sql stable as $$ select coalesce(logic.web_kind() in ('system', 'auditor'), false) $$;
+create function logic.web_changes() returns boolean language sql stable as $$ select coalesce(logic.web_kind() = 'system', false) $$;
+
+-- The domain that a domain administrator manages, as long as he does.
+create function logic.web_domain() returns bigint language sql stable security definer set search_path = pg_catalog as $$
+  select a.domain_id from directory.account a join directory.domain d on d.id = a.domain_id
+  where logic.web_kind() = 'domain' and a.id = nullif(current_setting('mailwright.account', true), '')::bigint
+    and a.manages_domain and a.active and d.active
+$$;
+
+-- Whether an account, named by its id, belongs to that domain.
+create function logic.web_has_account(account bigint) returns boolean language sql stable security definer set search_path = pg_catalog as $$
+  select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
+$$;
+
+-- Everybody who reads these tables under a role of his own sees what the policies let him: the owner of the tables, which is
+-- the daemon, and superusers see everything.
+do $$
+declare
+  t record;
+  own text;
+begin
+  for t in
+    select n.nspname, c.relname, format('%I.%I', n.nspname, c.relname) as name, c.oid,
+      exists (select 1 from pg_attribute a where a.attrelid = c.oid and a.attname = 'domain_id' and not a.attisdropped) as by_domain,
+      exists (select 1 from pg_attribute a where a.attrelid = c.oid and a.attname = 'account_id' and not a.attisdropped) as by_account
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'r' and n.nspname in ('control', 'directory', 'queue', 'live', 'log', 'screen')
+  loop
+    execute format('alter table %s enable row level security', t.name);
+    execute format('create policy web_sees on %s for select using ((select logic.web_sees()))', t.name);
+    execute format('create policy web_changes on %s using ((select logic.web_changes())) with check ((select logic.web_changes()))', t.name);
+    own := case
+      when t.name = 'directory.domain' then 'id = (select logic.web_domain())'
+      when t.nspname = 'directory' and t.by_domain then 'domain_id = (select logic.web_domain())'
+      when t.nspname in ('directory', 'live') and t.by_account then 'logic.web_has_account(account_id)' end;
+    if own is not null then
+      execute format('create policy web_domain_sees on %s for select using (%s)', t.name, own);
+    end if;
+    if t.name in ('directory.account', 'directory.alias') then
+      execute format('create policy web_domain_changes on %s using (%s) with check (%s)', t.name, own, own);
+    elsif t.name = 'directory.domain' then
+      execute format('create policy web_domain_changes on %s for update using (%s) with check (%s)', t.name, own, own);
+    elsif t.name in ('live.session', 'live.web_session') then
+      execute format('create policy web_domain_changes on %s for delete using (%s)', t.name, own);
+    end if;
+  end loop;
+end $$;
+
+-- A domain administrator may not raise what limits him, nor move anything to where he has no say.
+create function logic.guard_domain() returns trigger language plpgsql as $$
+begin
+  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes)
+    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes) then
+    raise exception 'only a system administrator may change the name and the limits of a domain' using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+create trigger a_guard before update on directory.domain for each row
+  when (logic.web_kind() = 'domain') execute function logic.guard_domain();
+
+create function logic.guard_account() returns trigger language plpgsql as $$
+declare
+  d directory.domain;
+begin
+  select * into d from directory.domain where id = new.domain_id;
+  if new.quota_bytes is not null and (tg_op = 'INSERT' or new.quota_bytes is distinct from old.quota_bytes)
+    and coalesce(d.quota_bytes, 0) > 0 and (new.quota_bytes = 0 or new.quota_bytes > d.quota_bytes) then
+    raise exception 'the quota of an account of this domain is at most % bytes', d.quota_bytes using errcode = 'insufficient_privilege';
+  end if;
+  if new.max_message_bytes is not null and (tg_op = 'INSERT' or new.max_message_bytes is distinct from old.max_message_bytes)
+    and new.max_message_bytes > d.max_message_bytes then
+    raise exception 'the largest message of an account of this domain is at most % bytes', d.max_message_bytes using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+create trigger a_guard before insert or update on directory.account for each row
+  when (logic.web_kind() = 'domain') execute function logic.guard_account();
+
+-- The triggers of settings, directory, queue and sessions write where the role of the pages may not: they run as the owner.
+do $$
+declare f record;
+begin
+  for f in
+    select p.oid::regprocedure as name from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = 'logic' and p.prorettype = 'trigger'::regtype and not p.prosecdef
+  loop
+    execute format('alter function %s security definer set search_path = pg_catalog, pg_temp', f.name);
+  end loop;
+end $$;
+
+-- Gives the role of the pages what the policies then narrow down: of all tables, all columns that are no secrets. Returns why
+-- the role could not be made, if so.
+create function logic.arrange_web_role() returns text language plpgsql as $$
+declare t record;
+begin
+  if to_regrole('mailwright_web') is null then
+    begin
+      create role mailwright_web nologin;
+      execute format('grant mailwright_web to %I', current_user);
+    exception
+      when duplicate_object or unique_violation then null;
+      when insufficient_privilege then
+        return format('the administration pages cannot be used: the role mailwright_web does not exist, and may not be made by the role %I. '
+          'Let somebody who may run: create role mailwright_web nologin; grant mailwright_web to %I', current_user, current_user);
+    end;
+  end if;
+  grant usage on schema control, directory, queue, live, log, screen, logic, admin to mailwright_web;
+  grant select on logic.page to mailwright_web;
+  for t in
+    select format('%I.%I', n.nspname, c.relname) as name,
+      string_agg(quote_ident(a.attname), ', ') filter (where n.nspname = 'admin' or a.atttypid <> 'control.secret'::regtype) as readable,
+      string_agg(quote_ident(a.attname), ', ') as columns
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relkind in ('r', 'v') and n.nspname in ('control', 'directory', 'queue', 'live', 'log', 'screen', 'admin')
+      and c.relname not in ('generation', 'touched', 'lease', 'logic', 'sql_login')
+    group by 1
+  loop
+    execute format('grant select (%s), insert (%s), update (%s), delete on %s to mailwright_web', t.readable, t.columns, t.columns, t.name);
+  end loop;
+  return null;
+end $$;

@@ -1,0 +1,5 @@
+-- For this transaction: the role of the web pages, for an administrator of kind $1, called $2, with account $3, from $4. Changes
+-- are noted and obeyed like those of any person.
+select set_config('mailwright.daemon', 'off', true), set_config('mailwright.kind', $1, true), set_config('mailwright.actor', $2, true),
+  set_config('mailwright.account', $3, true), set_config('mailwright.peer', $4, true), set_config('application_name', 'web pages', true),
+  set_config('statement_timeout', '20s', true), set_config('role', 'mailwright_web', true)

@@ -1,0 +1,2 @@
+-- The menu.
+select logic.pages()

@@ -1,0 +1,198 @@
+//! Administrators in the browser: who has logged in, and for how long.
+//!
+//! Guarantees: the same door as for mail users, with the same locks and the same work for names that do not exist. What the
+//! cookie says is stored only as its hash, so that who reads the table cannot take a session over; a session ends with its
+//! time, with its row, and with the right of its owner. Costs: one round trip for each page.
+
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio_postgres::types::ToSql;
+
+use super::checker::Candidate;
+use super::login::{LoginError, Visitor};
+use super::resolve::Directory;
+use super::throttle::{key_for_account, key_for_peer};
+use crate::db::Error;
+use crate::mail::AccountId;
+use crate::sasl::Secret;
+use crate::sql;
+
+const ACT_AS: &str = sql!("directory/act_as");
+const FIND_ADMINISTRATOR: &str = sql!("directory/find_administrator");
+const OPEN_WEB_SESSION: &str = sql!("directory/open_web_session");
+const FIND_WEB_SESSION: &str = sql!("directory/find_web_session");
+const CLOSE_WEB_SESSION: &str = sql!("directory/close_web_session");
+const SET_OWN_PASSWORD: &str = sql!("directory/set_own_password");
+
+/// Somebody who administers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Administrator {
+    /// `system`, `auditor` or `domain`.
+    pub kind: String,
+    /// His name, or the address of his account.
+    pub login: String,
+    /// The account of a domain administrator.
+    pub account: Option<AccountId>,
+    /// He has to choose a password before anything else.
+    pub must_change_password: bool,
+}
+
+/// What a cookie says: nobody can guess it.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// What a browser has sent; `None` when no cookie of ours looks like this.
+    pub fn read(text: &str) -> Option<Token> {
+        (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .then(|| Token(text.to_owned()))
+    }
+
+    fn new() -> Result<Token, LoginError> {
+        let mut bytes = [0u8; 32];
+        let filled = SystemRandom::new().fill(&mut bytes);
+        filled.map_err(|_| LoginError::Temporary("there is no randomness".to_owned()))?;
+        Ok(Token(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    /// For the cookie.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    fn hash(&self) -> Vec<u8> {
+        digest(&SHA256, self.0.as_bytes()).as_ref().to_vec()
+    }
+
+    /// What forms of this session carry, so that no other site can send them: it follows from the cookie, which that site does
+    /// not know.
+    pub fn form_token(&self) -> String {
+        let mark = digest(&SHA256, format!("form:{}", self.0).as_bytes());
+        mark.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Directory {
+    /// Checks the name and password of an administrator: of the whole server (a name), or of a domain (an address).
+    pub async fn administrator(
+        &self,
+        visitor: Visitor,
+        name: &str,
+        password: &Secret,
+    ) -> Result<Administrator, LoginError> {
+        if name.contains('@') {
+            let login = self.login(visitor, name, password).await?;
+            if !login.manages_domain {
+                return Err(LoginError::Forbidden("the administration pages"));
+            }
+            let (login, account) = (login.address, Some(login.account));
+            return Ok(Administrator {
+                kind: "domain".to_owned(),
+                login,
+                account,
+                must_change_password: false,
+            });
+        }
+        let name = name.to_lowercase();
+        let (key, peer_key) = (key_for_account(&name), key_for_peer(visitor.peer));
+        let row = self.control.db.query_opt(FIND_ADMINISTRATOR, &[&name, &key, &peer_key]).await?;
+        let row = row.ok_or_else(|| LoginError::Temporary("no answer".to_owned()))?;
+        let locked = |at: usize| row.get::<_, Option<bool>>(at).unwrap_or(false);
+        if locked(4) || locked(5) {
+            tracing::info!(name, peer = %visitor.peer, "login refused: locked after too many wrong passwords");
+            return Err(LoginError::Locked(self.control.config().directory.lock_minutes));
+        }
+        let stored = row.get::<_, Option<String>>(0).filter(|_| row.get::<_, bool>(3));
+        // What is remembered goes by the account's id and the stored hash; no account has the id 0.
+        let candidate =
+            stored.as_deref().map_or(Candidate::Unknown, |stored| Candidate::Known { id: 0, stored });
+        let verdict = self.checker.check(candidate, password).await;
+        let verdict = verdict.map_err(|busy| LoginError::Temporary(busy.to_string()))?;
+        if !verdict.is_right() {
+            return Err(self.count_failure(visitor, &key, &peer_key).await);
+        }
+        if row.get::<_, Option<i32>>(6).unwrap_or(0) > 0 {
+            self.forgive(&key).await?;
+        }
+        Ok(Administrator { kind: row.get(1), login: name, account: None, must_change_password: row.get(2) })
+    }
+
+    /// Begins a session; what it returns goes into the cookie.
+    pub async fn open_web_session(
+        &self,
+        visitor: Visitor,
+        administrator: &Administrator,
+        browser: &str,
+    ) -> Result<Token, LoginError> {
+        let token = Token::new()?;
+        let account = administrator.account.map(|account| account.0);
+        let (hash, peer) = (token.hash(), visitor.peer.to_string());
+        let browser: String = browser.chars().take(200).collect();
+        let Administrator { kind, login, .. } = administrator;
+        let values: [&(dyn ToSql + Sync); 6] = [&hash, kind, login, &account, &peer, &browser];
+        self.control.db.execute(OPEN_WEB_SESSION, &values).await?;
+        tracing::info!(login, peer, kind, "an administrator has logged in");
+        Ok(token)
+    }
+
+    /// Whose session it is.
+    pub async fn web_session(&self, token: &Token) -> Result<Option<Administrator>, Error> {
+        let (config, hash) = (self.control.config(), token.hash());
+        let values: [&(dyn ToSql + Sync); 3] = [&hash, &config.web.idle_minutes, &config.web.session_hours];
+        let row = self.control.db.query_opt(FIND_WEB_SESSION, &values).await?;
+        Ok(row.map(|row| Administrator {
+            kind: row.get(0),
+            login: row.get(1),
+            account: row.get::<_, Option<i64>>(2).map(AccountId),
+            must_change_password: row.get(3),
+        }))
+    }
+
+    /// Ends a session.
+    pub async fn close_web_session(&self, token: &Token) -> Result<(), Error> {
+        let hours = self.control.config().web.session_hours;
+        self.control.db.execute(CLOSE_WEB_SESSION, &[&token.hash(), &hours]).await.map(drop)
+    }
+
+    /// What is stored of a new password, as the pages send it to the tables.
+    pub async fn hashed(&self, password: &Secret) -> Result<serde_json::Value, LoginError> {
+        let stored = self.checker.hash(password).await;
+        let stored = stored.map_err(|busy| LoginError::Temporary(busy.to_string()))?;
+        let stored = stored.map_err(|error| LoginError::Temporary(error.to_string()))?;
+        Ok(serde_json::json!({ "hash": stored.hash, "scram": stored.scram }))
+    }
+
+    /// Gives an administrator of the whole server the password that he has chosen himself.
+    pub async fn set_own_password(
+        self: &Arc<Self>,
+        visitor: Visitor,
+        name: &str,
+        token: &Token,
+        password: &Secret,
+    ) -> Result<(), LoginError> {
+        let stored = self.hashed(password).await?;
+        let hash = stored.get("hash").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let values: [&(dyn ToSql + Sync); 3] = [&name, &hash, &token.hash()];
+        self.as_person((name, &visitor.peer.to_string()), SET_OWN_PASSWORD, &values).await?;
+        Ok(())
+    }
+
+    /// Runs a statement in the name of a person, connected from a peer: it is audited and obeyed like any change.
+    pub(super) async fn as_person(
+        &self,
+        (actor, peer): (&str, &str),
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<(), Error> {
+        let mut client = self.control.db.client().await?;
+        let act_as = client.prepare(ACT_AS).await?;
+        let statement = client.prepare(sql).await?;
+        let transaction = client.transaction().await?;
+        transaction.query(&act_as, &[&actor, &peer]).await?;
+        transaction.execute(&statement, values).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,382 @@
+//! A page as a list: search, order, filters, pages by key, export, buttons for many rows.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde_json::{Map, Value, json};
+
+use super::super::answer::{self, Fault};
+use super::value::{Column, Page, shown};
+use super::{Admin, Frame, field};
+use crate::db::Error;
+use crate::tables;
+
+/// Rows on one page.
+const AT_ONCE: i32 = 50;
+/// Rows that are exported at most.
+const EXPORTED: i32 = 5000;
+
+#[derive(Template)]
+#[template(path = "admin/list.html")]
+struct ListPage<'a> {
+    frame: &'a Frame,
+    page: &'a Page,
+    heads: Vec<Head<'a>>,
+    rows: Vec<Row>,
+    words: &'a str,
+    /// Filters that are on, as people read them.
+    filters: Vec<String>,
+    /// The fields of this address that a search keeps.
+    kept: Vec<(String, String)>,
+    next: Option<String>,
+    csv: String,
+    new: String,
+    here: String,
+    said: &'a str,
+    wrong: &'a str,
+}
+
+struct Head<'a> {
+    label: &'a str,
+    help: &'a str,
+    address: String,
+    way: &'static str,
+    number: bool,
+}
+
+struct Row {
+    key: String,
+    address: String,
+    name: String,
+    cells: Vec<Cell>,
+}
+
+struct Cell {
+    text: String,
+    label: String,
+    number: bool,
+    link: bool,
+}
+
+/// What an address asks for.
+struct Asked {
+    fields: Vec<(String, String)>,
+}
+
+impl Asked {
+    fn get(&self, name: &str) -> &str {
+        field(&self.fields, name)
+    }
+
+    /// The fields but for these.
+    fn without(&self, names: &[&str]) -> Vec<(String, String)> {
+        self.fields.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect()
+    }
+
+    fn filters(&self) -> Map<String, Value> {
+        let named = self.fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("is.")?, value)));
+        named.map(|(name, value)| (name.to_owned(), Value::String(value.clone()))).collect()
+    }
+
+    fn query(&self, page: &Page, most: i32) -> tables::Query {
+        let newest_first = page.columns.iter().any(|column| column.name == "at");
+        tables::Query {
+            words: self.get("q").chars().take(200).collect(),
+            sorted: self.get("by").to_owned(),
+            downwards: match self.get("way") {
+                "down" => true,
+                "up" => false,
+                _ => newest_first,
+            },
+            filters: Value::Object(self.filters()),
+            behind: serde_json::from_str(self.get("behind")).ok(),
+            most,
+        }
+    }
+}
+
+/// An address with these fields.
+pub(super) fn address(path: &str, fields: &[(String, String)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(fields.iter().filter(|(_, value)| !value.is_empty()));
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// The page of that name.
+pub(super) async fn described(admin: &Admin, name: &str) -> Result<Page, Fault> {
+    let described = admin.site.tables.page(&admin.who, name).await?;
+    serde_json::from_value(described).map_err(|error| {
+        Fault::from(Error::Fault(format!("the page {name} is described in another way: {error}")))
+    })
+}
+
+pub(super) async fn show(
+    admin: Admin,
+    Path(name): Path<String>,
+    Query(fields): Query<Vec<(String, String)>>,
+) -> Result<Response, Fault> {
+    let page = described(&admin, &name).await?;
+    if page.one_row {
+        let key = json!({ "only_row": true }).to_string();
+        return Ok(Redirect::to(&row_address(&name, &key)).into_response());
+    }
+    list(&admin, &page, Asked { fields }, StatusCode::OK, "").await
+}
+
+pub(super) fn row_address(page: &str, key: &str) -> String {
+    address(&format!("/admin/page/{page}/row"), &[("k".to_owned(), key.to_owned())])
+}
+
+async fn list(
+    admin: &Admin,
+    page: &Page,
+    asked: Asked,
+    status: StatusCode,
+    wrong: &str,
+) -> Result<Response, Fault> {
+    let query = asked.query(page, AT_ONCE);
+    let found = admin.site.tables.rows(&admin.who, &page.name, &query).await?;
+    let frame = admin.frame(&page.name).await?;
+    let path = format!("/admin/page/{}", page.name);
+    let columns: Vec<&Column> = visible(page);
+    let rows = found.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
+    let labels = found.get("labels").cloned().unwrap_or_default();
+    let more = found.get("more").and_then(Value::as_bool).unwrap_or(false);
+    let next = rows.last().filter(|_| more).map(|last| {
+        let key: Vec<Value> =
+            page.key.iter().map(|name| json!(super::value::plain(last.get(name)))).collect();
+        let sorted = last.get(&query.sorted).filter(|value| !value.is_null());
+        let behind = json!({ "s": sorted.map(|value| super::value::plain(Some(value))), "k": key });
+        let mut fields = asked.without(&["behind", "said"]);
+        fields.push(("behind".to_owned(), behind.to_string()));
+        address(&path, &fields)
+    });
+    let heads = columns
+        .iter()
+        .map(|column| {
+            let is_sorted = query.sorted == column.name;
+            let way = if is_sorted && !query.downwards { "down" } else { "up" };
+            let mut fields = asked.without(&["by", "way", "behind", "said"]);
+            fields.push(("by".to_owned(), column.name.clone()));
+            fields.push(("way".to_owned(), way.to_owned()));
+            Head {
+                label: &column.label,
+                help: column.help.as_deref().unwrap_or(""),
+                address: address(&path, &fields),
+                way: match (is_sorted, query.downwards) {
+                    (true, true) => "descending",
+                    (true, false) => "ascending",
+                    _ => "none",
+                },
+                number: column.kind == "number",
+            }
+        })
+        .collect();
+    let cells = |row: &Value| -> Vec<Cell> {
+        let names = |column: &&Column| {
+            column.refers.is_none() && !matches!(column.kind.as_str(), "time" | "yes or no")
+        };
+        let named = columns.iter().position(names).unwrap_or(0);
+        let cell = |(at, column): (usize, &&Column)| Cell {
+            text: labelled(column, row, &labels),
+            label: column.label.clone(),
+            number: column.kind == "number",
+            link: at == named,
+        };
+        columns.iter().enumerate().map(cell).collect()
+    };
+    let rows = rows
+        .iter()
+        .map(|row| {
+            let key = page.key_of(row);
+            let address = row_address(&page.name, &key);
+            Row { cells: cells(row), name: page.name_of(row), key, address }
+        })
+        .collect();
+    let filters = asked.filters();
+    let filters = filters.iter().map(|(name, value)| {
+        let label =
+            page.columns.iter().find(|column| column.name == *name).map_or("", |column| &column.label);
+        let words = labels.get(name).and_then(|names| names.get(value.as_str()?)).unwrap_or(value);
+        format!("{label}: {}", super::value::plain(Some(words)))
+    });
+    let kept = asked.without(&["q", "behind", "said"]);
+    let preset = |(name, value): (String, String)| Some((name.strip_prefix("is.")?.to_owned(), value));
+    let new: Vec<(String, String)> = kept.iter().cloned().filter_map(preset).collect();
+    let template = ListPage {
+        frame: &frame,
+        page,
+        heads,
+        rows,
+        words: asked.get("q"),
+        filters: filters.collect(),
+        next,
+        csv: address(&format!("{path}/csv"), &asked.without(&["behind", "said"])),
+        new: address(&format!("{path}/new"), &new),
+        here: address(&path, &asked.without(&["said"])),
+        kept,
+        said: asked.get("said"),
+        wrong,
+    };
+    Ok(answer::page_with(status, &template))
+}
+
+/// The columns that a list has room for.
+fn visible(page: &Page) -> Vec<&Column> {
+    let fits =
+        |column: &&Column| !matches!(column.kind.as_str(), "secret" | "password" | "document" | "long text");
+    let shown =
+        |column: &&Column| fits(column) && !(column.is_key && column.kind == "number" && page.key.len() == 1);
+    page.columns.iter().filter(shown).take(9).collect()
+}
+
+/// A value; of a reference the name of what it refers to.
+fn labelled(column: &Column, row: &Value, labels: &Value) -> String {
+    let value = row.get(&column.name);
+    let label =
+        column.refers.as_ref().and_then(|_| labels.get(&column.name)?.get(super::value::plain(value)));
+    label.map_or_else(|| shown(column, value), |label| super::value::plain(Some(label)))
+}
+
+/// What the list shows, whole rows of it, for a spreadsheet.
+pub(super) async fn csv(
+    admin: Admin,
+    Path(name): Path<String>,
+    Query(fields): Query<Vec<(String, String)>>,
+) -> Result<Response, Fault> {
+    let page = described(&admin, &name).await?;
+    let query = Asked { fields }.query(&page, EXPORTED);
+    let found = admin.site.tables.rows(&admin.who, &name, &query).await?;
+    let columns: Vec<&Column> =
+        page.columns.iter().filter(|column| !matches!(column.kind.as_str(), "secret" | "password")).collect();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let broken = |error: csv::Error| Fault::from(Error::Fault(error.to_string()));
+    writer.write_record(columns.iter().map(|column| &column.name)).map_err(broken)?;
+    for row in found.get("rows").and_then(Value::as_array).into_iter().flatten() {
+        writer.write_record(columns.iter().map(|column| cell(row.get(&column.name)))).map_err(broken)?;
+    }
+    let text = writer.into_inner().map_err(|error| Fault::from(Error::Fault(error.to_string())))?;
+    let headers = [
+        (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.csv\"", page.name)),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// A value for a spreadsheet, which takes text that begins so for a formula.
+fn cell(value: Option<&Value>) -> String {
+    let text = super::value::plain(value);
+    let formula = matches!(value, Some(Value::String(_) | Value::Array(_)))
+        && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if formula { format!("'{text}") } else { text }
+}
+
+#[derive(Template)]
+#[template(path = "admin/confirm.html")]
+struct ConfirmPage<'a> {
+    frame: &'a Frame,
+    page: &'a Page,
+    label: &'a str,
+    warning: &'a str,
+    action: &'a str,
+    names: Vec<String>,
+    keys: Vec<String>,
+    back: &'a str,
+}
+
+/// A button was pressed, for some rows.
+pub(super) async fn act(
+    admin: Admin,
+    Path(name): Path<String>,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Result<Response, Fault> {
+    if !admin.knows(field(&fields, "form")) {
+        return Ok(answer::refused("this form is not of your session: load the page again"));
+    }
+    let page = described(&admin, &name).await?;
+    let asked_for = field(&fields, "do");
+    let list_path = format!("/admin/page/{name}");
+    let back = Some(field(&fields, "back"))
+        .filter(|back| *back == list_path || back.starts_with(&format!("{list_path}?")));
+    let back = back.unwrap_or(&list_path);
+    let keys: Vec<Value> = fields
+        .iter()
+        .filter(|(name, _)| name == "k")
+        .filter_map(|(_, key)| serde_json::from_str(key).ok().filter(Value::is_object))
+        .collect();
+    let action = page.actions.iter().find(|action| action.name == asked_for);
+    let removes = asked_for == "remove";
+    if action.is_none() && !removes {
+        return Ok(answer::not_found());
+    }
+    let asked = || -> Asked {
+        let query = back.split_once('?').map_or("", |(_, query)| query);
+        Asked { fields: form_urlencoded::parse(query.as_bytes()).into_owned().collect() }
+    };
+    if keys.is_empty() {
+        return list(
+            &admin,
+            &page,
+            asked(),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Choose one or more rows first.",
+        )
+        .await;
+    }
+    let grave = removes || action.is_some_and(|action| action.grave);
+    if grave && field(&fields, "sure") != "yes" {
+        let mut names = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let found = admin.site.tables.row(&admin.who, &name, key).await?;
+            names.extend(found.get("row").map(|row| page.name_of(row)));
+        }
+        let template = ConfirmPage {
+            frame: &admin.frame(&name).await?,
+            page: &page,
+            label: action.map_or("Remove", |action| &action.label),
+            warning: action.and_then(|action| action.warning.as_deref()).unwrap_or(""),
+            action: asked_for,
+            names,
+            keys: keys.iter().map(Value::to_string).collect(),
+            back,
+        };
+        return Ok(answer::page(&template));
+    }
+    let what = action.map(|action| action.name.as_str());
+    let done = admin.site.tables.act(&admin.who, &name, what, &Value::Array(keys)).await?;
+    if let Some(wrong) = done.get("wrong").and_then(Value::as_str) {
+        return list(&admin, &page, asked(), StatusCode::UNPROCESSABLE_ENTITY, wrong).await;
+    }
+    let said: Vec<String> =
+        done.get("said").and_then(Value::as_array).into_iter().flatten().filter_map(said).collect();
+    let mut fields = asked().without(&["said"]);
+    fields.push(("said".to_owned(), said.join("; ")));
+    Ok(Redirect::to(&address(&list_path, &fields)).into_response())
+}
+
+/// What a button has said, and for how many rows.
+fn said(pair: &Value) -> Option<String> {
+    let (words, times) = (pair.get(0)?.as_str()?, pair.get(1)?.as_u64()?);
+    Some(if times == 1 { words.to_owned() } else { format!("{words} ({times} times)") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_formula_reaches_a_spreadsheet() {
+        for (value, expected) in [
+            (json!("=1+1"), "'=1+1"),
+            (json!("@SUM(A1)"), "'@SUM(A1)"),
+            (json!(-5), "-5"),
+            (json!("alice"), "alice"),
+        ] {
+            assert_eq!(cell(Some(&value)), expected);
+        }
+    }
+}

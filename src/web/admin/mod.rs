@@ -1,0 +1,145 @@
+//! The administration. Five handlers serve every page: what a page is, the catalog says (`tables`).
+
+mod form;
+mod list;
+mod login;
+mod value;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, FromRequestParts};
+use axum::http::header::COOKIE;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+
+use super::answer::{self, Fault};
+use super::{Origin, Site};
+use crate::directory::{Administrator, Directory, Token};
+use crate::tables::{Kind, Who};
+
+/// The cookie of a session.
+const COOKIE_NAME: &str = "mailwright_admin";
+
+pub(super) fn routes() -> Router<Site> {
+    Router::new()
+        .route("/admin", get(first))
+        .route("/admin/log-in", get(login::show).post(login::log_in))
+        .route("/admin/log-out", post(login::log_out))
+        .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/page/{page}", get(list::show))
+        .route("/admin/page/{page}/csv", get(list::csv))
+        .route("/admin/page/{page}/act", post(list::act))
+        .route("/admin/page/{page}/new", get(form::show_new).post(form::save))
+        .route("/admin/page/{page}/row", get(form::show).post(form::save))
+}
+
+/// Where an administrator begins: the first page of his menu.
+async fn first(visitor: Admin) -> Response {
+    let page = match visitor.who.kind {
+        Kind::Domain => "account",
+        Kind::System | Kind::Auditor => "service",
+    };
+    Redirect::to(&format!("/admin/page/{page}")).into_response()
+}
+
+/// An administrator who has logged in, in a request.
+pub(super) struct Admin {
+    who: Who,
+    token: Token,
+    site: Site,
+}
+
+/// A link of the menu.
+struct Link {
+    name: String,
+    title: String,
+    here: bool,
+}
+
+/// A part of the menu.
+struct Menu {
+    title: String,
+    links: Vec<Link>,
+}
+
+/// What stands around every page.
+pub(super) struct Frame {
+    menus: Vec<Menu>,
+    login: String,
+    kind: &'static str,
+    form_token: String,
+}
+
+impl Admin {
+    /// The menu, with the page that is shown marked in it.
+    async fn frame(&self, here: &str) -> Result<Frame, Fault> {
+        let pages = self.site.tables.pages(&self.who).await?;
+        let mut menus: Vec<Menu> = Vec::new();
+        for page in pages.as_array().into_iter().flatten() {
+            let text = |name: &str| page.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let link = Link { here: text("name") == here, name: text("name"), title: text("title") };
+            match menus.iter_mut().find(|menu| menu.title == text("menu")) {
+                Some(menu) => menu.links.push(link),
+                None => menus.push(Menu { title: text("menu"), links: vec![link] }),
+            }
+        }
+        Ok(Frame {
+            menus,
+            login: self.who.login.clone(),
+            kind: self.who.kind.name(),
+            form_token: self.token.form_token(),
+        })
+    }
+
+    /// Whether a form was made for this session.
+    fn knows(&self, form_token: &str) -> bool {
+        subtle::ConstantTimeEq::ct_eq(self.token.form_token().as_bytes(), form_token.as_bytes()).into()
+    }
+
+    fn directory(&self) -> &Arc<Directory> {
+        &self.site.house.directory
+    }
+}
+
+/// The cookie of a request.
+fn token(parts: &Parts) -> Option<Token> {
+    let cookies = parts.headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| Token::read(value))
+}
+
+impl FromRequestParts<Site> for Admin {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Response> {
+        let Extension(origin) = Extension::<Origin>::from_request_parts(parts, site)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        let path = parts.uri.path_and_query().map_or("/admin", |path| path.as_str());
+        // Where he wanted to go he is taken after the login; what a form was to do is lost by then.
+        let back = if parts.method.is_safe() { path } else { "/admin" };
+        let to_login = || Redirect::to(&login::address(back)).into_response();
+        let Some(token) = token(parts) else { return Err(to_login()) };
+        let found = site.house.directory.web_session(&token).await;
+        let found = found.map_err(|error| Fault::from(error).into_response())?;
+        let Some(Administrator { kind, login, account, must_change_password }) = found else {
+            return Err(to_login());
+        };
+        let Some(kind) = Kind::named(&kind) else {
+            return Err(answer::refused("this login is of no known kind"));
+        };
+        if must_change_password && !matches!(parts.uri.path(), "/admin/password" | "/admin/log-out") {
+            return Err(Redirect::to("/admin/password").into_response());
+        }
+        let who = Who { kind, login, account, peer: origin.visitor.peer };
+        Ok(Admin { who, token, site: site.clone() })
+    }
+}
+
+/// The value of a field of a form.
+fn field<'f>(fields: &'f [(String, String)], name: &str) -> &'f str {
+    fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+}

@@ -1,0 +1,697 @@
+//! The administration in the browser, without script: what the pages do, who may do what, and what attackers try.
+
+use crate::support::daemon::PASSWORD;
+use crate::support::pages::{Pages, encoded};
+use crate::support::{Daemon, Database};
+
+/// An administrator of this role, with the password of everybody.
+async fn administrator(db: &Database, name: &str, role: &str) {
+    db.apply(&format!(
+        "insert into control.administrator (name, password_hash, role) values ('{name}', '{{PLAIN}}{PASSWORD}', '{role}')"
+    ))
+    .await;
+}
+
+async fn system(daemon: &Daemon<'_>) -> Pages {
+    administrator(daemon.db(), "root", "system").await;
+    Pages::log_in(daemon, "root", PASSWORD).await
+}
+
+/// Where the row of a page is.
+fn row(page: &str, key: &str) -> String {
+    format!("/admin/page/{page}/row?k={}", encoded(key))
+}
+
+/// The pages that a menu leads to.
+fn menu(page: &str) -> Vec<String> {
+    let links = page.split("<li><a href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    links.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_first_login_leads_to_a_password() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    db.apply(&format!(
+        "update control.administrator set password_hash = '{{PLAIN}}first-password', must_change_password = true where name = 'system'"
+    ))
+    .await;
+    let pages = Pages::open(&daemon);
+    let answer = pages.get("/admin/page/service?q=x").await;
+    assert_eq!(answer.location(), "/admin/log-in?back=%2Fadmin%2Fpage%2Fservice%3Fq%3Dx");
+    let wrong = pages.post("/admin/log-in", &[("name", "system"), ("password", "guess")]).await;
+    assert_eq!(wrong.status, 403);
+    assert!(wrong.body.contains("user name or password is wrong"), "{}", wrong.body);
+    let right = pages
+        .post(
+            "/admin/log-in",
+            &[("name", "system"), ("password", "first-password"), ("back", "/admin/page/smtp")],
+        )
+        .await;
+    assert_eq!((right.status, right.location().as_str()), (303, "/admin/page/smtp"));
+    for path in ["/admin", "/admin/page/service", "/admin/page/account/new"] {
+        assert_eq!(pages.get(path).await.location(), "/admin/password", "{path}");
+    }
+    let form = pages.get("/admin/password").await.form();
+    let set = async |old: &str, new: &str, repeated: &str| {
+        let fields = [("form", form.as_str()), ("old", old), ("new", new), ("repeated", repeated)];
+        // Without what the page carries it is refused.
+        assert_eq!(pages.post("/admin/password", &fields[1..]).await.status, 403);
+        let arguments = fields.map(|(name, value)| format!("-d{name}={value}"));
+        pages.curl("/admin/password", &arguments).await.status == 303
+    };
+    assert!(!set("first-password", "second-password", "third-password").await);
+    assert!(!set("first-password", "short", "short").await);
+    assert!(!set("wrong", "second-password", "second-password").await);
+    assert!(set("first-password", "second-password", "second-password").await);
+    assert_eq!(pages.get("/admin").await.location(), "/admin/page/service");
+    let hash: String =
+        db.value("select password_hash::text from control.administrator where name = 'system'").await;
+    assert!(hash.starts_with("$argon2id$"), "{hash}");
+    assert_eq!(Pages::log_in(&daemon, "system", "second-password").await.get("/admin").await.status, 303);
+    let actor: String = db
+        .value(
+            "select actor from log.audit where table_name = 'control.administrator' order by id desc limit 1",
+        )
+        .await;
+    assert_eq!(actor, "system");
+}
+
+#[tokio::test]
+async fn every_page_of_the_menu_shows_its_rows() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let pages = system(&daemon).await;
+    let links = menu(&pages.page("/admin/page/service").await);
+    assert!(links.len() > 40, "{links:?}");
+    // Every table of settings is there.
+    let tables: Vec<String> = db
+        .rows("select relname::text from pg_class where relnamespace = 'control'::regnamespace and relkind = 'r' and relname not in ('generation', 'touched', 'lease', 'logic')")
+        .await
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    for table in tables {
+        assert!(links.contains(&format!("/admin/page/{table}")), "{table} has no page");
+    }
+    for link in &links {
+        let answer = pages.get(link).await;
+        let page = if answer.status == 303 { pages.page(&answer.location()).await } else { answer.body };
+        assert!(page.contains("<h1>") && page.contains("aria-current=\"page\""), "{link}: {page}");
+        if !page.contains("class=\"fields\"") {
+            assert_eq!(
+                pages.get(&format!("{link}/csv")).await.header("content-type"),
+                Some("text/csv; charset=utf-8"),
+                "{link}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_domain_and_a_user_are_made_and_mail_reaches_them() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let pages = system(&daemon).await;
+    let made = pages
+        .post(
+            "/admin/page/domain/new",
+            &[("c.name", "new.test"), ("c.active", "true"), ("c.max_accounts", "0")],
+        )
+        .await;
+    assert_eq!(made.status, 303, "{}", made.body);
+    let domain: i64 = db.value("select id from directory.domain where name = 'new.test'").await;
+    let fields = [
+        ("c.domain_id", domain.to_string()),
+        ("c.local_part", "dora d".into()),
+        ("c.display_name", "Dora".into()),
+        ("c.active", "true".into()),
+        ("c.password", "short".into()),
+    ];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let refused = pages.post("/admin/page/account/new", &fields).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("a password needs at least 8 characters"), "{}", refused.body);
+    // Nothing typed is lost, and the password is not sent back.
+    assert!(
+        refused.body.contains("value=\"dora d\"")
+            && refused.body.contains("value=\"Dora\"")
+            && !refused.body.contains("short")
+    );
+    let mut better = fields.clone();
+    better[4].1 = "dora-password";
+    let refused = pages.post("/admin/page/account/new", &better).await;
+    assert!(refused.body.contains("before the @ stand 1 to 64 bytes without spaces"), "{}", refused.body);
+    better[1].1 = "dora";
+    let made = pages.post("/admin/page/account/new", &better).await;
+    assert_eq!(made.status, 303, "{}", made.body);
+    let page = pages.page(&made.location()).await;
+    assert!(page.contains("Stored") && page.contains("new.test") && page.contains("made it"), "{page}");
+    let mut smtp = daemon.smtp().await;
+    smtp.expect("220").await;
+    for (line, answer) in [
+        ("EHLO client.example.net", "250"),
+        ("MAIL FROM:<sender@example.net>", "250"),
+        ("RCPT TO:<dora@new.test>", "250"),
+        ("DATA", "354"),
+    ] {
+        smtp.send(line).await;
+        smtp.expect(answer).await;
+    }
+    smtp.data("Subject: hello\r\n\r\nfirst\r\n").await;
+    smtp.expect("250").await;
+    let mut imap = daemon.imap().await;
+    imap.run("LOGIN dora@new.test dora-password").await;
+    let status = imap.run("STATUS INBOX (MESSAGES)").await;
+    assert_eq!(status[0], "* STATUS INBOX (MESSAGES 1)");
+    let again = pages.post("/admin/page/account/new", &better).await;
+    assert!(again.body.contains("there is one with this value already"), "{}", again.body);
+    // Who has changed the row meanwhile is not overwritten.
+    let id: i64 = db.value("select id from directory.account where local_part = 'dora'").await;
+    let key = format!("{{\"id\":{id}}}");
+    let form = pages.page(&row("account", &key)).await;
+    let mark = form.split("name=\"mark\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    db.apply("update directory.account set display_name = 'Theodora' where local_part = 'dora'").await;
+    let mut change = better.clone();
+    change.extend([("key", key.as_str()), ("mark", mark)]);
+    let late = pages.post("/admin/page/account/row", &change).await;
+    assert!(
+        late.status == 422 && late.body.contains("somebody else has changed this meanwhile"),
+        "{}",
+        late.body
+    );
+    // Removing is asked for twice, and can be taken back.
+    let path = "/admin/page/account/act";
+    let sure = pages.post(path, &[("k", &key), ("do", "remove")]).await;
+    assert!(sure.status == 200 && sure.body.contains("dora"), "{}", sure.body);
+    assert_eq!(db.value::<i64>("select count(*) from directory.account where local_part = 'dora'").await, 1);
+    let gone = pages.post(path, &[("k", &key), ("do", "remove"), ("sure", "yes")]).await;
+    assert_eq!(gone.status, 303);
+    assert_eq!(db.value::<i64>("select count(*) from directory.account where local_part = 'dora'").await, 0);
+    let change: i64 = db.value("select max(id) from log.audit where table_name = 'directory.account'").await;
+    let undone =
+        pages.post("/admin/page/change/act", &[("k", &format!("{{\"id\":{change}}}")), ("do", "undo")]).await;
+    assert!(undone.status == 303 && undone.location().contains("taken+back"), "{}", undone.body);
+    assert_eq!(db.value::<i64>("select count(*) from directory.account where local_part = 'dora'").await, 1);
+}
+
+#[tokio::test]
+async fn services_and_sessions_obey_the_pages() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let pages = system(&daemon).await;
+    let path = "/admin/page/service/act";
+    let mut pop3 = daemon.pop3().await;
+    let key = r#"{"name":"pop3"}"#;
+    let asked = pages.post(path, &[("k", key), ("do", "stop")]).await;
+    assert!(asked.body.contains("ends all sessions of this service"), "{}", asked.body);
+    let stopped = pages
+        .post(path, &[("k", key), ("do", "stop"), ("sure", "yes"), ("back", "/admin/page/service?q=pop3")])
+        .await;
+    assert!(
+        stopped.location().starts_with("/admin/page/service?q=pop3&said=pop3+stops"),
+        "{}",
+        stopped.location()
+    );
+    pop3.rest().await;
+    db.wait_applied().await;
+    assert!(crate::support::dialogue::is_closed(daemon.port("pop3")).await);
+    pages.post(path, &[("k", key), ("do", "start")]).await;
+    db.wait_applied().await;
+    drop(daemon.pop3().await);
+    let refused = pages.post(path, &[("k", r#"{"name":"webmail"}"#), ("do", "stop"), ("sure", "yes")]).await;
+    assert!(refused.status == 422 && refused.body.contains("would cut off this page"), "{}", refused.body);
+
+    let mut imap = daemon.imap().await;
+    imap.login("alice").await;
+    db.until("select exists (select 1 from live.session where login = 'alice@example.test')").await;
+    assert!(pages.page("/admin/page/session?q=alice").await.contains("alice@example.test"));
+    let id: i64 = db.value("select id from live.session where login = 'alice@example.test'").await;
+    let key = format!("{{\"id\":{id}}}");
+    pages.post("/admin/page/session/act", &[("k", &key), ("do", "terminate"), ("sure", "yes")]).await;
+    imap.expect("* BYE").await;
+
+    // A rule of an IP list, and who is in it is refused.
+    pages.post("/admin/page/ip_list/new", &[("c.name", "nobody"), ("c.mode", "only these")]).await;
+    let list: i64 = db.value("select id from control.ip_list where name = 'nobody'").await;
+    let wrong = pages
+        .post("/admin/page/ip_rule/new", &[("c.list_id", &list.to_string()), ("c.pattern", "10.x")])
+        .await;
+    assert!(wrong.body.contains("a pattern is like 10.0.0.1"), "{}", wrong.body);
+    pages.post("/admin/page/ip_rule/new", &[("c.list_id", &list.to_string()), ("c.pattern", "10.*")]).await;
+    let smtp = [
+        ("key", r#"{"name":"smtp"}"#),
+        ("c.name", "smtp"),
+        ("c.enabled", "true"),
+        ("c.ip_list_id", &list.to_string()),
+        ("c.max_connections", "100"),
+        ("c.max_connections_per_peer", "10"),
+        ("c.max_connections_per_account", "10"),
+    ];
+    let stored = pages.post("/admin/page/service/row", &smtp).await;
+    assert_eq!(stored.status, 303, "{}", stored.body);
+    db.wait_applied().await;
+    let mut smtp = crate::support::dialogue::Dialogue::plain(
+        daemon.port("smtp"),
+        crate::support::dialogue::Language::Smtp,
+    )
+    .await;
+    smtp.expect("554").await;
+}
+
+#[tokio::test]
+async fn lists_are_searched_sorted_and_paged() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    db.apply("insert into directory.account (domain_id, local_part, display_name) select d.id, 'user' || lpad(n::text, 3, '0'), case when n % 3 > 0 then 'Name ' || (n % 7) end from directory.domain d, generate_series(1, 180) n where d.name = 'example.test'").await;
+    let pages = system(&daemon).await;
+    for order in ["", "?by=display_name", "?by=display_name&way=down", "?by=local_part&way=down"] {
+        let mut seen: Vec<String> = Vec::new();
+        let mut path = format!("/admin/page/account{order}");
+        loop {
+            let page = pages.page(&path).await;
+            seen.extend(
+                page.split("name=\"k\" value=\"")
+                    .skip(1)
+                    .filter_map(|rest| rest.split('"').next())
+                    .map(str::to_owned),
+            );
+            match page.split("class=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next()) {
+                Some(next) => path = next.replace("&#38;", "&"),
+                None => break,
+            }
+        }
+        let count = seen.len();
+        seen.sort();
+        seen.dedup();
+        assert_eq!((count, seen.len()), (183, 183), "{order}");
+    }
+    let found = pages.page("/admin/page/account?q=USER17&by=local_part&way=down").await;
+    let first = found.find("user179").unwrap();
+    assert!(first < found.find("user170").unwrap() && !found.contains("user169"));
+    // Signs of LIKE mean themselves.
+    assert!(pages.page("/admin/page/account?q=%25").await.contains("Nothing matches"));
+    let csv = pages.get("/admin/page/account/csv?q=user00").await.body;
+    assert_eq!(csv.lines().count(), 10, "{csv}");
+    assert!(csv.starts_with("id,domain_id,local_part,"), "{csv}");
+}
+
+#[tokio::test]
+async fn each_kind_of_administrator_sees_and_does_what_is_his() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let system = system(&daemon).await;
+    administrator(&db, "watcher", "auditor").await;
+    db.apply("insert into directory.domain (name, max_accounts) values ('other.test', 5);
+        insert into directory.account (domain_id, local_part) select id, 'olga' from directory.domain where name = 'other.test';
+        insert into directory.alias (domain_id, local_part, targets) select id, 'info', '{olga@other.test}' from directory.domain where name = 'other.test';
+        update directory.account set manages_domain = true where local_part = 'alice'").await;
+    let refused = Pages::open(&daemon)
+        .post("/admin/log-in", &[("name", "bob@example.test"), ("password", PASSWORD)])
+        .await;
+    assert!(
+        refused.status == 403 && refused.body.contains("may not use the administration pages"),
+        "{}",
+        refused.body
+    );
+    let auditor = Pages::log_in(&daemon, "watcher", PASSWORD).await;
+    let alice = Pages::log_in(&daemon, "alice@example.test", PASSWORD).await;
+    let olga: i64 = db.value("select id from directory.account where local_part = 'olga'").await;
+    let bob: i64 = db.value("select id from directory.account where local_part = 'bob'").await;
+    let (other, own): (i64, i64) = (
+        db.value("select id from directory.domain where name = 'other.test'").await,
+        db.value("select id from directory.domain where name = 'example.test'").await,
+    );
+    let everything = menu(&system.page("/admin/page/service").await);
+    let before: i64 = db.value("select max(id) from log.audit").await;
+
+    // An auditor sees all pages, and nothing that he sends does anything.
+    for link in &everything {
+        let page = auditor.get(link).await;
+        let page = if page.status == 303 { auditor.page(&page.location()).await } else { page.body };
+        assert!(
+            !page.contains("/new\"") && !page.contains("name=\"do\"") && !page.contains("class=\"fields\""),
+            "{link}: {page}"
+        );
+        for (path, fields) in [
+            (format!("{link}/new"), vec![("c.name", "x"), ("c.local_part", "x"), ("c.domain_id", "1")]),
+            (format!("{link}/row"), vec![("key", r#"{"only_row":true}"#), ("c.max_errors", "9")]),
+            (format!("{link}/row"), vec![("key", r#"{"id":1}"#), ("c.name", "x"), ("c.local_part", "x")]),
+        ] {
+            assert_ne!(auditor.post(&path, &fields).await.status, 303, "{path}");
+        }
+        for action in ["remove", "stop", "terminate", "undo", "cancel", "unlock", "log_out"] {
+            for key in [r#"{"id":1}"#, r#"{"name":"smtp"}"#, r#"{"key":"x"}"#] {
+                let answer = auditor
+                    .post(&format!("{link}/act"), &[("k", key), ("do", action), ("sure", "yes")])
+                    .await;
+                assert_ne!(answer.status, 303, "{link} {action}");
+            }
+        }
+    }
+    assert_eq!(
+        db.value::<i64>("select max(id) from log.audit").await,
+        before,
+        "an auditor has changed something"
+    );
+
+    // A domain administrator has the pages of his domain; the others are refused, and what others have is not there.
+    let his = menu(&alice.page("/admin/page/account").await);
+    assert!(his.contains(&"/admin/page/alias".to_owned()) && his.len() < 10, "{his:?}");
+    for link in everything.iter().filter(|link| !his.contains(link)) {
+        assert_eq!(alice.get(link).await.status, 403, "{link}");
+        assert_eq!(alice.get(&format!("{link}/csv")).await.status, 403, "{link}");
+        for key in [r#"{"id":1}"#, r#"{"only_row":true}"#, r#"{"name":"smtp"}"#] {
+            let page = link.rsplit('/').next().unwrap();
+            assert_eq!(alice.get(&row(page, key)).await.status, 403, "{link} {key}");
+            assert_eq!(
+                alice.post(&format!("{link}/row"), &[("key", key), ("c.enabled", "true")]).await.status,
+                403,
+                "{link}"
+            );
+            assert_eq!(
+                alice
+                    .post(&format!("{link}/act"), &[("k", key), ("do", "remove"), ("sure", "yes")])
+                    .await
+                    .status,
+                403,
+                "{link}"
+            );
+        }
+    }
+    let page = alice.page("/admin/page/account").await;
+    assert!(page.contains("bob") && !page.contains("olga"), "{page}");
+    assert!(!alice.page("/admin/page/alias").await.contains("olga@other.test"));
+    assert!(!alice.page("/admin/page/domain").await.contains("other.test"));
+    let olga = format!("{{\"id\":{olga}}}");
+    assert_eq!(alice.get(&row("account", &olga)).await.status, 404);
+    let steal = alice
+        .post(
+            "/admin/page/account/row",
+            &[("key", &olga), ("c.domain_id", &own.to_string()), ("c.local_part", "olga")],
+        )
+        .await;
+    assert!(steal.status == 422 && steal.body.contains("not there any more"), "{}", steal.body);
+    let removed =
+        alice.post("/admin/page/account/act", &[("k", &olga), ("do", "remove"), ("sure", "yes")]).await;
+    assert!(removed.location().contains("no+such+row"), "{}", removed.location());
+    let bob = format!("{{\"id\":{bob}}}");
+    for domain in [other, 999] {
+        let domain = domain.to_string();
+        let push = alice
+            .post(
+                "/admin/page/account/row",
+                &[("key", &bob), ("c.domain_id", &domain), ("c.local_part", "bob"), ("c.active", "true")],
+            )
+            .await;
+        assert_eq!(push.status, 422, "{}", push.body);
+        let make =
+            alice.post("/admin/page/account/new", &[("c.domain_id", &domain), ("c.local_part", "spy")]).await;
+        assert_eq!(make.status, 422, "{}", make.body);
+    }
+    // The limits of the domain are not his to change.
+    let domain = format!("{{\"id\":{own}}}");
+    let raise = alice
+        .post(
+            "/admin/page/domain/row",
+            &[("key", &domain), ("c.name", "example.test"), ("c.active", "true"), ("c.max_accounts", "7")],
+        )
+        .await;
+    assert!(
+        raise.status == 422
+            && raise.body.contains("only a system administrator may change the name and the limits"),
+        "{}",
+        raise.body
+    );
+    let changes: i64 = db.value(&format!("select count(*) from log.audit where id > {before}")).await;
+    assert_eq!(changes, 0, "something was changed that was not his");
+    // What is his he changes, under his name.
+    let named = alice
+        .post(
+            "/admin/page/account/row",
+            &[
+                ("key", &bob),
+                ("c.domain_id", &own.to_string()),
+                ("c.local_part", "bob"),
+                ("c.active", "true"),
+                ("c.display_name", "Robert"),
+            ],
+        )
+        .await;
+    assert_eq!(named.status, 303, "{}", named.body);
+    let audit = db.rows("select actor, peer, path from log.audit order by id desc limit 1").await;
+    let audit: Vec<String> = (0..3).map(|at| audit[0].get(at)).collect();
+    assert_eq!(audit, ["alice@example.test", "127.0.0.1", "web pages"]);
+    // Who may no longer, may no longer at once.
+    db.apply("update directory.account set manages_domain = false where local_part = 'alice'").await;
+    assert!(alice.get("/admin/page/account").await.location().starts_with("/admin/log-in"));
+}
+
+#[tokio::test]
+async fn sessions_end_and_cannot_be_planted() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    administrator(&db, "root", "system").await;
+    let planted = "a".repeat(64);
+    let pages = Pages::open(&daemon);
+    let cookie = format!("-HCookie: mailwright_admin={planted}");
+    let answer = pages
+        .curl("/admin/log-in", &[cookie.clone(), "-dname=root".into(), format!("-dpassword={PASSWORD}")])
+        .await;
+    let set = answer.header("set-cookie").unwrap().to_owned();
+    assert!(!set.contains(&planted), "{set}");
+    for part in ["HttpOnly", "Secure", "SameSite=Strict", "Path=/"] {
+        assert!(set.contains(part), "{set}");
+    }
+    let other = Pages::open(&daemon).curl("/admin/page/service", &[cookie]).await;
+    assert!(other.location().starts_with("/admin/log-in"));
+    let hashes: i64 =
+        db.value("select count(*) from live.web_session where octet_length(token_hash) = 32").await;
+    assert_eq!(hashes, 1);
+    pages.page("/admin/page/service").await;
+    // Its time is over, or its row is gone.
+    db.sql("update live.web_session set seen_at = now() - interval '31 minutes'").await;
+    assert_eq!(pages.get("/admin").await.location(), "/admin/log-in?back=%2Fadmin");
+    let pages = Pages::log_in(&daemon, "root", PASSWORD).await;
+    db.sql("update live.web_session set since = now() - interval '13 hours'").await;
+    assert!(pages.get("/admin").await.location().starts_with("/admin/log-in"));
+    let pages = Pages::log_in(&daemon, "root", PASSWORD).await;
+    db.sql("delete from live.web_session").await;
+    assert!(pages.get("/admin").await.location().starts_with("/admin/log-in"));
+    let pages = Pages::log_in(&daemon, "root", PASSWORD).await;
+    assert_eq!(pages.post("/admin/log-out", &[]).await.location(), "/admin/log-in");
+    assert_eq!(db.value::<i64>("select count(*) from live.web_session").await, 0);
+    // After too many wrong passwords the right one is refused too.
+    let stranger = Pages::open(&daemon);
+    for _ in 0..10 {
+        stranger.post("/admin/log-in", &[("name", "root"), ("password", "guess")]).await;
+    }
+    let locked = stranger.post("/admin/log-in", &[("name", "root"), ("password", PASSWORD)]).await;
+    assert!(locked.status == 403 && locked.body.contains("locked"), "{}", locked.body);
+    // A login never leads to another site.
+    for back in ["https://evil.test/", "//evil.test", "/\\evil.test", "/admin\r\nX: y"] {
+        let page = stranger.get(&format!("/admin/log-in?back={}", encoded(back))).await;
+        assert!(page.body.contains("name=\"back\" value=\"/admin\""), "{back}: {}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn forms_of_other_sites_are_refused() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let pages = system(&daemon).await;
+    let before: i64 = db.value("select max(id) from log.audit").await;
+    for path in [
+        "/admin/page/domain/new",
+        "/admin/page/smtp/row",
+        "/admin/page/service/act",
+        "/admin/log-out",
+        "/admin/password",
+    ] {
+        for form in ["", "form=", "form=0000", "form=%00"] {
+            let fields = format!(
+                "-d{form}&do=stop&k=%7B%22name%22%3A%22imap%22%7D&sure=yes&c.name=evil.test&key=%7B%22only_row%22%3Atrue%7D"
+            );
+            assert_eq!(pages.curl(path, &[fields]).await.status, 403, "{path} {form}");
+        }
+    }
+    let fields = [("c.name", "evil.test"), ("c.active", "true"), ("c.max_accounts", "0")];
+    let mut arguments = vec!["-HSec-Fetch-Site: cross-site".to_owned()];
+    arguments.push(format!("-dform={}", pages.get("/admin/page/domain").await.form()));
+    arguments.extend(fields.map(|(name, value)| format!("-d{name}={value}")));
+    assert_eq!(pages.curl("/admin/page/domain/new", &arguments).await.status, 403);
+    arguments[0] = "-HSec-Fetch-Site: same-origin".to_owned();
+    assert_eq!(db.value::<i64>("select max(id) from log.audit").await, before);
+    assert_eq!(pages.curl("/admin/page/domain/new", &arguments).await.status, 303);
+    for path in ["/admin/page/service", "/admin/log-in", "/static/pages.css", "/nothing"] {
+        let answer = pages.get(path).await;
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(
+            policy.contains("default-src 'none'")
+                && policy.contains("frame-ancestors 'none'")
+                && !policy.contains("unsafe"),
+            "{policy}"
+        );
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"));
+    }
+}
+
+#[tokio::test]
+async fn hostile_names_stay_text() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let pages = system(&daemon).await;
+    let evil =
+        r#"<script>alert(1)</script>"><img src=x onerror=alert(1)> '; drop table directory.account; --"#;
+    let quoted = evil.replace('\'', "''");
+    db.apply(&format!(
+        "update directory.account set display_name = '{quoted}' where local_part = 'bob';
+         insert into control.ip_list (name, comment) values ('{quoted}', '{quoted}');
+         insert into control.ip_rule (list_id, pattern, comment) select id, '10.*', '{quoted}' from control.ip_list;
+         insert into live.login_failure (key, failures) values ('account:{quoted}', 3);
+         insert into queue.message (sender, content_id, size) select 'x', 1, 1 where false;
+         comment on column control.ip_list.comment is '{quoted}'"
+    ))
+    .await;
+    let pages_with_it = ["account", "ip_list", "ip_rule", "lock", "change", "session", "domain"];
+    for page in pages_with_it {
+        let text = pages.page(&format!("/admin/page/{page}")).await;
+        assert!(!text.contains("<script>") && !text.contains("<img"), "{page}: {text}");
+    }
+    let bob: i64 = db.value("select id from directory.account where local_part = 'bob'").await;
+    for path in [
+        row("account", &format!("{{\"id\":{bob}}}")),
+        row(
+            "ip_list",
+            &format!("{{\"id\":{}}}", db.value::<i64>("select max(id) from control.ip_list").await),
+        ),
+        format!("/admin/page/account?q={0}&said={0}&is.local_part={0}&by={0}&way={0}", encoded(evil)),
+        format!("/admin/page/account/new?local_part={0}&display_name={0}", encoded(evil)),
+        "/admin/page/ip_rule/new".to_owned(),
+    ] {
+        let text = pages.page(&path).await;
+        assert!(!text.contains("<script>") && !text.contains("<img"), "{path}: {text}");
+    }
+    assert!(pages.page("/admin/page/account").await.contains("&#60;script&#62;"));
+}
+
+#[tokio::test]
+async fn nothing_injected_reaches_a_statement() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let pages = system(&daemon).await;
+    let corpus = [
+        "'",
+        "\"",
+        "';--",
+        "' or '1'='1",
+        "\" or 1=1 --",
+        "1; drop table directory.account",
+        "$1",
+        "$$",
+        "%s",
+        "%1$I",
+        "\\",
+        "\\'",
+        "\u{0}",
+        "id",
+        "id desc, (select 1)",
+        "id) or true--",
+        "pg_sleep(10)",
+        "{{7*7}}",
+        "%27",
+        "../../etc/passwd",
+        "\u{feff}",
+        "🦀",
+        "null",
+        "[]",
+        "{}",
+        "{\"k\":[1]}",
+        "{\"s\":\"x\",\"k\":[\"'\"]}",
+        "{\"s\":null,\"k\":null}",
+        "{\"id\":\"1 or 1=1\"}",
+        "{\"id\":{}}",
+        "-1",
+        "99999999999999999999999",
+    ];
+    let accounts: i64 = db.value("select count(*) from directory.account").await;
+    for evil in corpus {
+        let e = encoded(evil);
+        for path in [
+            format!("/admin/page/{e}"),
+            format!("/admin/page/{e}/row?k={e}"),
+            format!("/admin/page/account?q={e}"),
+            format!("/admin/page/account?by={e}&way={e}"),
+            format!("/admin/page/account?by=local_part&behind={e}"),
+            format!("/admin/page/account?behind={e}"),
+            format!("/admin/page/account?is.local_part={e}"),
+            format!("/admin/page/account?is.{e}={e}"),
+            format!("/admin/page/account/csv?q={e}&by={e}"),
+            format!("/admin/page/account/row?k={e}"),
+            format!("/admin/page/account/new?{e}={e}"),
+        ] {
+            let answer = pages.get(&path).await;
+            assert!(answer.status < 500, "{path}: {} {}", answer.status, answer.body);
+            assert!(
+                !answer.body.contains("syntax error") && !answer.body.contains("root:"),
+                "{path}: {}",
+                answer.body
+            );
+        }
+        // curl takes no such byte as an argument.
+        if evil.contains('\0') {
+            continue;
+        }
+        for (path, fields) in [
+            (
+                "/admin/page/account/new",
+                vec![("c.domain_id", evil), ("c.local_part", evil), ("c.quota_bytes", evil)],
+            ),
+            ("/admin/page/account/row", vec![("key", evil), ("mark", evil), ("c.local_part", evil)]),
+            ("/admin/page/account/act", vec![("k", evil), ("do", evil), ("sure", "yes")]),
+            ("/admin/page/account/act", vec![("k", evil), ("do", "remove"), ("sure", "yes"), ("back", evil)]),
+            (
+                "/admin/page/alias/new",
+                vec![("c.domain_id", "1"), ("c.local_part", "z"), ("c.targets", evil), ("c.active", evil)],
+            ),
+        ] {
+            let answer = pages.post(path, &fields).await;
+            assert!(answer.status < 500, "{path} {evil}: {} {}", answer.status, answer.body);
+        }
+    }
+    let left: i64 = db
+        .value("select count(*) from directory.account where local_part in ('alice', 'bob', 'carol')")
+        .await;
+    assert_eq!(left, 3);
+    assert!(db.value::<i64>("select count(*) from directory.account").await >= accounts);
+    // Too much, and what is no form.
+    let large = format!("-dform={}", "x".repeat(2 << 20));
+    assert_eq!(
+        pages
+            .curl("/admin/log-in", &[large.replace("form=", "name=").chars().take(120_000).collect()])
+            .await
+            .status,
+        403
+    );
+    let file = std::env::temp_dir().join(format!("mailwright-large-{}", std::process::id()));
+    std::fs::write(&file, "name=".to_owned() + &"x".repeat(2 << 20)).unwrap();
+    assert_eq!(
+        pages.curl("/admin/log-in", &[format!("--data-binary=@{}", file.display())]).await.status,
+        413
+    );
+    std::fs::remove_file(&file).unwrap();
+    let json = ["-HContent-Type: application/json".to_owned(), "-d{\"name\":1}".to_owned()];
+    assert_eq!(pages.curl("/admin/log-in", &json).await.status, 415);
+    assert_eq!(pages.curl("/admin/page/account", &["-XDELETE".to_owned()]).await.status, 405);
+    for path in [
+        "/static/../Cargo.toml",
+        "/static/%2e%2e/Cargo.toml",
+        "/admin/../etc/passwd",
+        "//etc/passwd",
+        "/admin/page/..%2f..%2f",
+    ] {
+        assert_eq!(pages.get(path).await.status, 404, "{path}");
+    }
+}
