@@ -12,7 +12,7 @@ use super::checker::Candidate;
 use super::issuer::TokenError;
 use super::password::Verdict;
 use super::resolve::Directory;
-use super::throttle::{key_for_account, key_for_peer};
+use super::throttle::{key_for_account, key_for_peer, name_in};
 use crate::db::Error;
 use crate::mail::{AccountId, Address, domain_to_ascii};
 use crate::sasl::{Binding, Exchange, Fault, Mechanism, Reason, ScramKeys, Secret, Step};
@@ -171,7 +171,8 @@ impl Directory {
     }
 
     async fn failed(&self, visitor: Visitor, candidature: &Candidature) -> LoginError {
-        tracing::info!(name = candidature.key, peer = %visitor.peer, service = visitor.service, "wrong user name or password");
+        let name = name_in(&candidature.key);
+        tracing::info!(name, peer = %visitor.peer, service = visitor.service, "wrong user name or password");
         let settings = &self.control.config().directory;
         let counted = self
             .control

@@ -147,12 +147,19 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for EventLayer {
                 said.about.complete(about);
             }
         }
-        let Said { message, mut about, fields } = said;
-        about.service.get_or_insert_with(|| part(metadata.target()).to_owned());
+        let Said { message, mut about, fields, target } = said;
+        let target = target.as_deref().unwrap_or(metadata.target());
+        if DATABASE.iter().any(|name| target.starts_with(name)) {
+            return;
+        }
+        about.service.get_or_insert_with(|| part(target).to_owned());
         let event = Event { at: Timestamp::now(), level: *metadata.level(), message, about, fields };
         self.0.note(Note::Event(Box::new(event)));
     }
 }
+
+/// What speaks of the database's connections: the writer's among them, whose tasks are not within the writer.
+const DATABASE: [&str; 2] = ["tokio_postgres", "deadpool"];
 
 /// The part of the daemon that an event comes from, by the path of its module; the smtp service's part has another name.
 fn part(target: &str) -> &str {
@@ -170,11 +177,15 @@ struct Said {
     message: String,
     about: About,
     fields: Map<String, Value>,
+    /// Where it comes from, if by way of the crate `log`.
+    target: Option<String>,
 }
 
 impl Said {
     fn text(&mut self, name: &str, text: &str) {
         match name {
+            "log.target" => self.target = Some(cut(text, VALUE)),
+            _ if name.starts_with("log.") => {}
             "message" => self.message = cut(text, MESSAGE),
             "service" => self.about.service = Some(cut(text, VALUE)),
             "login" | "name" | "account" => self.about.login = Some(cut(text, VALUE)),
@@ -187,7 +198,7 @@ impl Said {
     }
 
     fn field(&mut self, name: &str, value: Value) {
-        if self.fields.len() < FIELDS {
+        if self.fields.len() < FIELDS && !name.starts_with("log.") {
             self.fields.insert(name.to_owned(), value);
         }
     }
@@ -261,6 +272,8 @@ mod tests {
             span.record("login", "alice@x.test");
             span.in_scope(|| tracing::error!(peer = %"[2001:db8::1]:5", "after"));
             tracing::debug!("too much");
+            tracing::error!(target: "tokio_postgres::connection", "of the database's connection");
+            tracing::error!(log.target = "deadpool.postgres", log.line = 7, "and of its pool");
             tracing::warn!(peer = "somebody", name = "bob", "no session");
         });
         let events = events(&mut notes);
@@ -312,7 +325,7 @@ mod tests {
         for name in ["message", "login", "service", "peer"] {
             said.text(name, &long);
         }
-        let Said { message, about, fields } = said;
+        let Said { message, about, fields, .. } = said;
         let event = Event { at: Timestamp::now(), level: Level::INFO, message, about, fields };
         assert!(event.weight() < 40_000, "{}", event.weight());
         assert!(event.about.peer.is_none());

@@ -85,16 +85,18 @@ impl Trace {
         }
     }
 
-    /// The rows of a message that has come in, or has not: `first` says what is known of it, and each recipient has a row.
+    /// The rows of a message that has come in, or has not: `first` says what is known of it, and each recipient has a row, which
+    /// else says how it was refused at most.
     pub fn for_each(first: Self, recipients: impl IntoIterator<Item = String>) -> Vec<Self> {
         let mut recipients = recipients.into_iter();
-        let (message, step, at) = (first.message.clone(), first.step, first.at);
+        let other = Self {
+            at: first.at,
+            command: first.command,
+            reply: first.reply.clone(),
+            ..Self::new(first.step, &first.message)
+        };
         let mut rows = vec![Self { recipient: recipients.next().or(first.recipient.clone()), ..first }];
-        rows.extend(recipients.map(|recipient| Self {
-            at,
-            recipient: Some(recipient),
-            ..Self::new(step, &message)
-        }));
+        rows.extend(recipients.map(|recipient| Self { recipient: Some(recipient), ..other.clone() }));
         rows
     }
 
