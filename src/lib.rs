@@ -45,6 +45,7 @@ pub mod tls;
 pub mod control;
 // Keeping: everything with tables of its own.
 pub mod directory;
+pub mod log;
 pub mod queue;
 pub mod store;
 pub mod tables;

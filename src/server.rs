@@ -13,7 +13,8 @@ use crate::db::listen::Bells;
 use crate::db::{self, Db, Target};
 use crate::directory::{Directory, password};
 use crate::dns::{self, Dns};
-use crate::intake::{Committer, Delivery, House, Outbound, OutboundRecipient};
+use crate::intake::{Committer, Delivery, House, Outbound, OutboundRecipient, Story};
+use crate::log::{self, Log, Notes, Step, Trace, Writer};
 use crate::mail::Address;
 use crate::net::files::raise_open_files;
 use crate::net::stop::Stopper;
@@ -75,8 +76,8 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
-/// Runs the daemon until it is told to stop (SIGTERM, SIGINT).
-pub async fn serve(options: Options) -> Result<(), StartError> {
+/// Runs the daemon until it is told to stop (SIGTERM, SIGINT). What is noted in `log` comes out of `notes`.
+pub async fn serve(options: Options, log: Log, notes: Notes) -> Result<(), StartError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let asked_to_stop = async {
@@ -97,7 +98,7 @@ pub async fn serve(options: Options) -> Result<(), StartError> {
     };
     let outcome = {
         let daemon = async {
-            let daemon = Daemon::start(&options, target).await?;
+            let daemon = Daemon::start(&options, target, log, notes).await?;
             asked_to_stop.await;
             tracing::info!("stopping");
             daemon.stop().await;
@@ -137,11 +138,12 @@ struct Daemon {
     screen: Arc<Screen>,
     stopper: Stopper,
     relay: tokio::task::JoinHandle<()>,
+    writer: Writer,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Daemon {
-    async fn start(options: &Options, target: Target) -> Result<Self, StartError> {
+    async fn start(options: &Options, target: Target, log: Log, notes: Notes) -> Result<Self, StartError> {
         tracing::info!(database = target.describe(), node = options.node, "starting");
         migrate(&target).await?;
         let db = Db::new(target.clone(), POOL)?;
@@ -152,11 +154,12 @@ impl Daemon {
         let bells = Bells::default();
         let control = Control::start(db, node, registry, bells.clone(), config);
         obey_log_level(&control, options.set_log_level.clone());
+        let writer = Writer::start(&log, notes, &control);
         let store = Store::start(control.clone());
         let dns = names(&control)?;
         let directory = Directory::start(control.clone(), dns.clone())?;
         let (inlet, handed_over) = Inlet::new();
-        let committer = Committer::start(&store, inlet.clone());
+        let committer = Committer::start(&store, inlet.clone(), log.clone());
         let screen = Screen::start(control.clone(), dns.clone());
         let verify = Verify::start(control.clone(), dns.clone());
         let send = reports_into_queue(&store, &committer);
@@ -177,6 +180,7 @@ impl Daemon {
             verify: verify.clone(),
             committer,
             screen: screen.clone(),
+            log: log.clone(),
         });
         let faces: Vec<Arc<dyn Face>> = vec![
             smtpd::Smtp::new(house.clone()),
@@ -194,12 +198,13 @@ impl Daemon {
             tokio::spawn(store.clone().upkeep(stop.clone())),
             tokio::spawn(store.clone().index_text(stop.clone())),
             tokio::spawn(verify.clone().keep_keys(stop.clone())),
-            tokio::spawn(verify.clone().report(send, stop)),
+            tokio::spawn(verify.clone().report(send, stop.clone())),
+            tokio::spawn(log::upkeep(control.clone(), stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));
         }
-        let daemon = Self { control, supervisor, verify, screen, stopper, relay, tasks };
+        let daemon = Self { control, supervisor, verify, screen, stopper, relay, writer, tasks };
         daemon.announce(options, first_password).await;
         Ok(daemon)
     }
@@ -259,6 +264,7 @@ impl Daemon {
         if let Err(error) = self.control.db.execute(LEAVE, &[&node.name, &node.boot_text()]).await {
             tracing::debug!(%error, "could not sign off");
         }
+        self.writer.finish().await;
     }
 }
 
@@ -295,8 +301,12 @@ fn reports_into_queue(store: &Arc<Store>, committer: &Committer) -> report::Send
                 // Nobody waits for a bounce of it.
                 let recipient = OutboundRecipient::elsewhere(&recipient, Some(Notify::Never), None);
                 let envelope = queue::Envelope::new(report.sender, Body::EightBitMime);
+                let sender = Some(envelope.sender.clone());
+                let first = Trace { sender, ..Trace::new(Step::Accepted, &log::own_name()) };
+                let story = Some(Box::new(Story::begins(first, vec![recipient.address.clone()])));
                 let outbound = Outbound::new(envelope, vec![recipient]);
-                committer.deliver(Delivery::new(spool.finish(), Vec::new(), vec![outbound])).await?;
+                let delivery = Delivery::new(spool.finish(), Vec::new(), vec![outbound]);
+                committer.deliver(Delivery { story, ..delivery }).await?;
             }
             Ok(())
         })

@@ -6,6 +6,7 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'generation', (select value from control.generation),
     'config_generation', (select config from control.generation),
     'server', (select to_jsonb(s) from control.server s),
+    'log', (select to_jsonb(s) from control.log s),
     'smtp', (select to_jsonb(s) from control.smtp s),
     'imap', (select to_jsonb(s) from control.imap s),
     'imap_capabilities', (select coalesce(jsonb_agg(to_jsonb(c) order by c.id), '[]') from control.imap_capability c),

@@ -8,7 +8,7 @@ returns table (recipient_id bigint, message_id bigint, address text, domain text
   original_recipient text, delay_reported boolean, failures integer,
   content_id bigint, content_size bigint, prefix bytea, size bigint, sender text, account_id bigint, received_at timestamptz,
   envelope_id text, return_full boolean, smtputf8 boolean, body_type text, require_tls boolean, priority smallint,
-  deliver_by timestamptz, deliver_by_return boolean, deliver_by_trace boolean)
+  deliver_by timestamptz, deliver_by_return boolean, deliver_by_trace boolean, trace text)
 language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -55,7 +55,7 @@ begin
   select r.id, r.message_id, r.address, r.domain, r.attempts, r.notify, r.original_recipient, r.delay_reported,
     coalesce((select x.failures from queue.destination x where x.domain = r.domain), 0),
     m.content_id, c.size, m.prefix, m.size, m.sender, m.account_id, m.received_at, m.envelope_id, m.return_full, m.smtputf8, m.body_type,
-    m.require_tls, m.priority, m.deliver_by, m.deliver_by_return, m.deliver_by_trace
+    m.require_tls, m.priority, m.deliver_by, m.deliver_by_return, m.deliver_by_trace, m.trace
   from queue.recipient r join queue.message m on m.id = r.message_id left join store.content c on c.id = m.content_id
   where r.id = any (taken)
   order by r.domain, m.priority desc, r.next_attempt_at, r.message_id, r.id;

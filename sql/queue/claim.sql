@@ -2,5 +2,5 @@
 -- they are to be sent, recipients of one message together.
 select recipient_id, message_id, address, domain, attempts, array_to_string(notify, ','), original_recipient, delay_reported, failures,
   content_id, content_size, prefix, size, sender, account_id, received_at, envelope_id, return_full, smtputf8, body_type,
-  require_tls, priority, deliver_by, deliver_by_return, deliver_by_trace
+  require_tls, priority, deliver_by, deliver_by_return, deliver_by_trace, trace
 from logic.claim_due($1, make_interval(secs => $2), $3, $4, $5)

@@ -35,6 +35,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, reload};
 
+use crate::log::{EventLayer, Log, Notes};
 use crate::server;
 
 /// A complete mail server in one daemon on PostgreSQL, ruled by SQL.
@@ -148,7 +149,11 @@ pub fn main() -> ExitCode {
 
 async fn run(place: Place, command: Command) -> Result<(), Failure> {
     let is_server = matches!(command, Command::Serve(_));
-    let set_log_level = log_to_stderr(if is_server { "info" } else { "warn" });
+    let (log, notes) = Log::open();
+    let set_log_level = match is_server {
+        true => log_to_stderr("info", Some(EventLayer::new(log.clone()))),
+        false => log_to_stderr("warn", None),
+    };
     let place = &place;
     match command {
         Command::Domain(command) => domain::run(connect::connect(place).await?, command).await,
@@ -161,7 +166,7 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Import(command) => import::run(place, command).await,
         Command::Export(command) => export::run(place, command).await,
         Command::Sql(command) => sql::run(place, command).await,
-        Command::Serve(serve) => Ok(run_server(place.clone(), serve, set_log_level).await?),
+        Command::Serve(serve) => Ok(run_server(place.clone(), serve, set_log_level, log, notes).await?),
     }
 }
 
@@ -179,9 +184,9 @@ fn json_rows<T: DeserializeOwned>(
     read.map(Some).map_err(|error| told(format!("the database's answer cannot be read: {error}")))
 }
 
-/// Logs to standard error; returns what changes the level later. RUST_LOG is for those who look for a fault, and keeps
-/// the last word.
-fn log_to_stderr(level: &str) -> Arc<dyn Fn(&str) + Send + Sync> {
+/// Logs to standard error, and into the table; returns what changes the level later. RUST_LOG is for those who look for a fault, and
+/// keeps the last word.
+fn log_to_stderr(level: &str, table: Option<EventLayer>) -> Arc<dyn Fn(&str) + Send + Sync> {
     let asked = EnvFilter::try_from_default_env();
     let fixed = asked.is_ok();
     let (filter, handle) = reload::Layer::new(asked.unwrap_or_else(|_| filter_of(level)));
@@ -189,7 +194,7 @@ fn log_to_stderr(level: &str) -> Arc<dyn Fn(&str) + Send + Sync> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    tracing_subscriber::registry().with(filter).with(layer).init();
+    tracing_subscriber::registry().with(filter).with(layer).with(table).init();
     Arc::new(move |level| {
         if !fixed && let Err(error) = handle.reload(filter_of(level)) {
             eprintln!("the log level cannot be changed: {error}");
@@ -206,12 +211,14 @@ async fn run_server(
     place: Place,
     serve: Serve,
     set_log_level: Arc<dyn Fn(&str) + Send + Sync>,
+    log: Log,
+    notes: Notes,
 ) -> Result<(), server::StartError> {
     let node = serve.node.unwrap_or_else(|| {
         std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| "node".to_owned(), |name| name.trim().to_owned())
     });
-    server::serve(server::Options {
+    let options = server::Options {
         data_dir: place.data_dir,
         port_offset: serve.port_offset,
         node,
@@ -219,6 +226,6 @@ async fn run_server(
         demo: serve.demo,
         notify: !serve.without_notify,
         set_log_level,
-    })
-    .await
+    };
+    server::serve(options, log, notes).await
 }

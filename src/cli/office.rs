@@ -10,6 +10,7 @@ use crate::control::{Control, Node, Registry, follow};
 use crate::db::listen::Bells;
 use crate::db::{Db, Target};
 use crate::intake::Committer;
+use crate::log::Log;
 use crate::mail::{AccountId, Address, MailboxId};
 use crate::queue::Inlet;
 use crate::sql;
@@ -44,7 +45,7 @@ impl Office {
         let control = Control::start(db.clone(), node, registry, Bells::default(), config);
         control.assume_other_nodes();
         let store = Store::start(control);
-        let committer = Committer::start(&store, Inlet::new().0);
+        let committer = Committer::start(&store, Inlet::new().0, Log::closed());
         Ok(Self { store, committer, account, db })
     }
 

@@ -26,6 +26,7 @@ pub struct Config {
     pub generation: i64,
     pub config_generation: i64,
     pub server: Server,
+    pub log: Log,
     pub smtp: Smtp,
     pub imap: Imap,
     pub imap_capabilities: Vec<HiddenCapability>,
@@ -61,6 +62,33 @@ pub struct Server {
     pub hostname: Option<String>,
     pub stop_grace_seconds: u32,
     pub log_level: String,
+}
+
+/// Which events are kept: those of this level and graver ones. In order, so that each is a rank.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum EventLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Log {
+    pub event_level: EventLevel,
+    pub event_days: i32,
+    pub trace: bool,
+    pub trace_days: i32,
+}
+
+impl Log {
+    /// Settings with which nothing is kept.
+    pub fn nothing() -> Self {
+        Self { event_level: EventLevel::Off, event_days: 1, trace: false, trace_days: 1 }
+    }
 }
 
 #[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq)]

@@ -87,6 +87,7 @@ impl SessionHandle {
         let mut face = lock(&self.shared.face);
         face.peer = peer;
         face.dirty = true;
+        tracing::Span::current().record("peer", tracing::field::display(peer));
     }
 
     /// Says that nobody is logged in any more.
@@ -130,6 +131,7 @@ impl SessionHandle {
         face.account = Some(account);
         face.login = Some(login.to_owned());
         face.dirty = true;
+        tracing::Span::current().record("login", login);
     }
 }
 

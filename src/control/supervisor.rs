@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
+use tracing::Instrument;
 
 use super::config::{self, TlsMode};
 use super::{Config, Control, SessionHandle};
@@ -496,6 +497,7 @@ impl Door {
             Err(why) => return self.refuse(stream, why),
         };
         let handle = self.control.registry.enter(self.face.service(), self.row.id, peer);
+        let id = handle.id();
         let terms = Terms {
             tls: match self.row.tls {
                 TlsMode::None => Tls::Off,
@@ -515,7 +517,15 @@ impl Door {
             guard,
             control: self.control.clone(),
         };
-        tokio::spawn(self.face.serve(connection));
+        // Whatever is said within the session is said of it. Of the gravest level, so that no setting leaves it out.
+        let session = tracing::error_span!(
+            "session",
+            service = self.face.service(),
+            session = id,
+            %peer,
+            login = tracing::field::Empty
+        );
+        tokio::spawn(self.face.serve(connection).instrument(session));
     }
 
     /// Says why, where that can be said without a handshake.

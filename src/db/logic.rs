@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     sql!("logic/rights"),
     sql!("logic/queue"),
     sql!("logic/report"),
+    sql!("logic/log"),
     sql!("logic/verify"),
     sql!("logic/web"),
     sql!("logic/admin"),

@@ -12,7 +12,7 @@ use super::checker::Candidate;
 use super::issuer::TokenError;
 use super::password::Verdict;
 use super::resolve::Directory;
-use super::throttle::{key_for_account, key_for_peer};
+use super::throttle::{key_for_account, key_for_peer, name_in};
 use crate::db::Error;
 use crate::mail::{AccountId, Address, domain_to_ascii};
 use crate::sasl::{Binding, Exchange, Fault, Mechanism, Reason, ScramKeys, Secret, Step};
@@ -176,7 +176,8 @@ impl Directory {
 
     /// Counts a wrong password.
     pub(super) async fn count_failure(&self, visitor: Visitor, key: &str, peer_key: &str) -> LoginError {
-        tracing::info!(name = key, peer = %visitor.peer, service = visitor.service, "wrong user name or password");
+        let name = name_in(key);
+        tracing::info!(name, peer = %visitor.peer, service = visitor.service, "wrong user name or password");
         let settings = &self.control.config().directory;
         let counted = self
             .control

@@ -20,6 +20,11 @@ pub fn key_for_account(name: &str) -> String {
     }
 }
 
+/// The name in the key of one, as it is told to people.
+pub fn name_in(key: &str) -> &str {
+    key.strip_prefix("account:").unwrap_or(key)
+}
+
 /// The key of a peer: `peer:192.0.2.1`, or `peer:2001:db8::/64`, since one customer has all of a /64.
 pub fn key_for_peer(peer: IpAddr) -> String {
     match peer.to_canonical() {
@@ -38,6 +43,7 @@ mod tests {
     #[test]
     fn keys_are_bounded_and_storable() {
         assert_eq!(key_for_account("Alice@Example.test"), "account:alice@example.test");
+        assert_eq!(name_in(&key_for_account("Alice@Example.test")), "alice@example.test");
         assert!(key_for_account(&"x".repeat(10_000)).len() < 100);
         assert!(!key_for_account("a\0b").contains('\0'));
     }

@@ -26,8 +26,10 @@ use super::delivery::{Content, Delivery, Place, Placed, Receipt};
 use super::enqueue::Queued;
 use super::replace::Replacements;
 use super::settle::Settlements;
+use super::story;
 use crate::control::live::uuid_text;
 use crate::db::{Client, Error};
+use crate::log::Log;
 use crate::mail::{AccountId, MailboxId};
 use crate::queue::Inlet;
 use crate::sql;
@@ -63,10 +65,10 @@ pub struct Committer {
 impl Committer {
     /// Starts the worker. It ends when the last committer is dropped, and finishes what it has taken. Deliveries that
     /// are handed over one after another are committed in that order.
-    /// What can be sent at once is handed over through `inlet`.
-    pub fn start(store: &Arc<Store>, inlet: Inlet) -> Self {
+    /// What can be sent at once is handed over through `inlet`; what became of messages is noted in `log`.
+    pub fn start(store: &Arc<Store>, inlet: Inlet, log: Log) -> Self {
         let (jobs, queue) = mpsc::channel(2 * MAX_JOBS);
-        tokio::spawn(Worker { store: store.clone(), queue, inlet }.run());
+        tokio::spawn(Worker { store: store.clone(), queue, inlet, log }.run());
         Self { jobs }
     }
 
@@ -102,6 +104,7 @@ struct Worker {
     store: Arc<Store>,
     queue: mpsc::Receiver<Job>,
     inlet: Inlet,
+    log: Log,
 }
 
 impl Worker {
@@ -170,7 +173,7 @@ impl Worker {
             let client = self.store.control.db.delivery().await?;
             match batch.run(&client).await {
                 Ok(receipts) => {
-                    self.queued(batch.queued);
+                    self.committed_is(batch, &receipts);
                     return Ok(receipts);
                 }
                 Err(Failed::Before(error)) => {
@@ -185,13 +188,26 @@ impl Worker {
                     client.discard();
                     tracing::warn!(%error, "the connection was lost during a commit; finding out what happened");
                     if self.settle(&batch.id).await? {
-                        self.queued(batch.queued);
+                        self.committed_is(batch, &receipts);
                         return Ok(receipts);
                     }
                     return Err(error);
                 }
             }
         }
+    }
+
+    /// A batch is committed: tells its story, and lets go on what goes elsewhere.
+    fn committed_is(&self, batch: Batch<'_>, receipts: &[Receipt]) {
+        if self.log.keeps_trace() {
+            let mut rows = Vec::new();
+            for (delivery, receipt) in batch.deliveries.iter().zip(receipts) {
+                story::tell(delivery, receipt, &mut rows);
+            }
+            batch.queued.tell(&mut rows);
+            self.log.trace(rows);
+        }
+        self.queued(batch.queued);
     }
 
     /// Mail for other servers is committed: hands it over, or rings for whoever claims it.
@@ -347,7 +363,7 @@ impl<'a> Batch<'a> {
             }
             let Some(content) = &delivery.content else { continue };
             for outbound in &delivery.outbound {
-                batch.queued.push(outbound, content);
+                batch.queued.push(outbound, content, delivery.story.as_deref());
             }
         }
         batch

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::story::Story;
 use super::trace::{write_delivered_to, write_return_path};
 use crate::directory;
 use crate::mail::{AccountId, Address, DateTime, Flags, MailboxId};
@@ -29,6 +30,8 @@ pub struct Delivery {
     pub settled: Vec<Settled>,
     /// Destinations that could not be reached.
     pub down: Vec<Down>,
+    /// What is told of it in the trace; none where it leaves none.
+    pub story: Option<Box<Story>>,
 }
 
 /// A message that another one takes the place of.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::delivery::{Content, Outbound};
+use super::story::Story;
 use crate::db::{Client, Error, Prepared};
+use crate::log::{Step, Trace};
 use crate::queue::{self, Inlet, Work};
 use crate::sql;
 
@@ -15,12 +17,15 @@ const ENQUEUE: &str = sql!("intake/enqueue");
 /// The queue entries of a batch.
 pub(super) struct Queued<'a> {
     node: &'a str,
-    outbound: Vec<(&'a Outbound, &'a Content)>,
+    outbound: Vec<Entry<'a>>,
     /// For each entry and domain of it, in their order: its place in the relay of this node, if there was one.
     groups: Vec<Group<'a>>,
     /// What was inserted: message, content, recipient, in the order of the entries and their recipients.
     pub(super) ids: Vec<tokio_postgres::Row>,
 }
+
+/// What is queued: under which envelope, which message, and its story.
+type Entry<'a> = (&'a Outbound, &'a Content, Option<&'a Story>);
 
 /// The recipients of one entry in one domain.
 struct Group<'a> {
@@ -36,10 +41,10 @@ impl<'a> Queued<'a> {
         Self { node, outbound: Vec::new(), groups: Vec::new(), ids: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, outbound: &'a Outbound, content: &'a Content) {
+    pub(super) fn push(&mut self, outbound: &'a Outbound, content: &'a Content, story: Option<&'a Story>) {
         let entry = self.outbound.len();
         let first = self.groups.len();
-        self.outbound.push((outbound, content));
+        self.outbound.push((outbound, content, story));
         for (at, recipient) in outbound.recipients.iter().enumerate() {
             let known = self
                 .groups
@@ -62,7 +67,7 @@ impl<'a> Queued<'a> {
     /// Takes places for what can be sent at once.
     pub(super) fn take_places(&mut self, inlet: &Inlet) {
         for group in &mut self.groups {
-            let Some((outbound, content)) = self.outbound.get(group.entry) else { continue };
+            let Some((outbound, content, _)) = self.outbound.get(group.entry) else { continue };
             if outbound.hold_until.is_none() {
                 let bytes = match content {
                     Content::Draft(draft) => draft.chunks.iter().map(|chunk| chunk.bytes.len()).sum(),
@@ -88,33 +93,35 @@ impl<'a> Queued<'a> {
         statement: &Prepared,
     ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
         let entries = &self.outbound;
-        let digest: Vec<&[u8]> = entries.iter().map(|(_, content)| content.digest()).collect();
-        let prefix: Vec<Option<&[u8]>> = entries.iter().map(|(out, _)| out.prefix.as_deref()).collect();
-        let sender: Vec<&str> = entries.iter().map(|(out, _)| out.envelope.sender.as_str()).collect();
+        let digest: Vec<&[u8]> = entries.iter().map(|(_, content, _)| content.digest()).collect();
+        let prefix: Vec<Option<&[u8]>> = entries.iter().map(|(out, ..)| out.prefix.as_deref()).collect();
+        let sender: Vec<&str> = entries.iter().map(|(out, ..)| out.envelope.sender.as_str()).collect();
         let account: Vec<Option<i64>> =
-            entries.iter().map(|(out, _)| out.envelope.account.map(|a| a.0)).collect();
+            entries.iter().map(|(out, ..)| out.envelope.account.map(|a| a.0)).collect();
         let envelope_id: Vec<Option<&str>> =
-            entries.iter().map(|(out, _)| out.envelope.envelope_id.as_deref()).collect();
+            entries.iter().map(|(out, ..)| out.envelope.envelope_id.as_deref()).collect();
         let return_full: Vec<Option<bool>> =
-            entries.iter().map(|(out, _)| out.envelope.return_full).collect();
-        let smtputf8: Vec<bool> = entries.iter().map(|(out, _)| out.envelope.smtputf8).collect();
+            entries.iter().map(|(out, ..)| out.envelope.return_full).collect();
+        let smtputf8: Vec<bool> = entries.iter().map(|(out, ..)| out.envelope.smtputf8).collect();
         let body: Vec<&str> =
-            entries.iter().map(|(out, _)| queue::body_word(Some(out.envelope.body))).collect();
-        let require_tls: Vec<bool> = entries.iter().map(|(out, _)| out.envelope.require_tls).collect();
-        let priority: Vec<i16> = entries.iter().map(|(out, _)| out.envelope.priority).collect();
+            entries.iter().map(|(out, ..)| queue::body_word(Some(out.envelope.body))).collect();
+        let require_tls: Vec<bool> = entries.iter().map(|(out, ..)| out.envelope.require_tls).collect();
+        let priority: Vec<i16> = entries.iter().map(|(out, ..)| out.envelope.priority).collect();
         let by: Vec<Option<Timestamp>> =
-            entries.iter().map(|(out, _)| out.envelope.deliver_by.map(|by| by.at)).collect();
+            entries.iter().map(|(out, ..)| out.envelope.deliver_by.map(|by| by.at)).collect();
         let by_return: Vec<bool> = entries
             .iter()
-            .map(|(out, _)| out.envelope.deliver_by.is_some_and(|by| by.return_after))
+            .map(|(out, ..)| out.envelope.deliver_by.is_some_and(|by| by.return_after))
             .collect();
         let by_trace: Vec<bool> =
-            entries.iter().map(|(out, _)| out.envelope.deliver_by.is_some_and(|by| by.trace)).collect();
-        let hold: Vec<Option<Timestamp>> = entries.iter().map(|(out, _)| out.hold_until).collect();
+            entries.iter().map(|(out, ..)| out.envelope.deliver_by.is_some_and(|by| by.trace)).collect();
+        let hold: Vec<Option<Timestamp>> = entries.iter().map(|(out, ..)| out.hold_until).collect();
+        let trace: Vec<Option<&str>> =
+            entries.iter().map(|(.., story)| story.map(|story| &*story.message)).collect();
         let (mut entry, mut address, mut domain, mut notify, mut original, mut leased) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for group in &self.groups {
-            let Some((outbound, _)) = entries.get(group.entry) else { continue };
+            let Some((outbound, ..)) = entries.get(group.entry) else { continue };
             for recipient in group.recipients.iter().filter_map(|at| outbound.recipients.get(*at)) {
                 // Counted from 1, as arrays are.
                 entry.push(group.entry as i64 + 1);
@@ -129,7 +136,7 @@ impl<'a> Queued<'a> {
             .groups
             .iter()
             .filter(|group| group.place.is_none())
-            .map(|group| (group.domain, entries.get(group.entry).and_then(|(out, _)| out.hold_until)))
+            .map(|group| (group.domain, entries.get(group.entry).and_then(|(out, ..)| out.hold_until)))
             .collect();
         let (look_at, look_from): (Vec<&str>, Vec<Option<Timestamp>>) = waiting.into_iter().unzip();
         pg.query(
@@ -159,6 +166,7 @@ impl<'a> Queued<'a> {
                 &queue::LEASE.as_secs_f64(),
                 &look_at,
                 &look_from,
+                &trace,
             ],
         )
         .await
@@ -171,14 +179,16 @@ impl<'a> Queued<'a> {
         let mut found = Vec::with_capacity(self.groups.len());
         for group in self.groups {
             let ids: Vec<&tokio_postgres::Row> = rows.by_ref().take(group.recipients.len()).collect();
-            let (Some(place), Some((out, content)), Some(first)) =
+            let (Some(place), Some((out, content, story)), Some(first)) =
                 (group.place, self.outbound.get(group.entry), ids.first())
             else {
                 found.push(None);
                 continue;
             };
-            let message =
-                messages.entry(group.entry).or_insert_with(|| Arc::new(out.message(content, first))).clone();
+            let message = messages
+                .entry(group.entry)
+                .or_insert_with(|| Arc::new(out.message(content, *story, first)))
+                .clone();
             let recipients = ids.iter().zip(&group.recipients).filter_map(|(row, at)| {
                 let recipient = out.recipients.get(*at)?;
                 Some(queue::Recipient {
@@ -197,9 +207,33 @@ impl<'a> Queued<'a> {
     }
 }
 
+impl Queued<'_> {
+    /// What the trace is told of it: where each recipient's copy goes, under which number.
+    pub(super) fn tell(&self, rows: &mut Vec<Trace>) {
+        let mut ids = self.ids.iter();
+        for group in &self.groups {
+            let ids = ids.by_ref().take(group.recipients.len());
+            let Some((outbound, _, Some(story))) = self.outbound.get(group.entry) else {
+                ids.for_each(drop);
+                continue;
+            };
+            for (row, recipient) in ids.zip(&group.recipients) {
+                rows.push(Trace {
+                    queue_id: Some(row.get(0)),
+                    recipient: outbound.recipients.get(*recipient).map(|to| to.address.clone()),
+                    // It may go on under another name than that of whom it came from.
+                    sender: (outbound.envelope.sender != story.sender)
+                        .then(|| outbound.envelope.sender.clone()),
+                    ..Trace::new(Step::Queued, &story.message)
+                });
+            }
+        }
+    }
+}
+
 impl Outbound {
     /// The message as it is in the queue now; `row` begins with its id and that of its content.
-    fn message(&self, content: &Content, row: &tokio_postgres::Row) -> queue::Message {
+    fn message(&self, content: &Content, story: Option<&Story>, row: &tokio_postgres::Row) -> queue::Message {
         let prefix = self.prefix.clone().unwrap_or_default();
         queue::Message {
             id: row.get(0),
@@ -208,6 +242,7 @@ impl Outbound {
             size: content.size() + prefix.len() as u64,
             prefix,
             received_at: Timestamp::now(),
+            trace: story.map(|story| story.message.clone()),
             envelope: self.envelope.clone(),
             chunks: match content {
                 // Chunks that were written as they came in are read again.

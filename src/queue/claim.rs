@@ -54,6 +54,7 @@ fn message(row: &tokio_postgres::Row) -> Message {
         prefix: row.get::<_, Option<&[u8]>>(11).map(Bytes::copy_from_slice).unwrap_or_default(),
         size: row.get::<_, i64>(12) as u64,
         received_at: row.get(15),
+        trace: row.get(25),
         envelope: Envelope {
             sender: row.get(13),
             account: row.get::<_, Option<i64>>(14).map(AccountId),

@@ -50,6 +50,8 @@ pub struct Message {
     pub size: u64,
     /// When it was accepted.
     pub received_at: Timestamp,
+    /// What the trace calls it; none where it was not traced when it came in.
+    pub trace: Option<String>,
     /// From whom, and how it wants to be sent.
     pub envelope: Envelope,
     /// The content's chunks, where they are still in memory.

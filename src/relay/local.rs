@@ -15,7 +15,7 @@ use crate::db::Error;
 use crate::directory::Route;
 use crate::intake::forward;
 use crate::intake::place::parse_target;
-use crate::intake::{Content, Delivery, Outbound, OutboundRecipient, Place};
+use crate::intake::{Content, Delivery, Outbound, OutboundRecipient, Place, Story};
 use crate::mail::{Address, DateTime};
 use crate::queue::{self, Message, Recipient, Verdict, Work};
 use crate::smtp::rcpt::{Notify, NotifyOn};
@@ -98,7 +98,7 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
         return never("550 5.3.0 the message's content is damaged");
     };
     let sender = message.envelope.sender.parse::<Address>().ok();
-    let mut places = Vec::new();
+    let (mut places, mut owners) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
     for account in accounts.iter().filter(|account| seen.insert(account.account)) {
         if message.size > account.max_message {
@@ -108,6 +108,7 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
             return Ok(Planned::Say(Said::Later("452 4.2.2 the mailbox is full".to_owned())));
         }
         let now = DateTime::new(Timestamp::now(), 0);
+        owners.push(account.address.clone());
         places.push(Place::in_inbox(account, sender.as_ref(), &address, now, |prefix| {
             prefix.extend_from_slice(&message.prefix);
         }));
@@ -141,6 +142,7 @@ async fn plan(relay: &Relay, message: &Arc<Message>, recipient: &Recipient) -> R
         content: Some(Content::Stored { digest, size }),
         places,
         outbound: outbound.collect(),
+        story: Some(Box::new(Story { owners, ..Story::goes_on(message) })),
         ..Delivery::default()
     }))
 }

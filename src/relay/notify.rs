@@ -13,7 +13,7 @@ use crate::control::Config;
 use crate::db::Error;
 use crate::directory::Route;
 use crate::intake::place::parse_target;
-use crate::intake::{Delivery, Outbound, OutboundRecipient, Place};
+use crate::intake::{Delivery, Outbound, OutboundRecipient, Place, Story};
 use crate::mail::{Address, DateTime};
 use crate::mime::fixup;
 use crate::queue::{self, Message};
@@ -44,11 +44,12 @@ pub(super) async fn report(parts: &Parts, told: &Told) -> Result<Delivery, Error
     let eight_bit = !bytes.is_ascii();
     let mut spool = parts.store.spool().await?;
     spool.write(&bytes).await?;
-    let (mut places, mut remotes) = (Vec::new(), Vec::new());
+    let (mut places, mut owners, mut remotes) = (Vec::new(), Vec::new(), Vec::new());
     match &*route {
         Route::To { accounts, remotes: elsewhere } => {
             for account in accounts {
                 let now = DateTime::new(Timestamp::now(), 0);
+                owners.push(account.address.clone());
                 places.push(Place::in_inbox(account, None, &sender, now, |_| {}));
             }
             remotes.extend(elsewhere.iter().filter_map(|remote| parse_target(remote)));
@@ -74,7 +75,9 @@ pub(super) async fn report(parts: &Parts, told: &Told) -> Result<Delivery, Error
         prefix: signature.map(Bytes::from),
         ..Outbound::new(envelope, remotes.iter().map(recipient).collect())
     });
-    Ok(Delivery::new(spool.finish(), places, outbound.into_iter().collect()))
+    let story = Story { owners, ..Story::reports(message, told.kind.template()) };
+    let delivery = Delivery::new(spool.finish(), places, outbound.into_iter().collect());
+    Ok(Delivery { story: Some(Box::new(story)), ..delivery })
 }
 
 async fn write(

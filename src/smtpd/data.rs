@@ -16,7 +16,7 @@ use crate::intake::forward;
 use crate::intake::place::{Arrival, Plan};
 use crate::intake::submission::{Gathered, Head};
 use crate::intake::trace::Received;
-use crate::intake::{Addressee, Delivery, Envelope};
+use crate::intake::{Addressee, Delivery, Envelope, Story};
 use crate::mail::{AccountId, DateTime};
 use crate::mime::header::fields;
 use crate::net::out::Out;
@@ -183,7 +183,18 @@ impl Session {
                 self.framer.expect_data(bare);
                 Reply::start_data()
             }
-            Err(reply) => reply,
+            Err(reply) => {
+                self.note_not_begun(&reply);
+                reply
+            }
+        }
+    }
+
+    /// Notes that a message was refused before its first byte.
+    fn note_not_begun(&self, reply: &Reply) {
+        if let State::Open(_, envelope) = &self.state {
+            let recipients = envelope.recipients.iter().map(|recipient| &recipient.address);
+            self.note_refused_message(envelope.sender.as_ref(), recipients, envelope.params.size, reply);
         }
     }
 
@@ -212,7 +223,7 @@ impl Session {
         let watch = self.watch(envelope);
         let copy = self.house.verify.copy(envelope.recipients.iter().map(|r| &r.address));
         let incoming = Box::new(Incoming {
-            id: format!("{}-{}", self.handle.id(), self.transactions),
+            id: self.message_name(),
             sink: Sink::Spool(spool),
             head: (submitted || watch != Watch::Off).then(|| Head::new(config.smtp.max_header_bytes)),
             submitted,
@@ -269,6 +280,7 @@ impl Session {
             let binary = envelope.params.body == Some(Body::BinaryMime);
             let line_ends = (!binary).then(LineEnds::default);
             if let Err(reply) = self.begin(line_ends).await {
+                self.note_not_begun(&reply);
                 return self.refuse_chunk(chunk.octets, reply);
             }
         }
@@ -309,6 +321,9 @@ impl Session {
             // RFC 3030 §2: after a refused chunk the transaction is over; those that follow are answered 503.
             (Sink::Refused(reply), Place::More) => {
                 let reply = reply.clone();
+                if let State::Receiving(_, envelope, incoming) = &self.state {
+                    self.note_refused(envelope, incoming.size, |_| Some(reply.clone()));
+                }
                 self.state.reset();
                 self.show("ready");
                 self.answer(reply.into(), out)
@@ -325,6 +340,7 @@ impl Session {
                 return Next::Continue;
             }
         };
+        let came = incoming.size;
         let outcome = self.deliver(&hello, &envelope, *incoming).await;
         self.state = State::Greeted(hello);
         self.show("ready");
@@ -336,21 +352,37 @@ impl Session {
                 }
                 Ok(_) => mailbox_gone(),
             };
+            if reply.code() >= 400 {
+                self.note_refused(&envelope, came, |_| Some(reply.clone()));
+            }
             return self.answer(reply.into(), out);
         }
+        self.note_refused(&envelope, came, |recipient| {
+            Some(lmtp_reply(&outcome, recipient)).filter(|reply| reply.code() >= 400)
+        });
         // RFC 2033 §4.2: one answer for each recipient, in their order.
         for recipient in &envelope.recipients {
-            let reply = match &outcome {
-                Err(reply) => reply.clone(),
-                Ok(taken) if taken.size > recipient.max_message => Reply::message_too_large(),
-                Ok(taken) if taken.reached(recipient) => Reply::message_accepted(&taken.id),
-                Ok(_) => mailbox_gone(),
-            };
-            if self.answer(reply.into(), out) != Next::Continue {
+            if self.answer(lmtp_reply(&outcome, recipient).into(), out) != Next::Continue {
                 return Next::Close;
             }
         }
         Next::Continue
+    }
+
+    /// Notes for whom a message that had come in was refused, and how.
+    fn note_refused(&self, envelope: &Envelope, size: u64, refusal: impl Fn(&Addressee) -> Option<Reply>) {
+        let mut rest = &envelope.recipients[..];
+        // Recipients who were refused alike, one after the other, are noted together.
+        while let Some((first, others)) = rest.split_first() {
+            let reply = refusal(first);
+            let alike = 1 + others.iter().take_while(|other| refusal(other) == reply).count();
+            let (these, after) = rest.split_at(alike);
+            if let Some(reply) = reply {
+                let addresses = these.iter().map(|recipient| &recipient.address);
+                self.note_refused_message(envelope.sender.as_ref(), addresses, Some(size), &reply);
+            }
+            rest = after;
+        }
     }
 
     async fn deliver(&self, hello: &Hello, envelope: &Envelope, incoming: Incoming) -> Result<Taken, Reply> {
@@ -394,7 +426,9 @@ impl Session {
             self.junk(&mut plan).await?;
         }
         self.screen_message(envelope, size)?;
-        match self.commit(draft, plan).await {
+        let fitting = envelope.recipients.iter().filter(|r| size <= r.max_message);
+        let story = self.story(&id, envelope.sender.as_ref(), fitting);
+        match self.commit(draft, plan, story).await {
             Ok(lost) => {
                 self.read_report(copy).await;
                 tracing::debug!(id, size, recipients = envelope.recipients.len(), "accepted");
@@ -408,13 +442,20 @@ impl Session {
     }
 
     /// Commits, and returns the accounts whose mailbox has gone meanwhile.
-    async fn commit(&self, draft: Draft, plan: Plan) -> Result<HashSet<AccountId>, db::Error> {
+    async fn commit(
+        &self,
+        draft: Draft,
+        plan: Plan,
+        story: Option<Box<Story>>,
+    ) -> Result<HashSet<AccountId>, db::Error> {
         let mut lost = HashSet::new();
         let Plan { places, owners, outbound } = plan;
         if places.is_empty() && outbound.is_empty() {
             return Ok(lost);
         }
-        let delivery = Delivery::new(draft, places, outbound);
+        let addresses = || owners.iter().map(|owner| owner.address.clone()).collect();
+        let story = story.map(|story| Box::new(Story { owners: addresses(), ..*story }));
+        let delivery = Delivery { story, ..Delivery::new(draft, places, outbound) };
         let receipt = self.house.committer.deliver(delivery).await?;
         for (owner, placed) in owners.iter().zip(receipt) {
             match placed {
@@ -450,6 +491,16 @@ impl Taken {
             Route::NotLocal => true,
             Route::Unknown | Route::Restricted => false,
         }
+    }
+}
+
+/// What LMTP answers for a recipient.
+fn lmtp_reply(outcome: &Result<Taken, Reply>, recipient: &Addressee) -> Reply {
+    match outcome {
+        Err(reply) => reply.clone(),
+        Ok(taken) if taken.size > recipient.max_message => Reply::message_too_large(),
+        Ok(taken) if taken.reached(recipient) => Reply::message_accepted(&taken.id),
+        Ok(_) => mailbox_gone(),
     }
 }
 

@@ -22,11 +22,16 @@ impl Session {
         if self.transactions >= config.smtp.max_messages_per_session {
             return Answer::last(Reply::new(421, (4, 7, 0), "Too many messages in one session, come again"));
         }
+        let path = mail.path;
         let (envelope, reply) = match Box::pin(self.sender(mail, &config)).await {
             Ok((envelope, reply)) => (Box::new(envelope), reply),
-            Err(reply) => return reply.into(),
+            Err(reply) => {
+                self.note_refused_sender(path, &reply);
+                return reply.into();
+            }
         };
         if let Err(reply) = self.screen_message_begun().await {
+            self.note_refused_sender(path, &reply);
             return reply.into();
         }
         self.transactions += 1;
@@ -79,11 +84,16 @@ impl Session {
     }
 
     pub(super) async fn rcpt(&mut self, rcpt: command::Rcpt<'_>) -> Answer {
+        let path = rcpt.path;
         let addressee = match self.addressee(rcpt).await {
             Ok(addressee) => addressee,
-            Err(reply) => return self.screen_refused(reply),
+            Err(reply) => {
+                self.note_refused_recipient(path, &reply);
+                return self.screen_refused(reply);
+            }
         };
         if let Err(reply) = Box::pin(self.screen_recipient(&addressee)).await {
+            self.note_refused_recipient(path, &reply);
             return reply.into();
         }
         if let State::Open(_, envelope) = &mut self.state {

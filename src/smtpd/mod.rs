@@ -22,6 +22,7 @@ mod query;
 mod screening;
 mod sender;
 mod session;
+mod story;
 
 use std::sync::Arc;
 

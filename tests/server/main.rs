@@ -43,6 +43,7 @@ mod imap_urlauth;
 mod imap_wire;
 mod imap_words;
 mod ip;
+mod log;
 mod lost;
 mod oauth;
 mod open_relay;

@@ -9,6 +9,7 @@ use crate::db::listen::Bells;
 use crate::db::{Db, Target};
 use crate::directory::Directory;
 use crate::intake::Committer;
+use crate::log::Log;
 use crate::mail::{AccountId, MailboxId};
 use crate::net::limit::{Caps, Limits};
 use crate::net::talk::Session as _;
@@ -44,14 +45,15 @@ impl Dialogue {
         let store = Store::start(control.clone());
         let dns = crate::dns::Dns::new(&control.config().dns.settings()).unwrap();
         let directory = Directory::start(control.clone(), dns.clone()).unwrap();
-        let committer = Committer::start(&store, Inlet::new().0);
+        let committer = Committer::start(&store, Inlet::new().0, Log::closed());
         let peer: SocketAddr = "192.0.2.1:1110".parse().unwrap();
         let handle = control.registry.enter(SERVICE, 1, peer);
         let limits = control.limits.clone();
         let guard = limits.admit(SERVICE, peer.ip(), Caps::default()).unwrap();
         let verify = crate::verify::Verify::start(control.clone(), dns.clone());
         let screen = Screen::start(control.clone(), dns.clone());
-        let house = Arc::new(House { control, store, directory, dns, verify, committer, screen });
+        let house =
+            Arc::new(House { control, store, directory, dns, verify, committer, screen, log: Log::closed() });
         Self { session: Session::new(house, Arc::default(), listener, handle, guard), limits }
     }
 
