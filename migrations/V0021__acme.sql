@@ -82,7 +82,7 @@ comment on column control.acme_certificate.created_at is 'When the row was made'
 create table control.acme_order (
   acme_certificate_id bigint primary key references control.acme_certificate on delete cascade,
   directory text not null,
-  url text,
+  url text not null,
   key control.secret not null,
   created_at timestamptz not null default now()
 );

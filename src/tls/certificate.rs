@@ -105,11 +105,8 @@ impl Certified {
         })?;
         let (_, parsed) = X509Certificate::from_der(&leaf)
             .map_err(|error| CertificateError::Unreadable(error.to_string()))?;
-        let moment = |second: i64| {
-            Timestamp::from_second(second).map_err(|error| CertificateError::Unreadable(error.to_string()))
-        };
-        let not_before = moment(parsed.validity().not_before.timestamp())?;
-        let not_after = moment(parsed.validity().not_after.timestamp())?;
+        let not_before = moment(parsed.validity().not_before.timestamp());
+        let not_after = moment(parsed.validity().not_after.timestamp());
         let own_names = own_names(&parsed);
         let mut names: Vec<String> = names.iter().map(|name| normal(name)).collect();
         if names.is_empty() {
@@ -282,6 +279,11 @@ fn own_names(certificate: &X509Certificate<'_>) -> Vec<String> {
         names.extend(common.map(normal));
     }
     names
+}
+
+/// A time in a certificate. The end of the year 9999 stands for "never" (RFC 5280 §4.1.2.5) and is as near as can be.
+fn moment(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or(if second < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 /// A host name as it is compared: lower case, no final dot.
