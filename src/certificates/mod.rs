@@ -71,7 +71,10 @@ impl Certificates {
                 pause = self.look() => pause,
             };
             let pause = pause.unwrap_or_else(|error| {
-                tracing::debug!(%error, "certificates are looked after later");
+                match error.is_unavailable() {
+                    true => tracing::debug!(%error, "certificates are looked after later"),
+                    false => tracing::error!(%error, "certificates are looked after later"),
+                }
                 PERIOD
             });
             tokio::select! {

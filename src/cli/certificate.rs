@@ -125,7 +125,9 @@ fn from_pkcs12(import: &Import, file: &[u8]) -> Result<(String, String), Failure
         let typed = rpassword::prompt_password(format!("Password of {place}: "));
         Secret::from(typed.at("read from", Path::new("the terminal"))?)
     } else {
-        return Err(told(format!("{place} has a password: say --password-stdin, and write it to standard input")));
+        return Err(told(format!(
+            "{place} has a password: say --password-stdin, and write it to standard input"
+        )));
     };
     let password = std::str::from_utf8(password.expose()).map_err(|_| told("the password is no UTF-8"))?;
     pkcs12::read(file, password).map_err(named)
@@ -162,7 +164,8 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
     let mut table = Table::new(["id", "names", "source", "expires", "days left", "active", "state"]);
     for row in rows {
         let renewal = row.renewal_error.map(|error| format!("renewal failed: {error}"));
-        let state = [Some(row.state), row.error, renewal].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let state =
+            [Some(row.state), row.error, renewal].into_iter().flatten().collect::<Vec<_>>().join("; ");
         table.row([
             row.id.to_string(),
             row.names.join(", "),

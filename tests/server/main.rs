@@ -12,6 +12,7 @@
 
 mod support;
 
+mod acme;
 mod cli_dns;
 mod cli_queue;
 mod clients;

@@ -14,6 +14,7 @@ pub mod database;
 pub mod deflate;
 pub mod dialogue;
 pub mod dns;
+pub mod pebble;
 pub mod sink;
 pub mod web;
 

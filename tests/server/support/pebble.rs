@@ -36,7 +36,8 @@ impl Pebble {
         std::fs::write(dir.join("chain.pem"), &identity.chain).unwrap();
         std::fs::write(dir.join("key.pem"), &identity.key).unwrap();
         let ports = [ReservedPort::any(), ReservedPort::any()];
-        let keys: serde_json::Value = manner.external.iter().map(|(id, key)| (id.to_string(), (*key).into())).collect();
+        let keys: serde_json::Value =
+            manner.external.iter().map(|(id, key)| (id.to_string(), serde_json::Value::from(*key))).collect();
         let config = serde_json::json!({"pebble": {
             "listenAddress": format!("127.0.0.1:{}", ports[0].number()),
             "managementListenAddress": format!("127.0.0.1:{}", ports[1].number()),
@@ -96,7 +97,7 @@ impl Pebble {
 
     /// How many orders it has been given.
     pub fn orders(&self) -> usize {
-        self.log().matches("to the db").count()
+        self.log().matches("Added order").count()
     }
 }
 
