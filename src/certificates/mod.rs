@@ -109,6 +109,7 @@ impl Certificates {
                 id: row.get(0),
                 names: row.get(1),
                 under_way: row.get::<_, Option<String>>(2).zip(row.get(3)),
+                key: row.get(4),
             };
             if !self.under_lease(self.have(&wanted)).await? {
                 return Ok(PERIOD);

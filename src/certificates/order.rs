@@ -34,6 +34,8 @@ pub(super) struct Wanted {
     pub(super) names: Vec<String>,
     /// The URL of an order that has been begun, and the key for it (PEM).
     pub(super) under_way: Option<(String, String)>,
+    /// The key that is to stay, PEM; otherwise each certificate has a new one.
+    pub(super) key: Option<String>,
 }
 
 /// A certificate as it came.
@@ -129,7 +131,10 @@ impl Certificates {
         wanted: &Wanted,
     ) -> Result<(Order, String), Trouble> {
         let names: Vec<Identifier> = wanted.names.iter().map(|name| Identifier::Dns(name.clone())).collect();
-        let key = new_key()?;
+        let key = match &wanted.key {
+            Some(key) => key.clone(),
+            None => new_key()?,
+        };
         let order = account.new_order(&NewOrder::new(&names)).await?;
         let url = order.url();
         self.control.db.execute(KEEP_ORDER, &[&wanted.id, &acme.directory, &url, &key]).await?;

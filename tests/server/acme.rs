@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use mailwright::tls::certificate::{acme_answer, self_signed};
+use mailwright::tls::certificate::{acme_answer, key_digest, self_signed};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -97,6 +97,21 @@ async fn a_name_is_inserted_and_its_certificate_is_served_and_renewed() {
     let second = verified(port, "mail.far.test", &root).await.unwrap();
     assert_ne!(second, first);
 
+    // With the same key, where that is wished.
+    let digest = async || {
+        let chain: String = db.value("select chain from control.certificate where source = 'acme'").await;
+        key_digest(chain.as_bytes()).unwrap()
+    };
+    let key = digest().await;
+    db.sql("update control.acme_certificate set keep_key = true, renew_at = now()").await;
+    db.until("select renew_at is null from control.acme_certificate").await;
+    assert_eq!(digest().await, key);
+    db.sql("update control.acme_certificate set keep_key = false, renew_at = now()").await;
+    db.until("select renew_at is null from control.acme_certificate").await;
+    assert_ne!(digest().await, key);
+    db.wait_applied().await;
+    let second = verified(port, "mail.far.test", &root).await.unwrap();
+
     // When two thirds of its life are over, and no sooner.
     let age = |days: i32| {
         format!(
@@ -134,7 +149,7 @@ async fn a_name_is_inserted_and_its_certificate_is_served_and_renewed() {
     db.sql("update control.acme_certificate set names = '{mail.far.test}'").await;
     db.until("select names = '{mail.far.test}' from control.certificate where source = 'acme'").await;
     assert_eq!(db.value::<i64>("select id from control.certificate where source = 'acme'").await, id);
-    assert_eq!(pebble.orders(), 4);
+    assert_eq!(pebble.orders(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
