@@ -44,6 +44,7 @@ pub mod tls;
 // Control: signals, the settings snapshot, the supervisor.
 pub mod control;
 // Keeping: everything with tables of its own.
+pub mod certificates;
 pub mod directory;
 pub mod log;
 pub mod queue;

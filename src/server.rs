@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::certificates::Certificates;
 use crate::control::config::{ListenerMode, TlsMode};
 use crate::control::{Control, Face, Node, Registry, Supervisor, follow};
 use crate::db::cluster::{Cluster, DATABASE, Options as ClusterOptions};
@@ -162,6 +163,7 @@ impl Daemon {
         let committer = Committer::start(&store, inlet.clone(), log.clone());
         let screen = Screen::start(control.clone(), dns.clone());
         let verify = Verify::start(control.clone(), dns.clone());
+        let certificates = Certificates::new(control.clone(), dns.clone());
         let send = reports_into_queue(&store, &committer);
         let parts = relay::Parts {
             control: control.clone(),
@@ -198,6 +200,7 @@ impl Daemon {
             tokio::spawn(store.clone().upkeep(stop.clone())),
             tokio::spawn(store.clone().index_text(stop.clone())),
             tokio::spawn(verify.clone().keep_keys(stop.clone())),
+            tokio::spawn(certificates.keep(stop.clone())),
             tokio::spawn(verify.clone().report(send, stop.clone())),
             tokio::spawn(log::upkeep(control.clone(), stop)),
         ];

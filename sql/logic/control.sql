@@ -16,6 +16,7 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'web', (select to_jsonb(s) from control.web s),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
+    'acme', logic.acme_snapshot(),
     'dns', (select to_jsonb(d) from control.dns d),
     'relay', (select to_jsonb(s) from control.relay s),
     'relay_tls', (select to_jsonb(s) from control.relay_tls s),

@@ -4,6 +4,7 @@
 
 mod alias;
 mod ask;
+mod certificate;
 mod connect;
 mod count;
 mod dns;
@@ -72,6 +73,9 @@ enum Command {
     /// Addresses that expand to others
     #[command(subcommand)]
     Alias(alias::Alias),
+    /// TLS certificates
+    #[command(subcommand)]
+    Certificate(certificate::Certificate),
     /// Set the password of a user, or of the administrator "system"
     ///
     /// On a terminal it is typed twice; otherwise it is the first line of standard input:
@@ -159,6 +163,7 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Domain(command) => domain::run(connect::connect(place).await?, command).await,
         Command::User(command) => user::run(connect::connect(place).await?, command).await,
         Command::Alias(command) => alias::run(connect::connect(place).await?, command).await,
+        Command::Certificate(command) => certificate::run(connect::connect(place).await?, command).await,
         Command::Dns(command) => dns::run(connect::connect(place).await?, command).await,
         Command::Password(command) => password::run(connect::connect(place).await?, command).await,
         Command::Status(command) => status::run(connect::connect(place).await?, command).await,

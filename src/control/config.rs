@@ -16,6 +16,7 @@ use crate::dns;
 use crate::ip;
 use crate::sasl::Tokens;
 
+pub mod acme;
 #[cfg(test)]
 mod sample;
 pub mod screen;
@@ -36,6 +37,7 @@ pub struct Config {
     pub store: Store,
     pub srs: Srs,
     pub screen: screen::Screen,
+    pub acme: acme::Acme,
     pub dns: Dns,
     pub relay: Relay,
     pub relay_tls: RelayTls,

@@ -29,7 +29,7 @@ use crate::net::stream::Stream;
 use crate::net::talk::{Terms, Tls};
 use crate::sql;
 use crate::tls::acceptor::{Oldest, server_config};
-use crate::tls::certificate::Certified;
+use crate::tls::certificate::{Certified, read_acme_answer};
 
 const WRITE_STATUS: &str = sql!("control/write_service_status");
 
@@ -95,6 +95,7 @@ struct State {
     failed: BTreeMap<i64, Failed>,
     services: HashMap<&'static str, Running>,
     certificates: Vec<config::Certificate>,
+    answers: Vec<config::acme::Answer>,
     certificate_error: Option<String>,
     written: Option<Status>,
 }
@@ -149,6 +150,7 @@ impl Supervisor {
         let config = control.config();
         let mut state = self.state.lock().await;
         state.load_certificates(&config, control);
+        state.load_answers(&config, control);
         self.close_unwanted(&mut state, &config).await;
         state.failed.clear();
         for row in &config.listeners {
@@ -415,6 +417,24 @@ impl State {
         if let Some(error) = &self.certificate_error {
             tracing::error!(error, "certificates");
         }
+    }
+}
+
+impl State {
+    /// What an authority is shown that asks by TLS whether a name is ours.
+    fn load_answers(&mut self, config: &Config, control: &Control) {
+        if self.answers == config.acme.answers {
+            return;
+        }
+        let mut answers = Vec::new();
+        for (name, chain, key) in config.acme.tls_answers() {
+            match read_acme_answer(chain, key) {
+                Ok(answer) => answers.push((name.to_owned(), answer)),
+                Err(error) => tracing::error!(name, %error, "an answer to a certificate authority"),
+            }
+        }
+        control.certificates.answer(answers);
+        self.answers.clone_from(&config.acme.answers);
     }
 }
 

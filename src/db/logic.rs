@@ -8,8 +8,9 @@ use crate::sql;
 const FILES: &[&str] = &[
     sql!("logic/signal"),
     sql!("logic/audit"),
-    // Before control, whose snapshot it has a part of.
+    // Before control, whose snapshot they have a part of.
     sql!("logic/screen"),
+    sql!("logic/acme"),
     sql!("logic/control"),
     sql!("logic/directory"),
     sql!("logic/forwarding"),

@@ -157,7 +157,7 @@ impl Unpacker {
         self.packed
     }
 
-    /// Inflates at most [`STEP`] bytes, and no further than to the end of a block, into `plain`.
+    /// Inflates at most 16 KiB, and no further than to the end of a block, into `plain`.
     pub fn step(&mut self, plain: &mut BytesMut) -> Result<Unpacked, Broken> {
         if self.packed.is_empty() && !self.more {
             self.rest();

@@ -1,4 +1,4 @@
-//! One request to a web server, over TLS or not at all: MTA-STS policies, reports, published keys.
+//! One request to a web server, over TLS or not at all: MTA-STS policies, reports, published keys, certificates.
 //!
 //! What must hold: the certificate is verified (PKIX) before a byte is said; redirects are not followed (RFC 8461 §3.3);
 //! time and size of the answer are limited by the caller, and a connection is used once. What it costs: a handshake;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
-use hyper::{Request, Uri};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Request, http};
 use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
@@ -130,12 +130,40 @@ async fn ask(
     roots: Arc<RootCertStore>,
     limits: Limits,
 ) -> Result<Response, Failure> {
-    let wrong = || Failure::Url(url.to_owned());
-    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let request = request(url, body).map_err(|_| Failure::Url(url.to_owned()))?;
+    let answer = send(request, dns, roots, limits).await?;
+    let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    let media_type = media_type.trim().to_ascii_lowercase();
+    Ok(Response { status: answer.status().as_u16(), media_type, body: answer.into_body().to_vec() })
+}
+
+fn request(url: &str, body: Option<Body>) -> Result<Request<Bytes>, hyper::http::Error> {
+    let mut request = Request::builder().uri(url);
+    let Some(body) = body else { return request.body(Bytes::new()) };
+    request = request.method("POST").header(CONTENT_TYPE, body.content_type);
+    if let Some(encoding) = body.encoding {
+        request = request.header(CONTENT_ENCODING, encoding);
+    }
+    request.body(body.bytes.into())
+}
+
+/// Any request, whose URI is the whole address. Host and User-Agent are set here.
+///
+/// # Errors
+/// As [`get`].
+pub async fn send(
+    request: Request<Bytes>,
+    dns: &Dns,
+    roots: Arc<RootCertStore>,
+    limits: Limits,
+) -> Result<http::Response<Bytes>, Failure> {
+    let uri = request.uri().clone();
+    let wrong = || Failure::Url(uri.to_string());
     let host = uri.host().map(|host| host.trim_matches(['[', ']']).to_ascii_lowercase());
     let (Some("https"), Some(host)) = (uri.scheme_str(), host) else { return Err(wrong()) };
     let exchange = async {
-        let request = request(&uri, body).map_err(|_| wrong())?;
+        let request = named(request).ok_or_else(wrong)?;
         let stream = connect(&host, uri.port_u16().unwrap_or(443), dns).await?;
         exchange(stream, &host, request, roots, limits.bytes).await
     };
@@ -145,18 +173,15 @@ async fn ask(
     }
 }
 
-fn request(uri: &Uri, body: Option<Body>) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::builder()
-        .uri(path)
-        .header(HOST, uri.authority().map_or("", |authority| authority.as_str()))
-        .header(USER_AGENT, concat!("Mailwright/", env!("CARGO_PKG_VERSION")));
-    let Some(body) = body else { return request.body(Full::default()) };
-    request = request.method("POST").header(CONTENT_TYPE, body.content_type);
-    if let Some(encoding) = body.encoding {
-        request = request.header(CONTENT_ENCODING, encoding);
-    }
-    request.body(Full::from(body.bytes))
+/// The request as it goes out: with the path alone, and the names of both sides.
+fn named(request: Request<Bytes>) -> Option<Request<Full<Bytes>>> {
+    let (mut parts, body) = request.into_parts();
+    let host = HeaderValue::from_str(parts.uri.authority()?.as_str()).ok()?;
+    parts.uri = parts.uri.path_and_query().map_or("/", |path| path.as_str()).parse().ok()?;
+    parts.headers.insert(HOST, host);
+    let us = HeaderValue::from_static(concat!("Mailwright/", env!("CARGO_PKG_VERSION")));
+    parts.headers.insert(USER_AGENT, us);
+    Some(Request::from_parts(parts, Full::from(body)))
 }
 
 async fn connect(host: &str, port: u16, dns: &Dns) -> Result<TcpStream, Failure> {
@@ -183,7 +208,7 @@ async fn exchange(
     request: Request<Full<Bytes>>,
     roots: Arc<RootCertStore>,
     most: usize,
-) -> Result<Response, Failure> {
+) -> Result<http::Response<Bytes>, Failure> {
     let protocol = |error: &dyn std::fmt::Display| Failure::Protocol(host.to_owned(), error.to_string());
     let tls =
         |error: &dyn std::fmt::Display| Failure::Tls { host: host.to_owned(), reason: error.to_string() };
@@ -197,11 +222,7 @@ async fn exchange(
         .map_err(|error| protocol(&error))?;
     let answered = async {
         let response = sender.send_request(request).await.map_err(|error| protocol(&error))?;
-        let status = response.status().as_u16();
-        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default();
-        let media_type = media_type.trim().to_ascii_lowercase();
-        let mut incoming = response.into_body();
+        let (parts, mut incoming) = response.into_parts();
         let mut body = Vec::new();
         while let Some(frame) = incoming.frame().await {
             let frame = frame.map_err(|error| protocol(&error))?;
@@ -211,7 +232,7 @@ async fn exchange(
             }
             body.extend_from_slice(data);
         }
-        Ok(Response { status, media_type, body })
+        Ok(http::Response::from_parts(parts, body.into()))
     };
     // The connection's own future moves the bytes; it ends with the answer.
     tokio::pin!(answered);

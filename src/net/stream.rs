@@ -24,6 +24,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::tls::certificate::end_point_hash;
+use crate::tls::resolver::{ACME_TLS, is_acme_question};
 
 /// The most that rustls holds back when the client reads slowly, bytes; beyond it, writers wait.
 const TLS_BUFFER: usize = 16 * 1024;
@@ -78,6 +79,9 @@ pub enum TlsError {
     /// There is nothing to show to the client.
     #[error("there is no certificate to serve")]
     NoCertificate,
+    /// The client was a certificate authority, whose question is answered by the handshake alone (RFC 8737 §3).
+    #[error("it was an authority's question whether the name is ours, and has been answered")]
+    Answered,
     /// The connection is closed, or speaks TLS already.
     #[error("the connection isn't in plain text")]
     NotPlain,
@@ -205,14 +209,22 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 async fn shake_hands(tcp: TcpStream, config: &Arc<ServerConfig>) -> Result<Secured, TlsError> {
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+    let is_question = is_acme_question(&hello.client_hello());
     let served = config.cert_resolver.resolve(hello.client_hello()).ok_or(TlsError::NoCertificate)?;
     let server_end_point = served.cert.first().and_then(|leaf| end_point_hash(leaf));
     // Certificates may be replaced at any moment: this handshake must serve the one that was just hashed.
     let mut pinned = ServerConfig::clone(config);
     pinned.cert_resolver = Arc::new(SingleCertAndKey::from(served));
+    if is_question {
+        pinned.alpn_protocols = vec![ACME_TLS.to_vec()];
+    }
     let mut io = hello.into_stream(Arc::new(pinned)).await?;
     // Tickets and the end of the handshake may still wait to be sent.
     io.flush().await?;
+    if is_question {
+        io.shutdown().await?;
+        return Err(TlsError::Answered);
+    }
     let connection = io.get_mut().1;
     connection.set_buffer_limit(Some(TLS_BUFFER));
     let info = TlsInfo {

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -17,6 +19,10 @@ use x509_parser::signature_algorithm::SignatureAlgorithm;
 pub struct Certified {
     /// Host names it answers for, lower case; a name may begin with `*.`.
     pub names: Vec<String>,
+    /// Host names inside it.
+    pub own_names: Vec<String>,
+    /// The beginning of its validity.
+    pub not_before: Timestamp,
     /// The end of its validity.
     pub not_after: Timestamp,
     /// Chain and private key, as rustls wants them.
@@ -53,6 +59,15 @@ pub enum CertificateError {
     /// A kind of key, or a version of certificate, that isn't supported.
     #[error("this certificate or key can't be used: {0}")]
     Unsupported(String),
+    /// Its time is over.
+    #[error("the certificate has expired on {0}: ask for a new one")]
+    Expired(Timestamp),
+    /// Its time has not come.
+    #[error("the certificate is not valid before {0}; is the clock of this host right?")]
+    NotYetValid(Timestamp),
+    /// A name that is wanted is none of its own.
+    #[error("the certificate is not for {0}: it is for {1}")]
+    WrongName(String, String),
     /// Neither given nor found in the certificate.
     #[error("the certificate names no host, and none was given")]
     NoNames,
@@ -90,11 +105,12 @@ impl Certified {
         })?;
         let (_, parsed) = X509Certificate::from_der(&leaf)
             .map_err(|error| CertificateError::Unreadable(error.to_string()))?;
-        let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp())
-            .map_err(|error| CertificateError::Unreadable(error.to_string()))?;
+        let not_before = moment(parsed.validity().not_before.timestamp());
+        let not_after = moment(parsed.validity().not_after.timestamp());
+        let own_names = own_names(&parsed);
         let mut names: Vec<String> = names.iter().map(|name| normal(name)).collect();
         if names.is_empty() {
-            names = own_names(&parsed);
+            names.clone_from(&own_names);
         }
         if names.is_empty() {
             return Err(CertificateError::NoNames);
@@ -103,11 +119,34 @@ impl Certified {
             rustls::Error::InconsistentKeys(_) => CertificateError::KeyMismatch,
             other => CertificateError::Unsupported(other.to_string()),
         })?;
-        let certified = Self { names, not_after, key: Arc::new(key), end_point_hash: end_point_hash(&leaf) };
-        if certified.expired(Timestamp::now()) {
-            tracing::warn!(names = ?certified.names, %not_after, "a certificate has expired and is served all the same");
+        let end_point_hash = end_point_hash(&leaf);
+        Ok(Self { names, own_names, not_before, not_after, key: Arc::new(key), end_point_hash })
+    }
+
+    /// Whether a client that verifies would accept it now under each of its `names`, as far as that can be told without
+    /// its authority.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn check(&self, now: Timestamp) -> Result<(), CertificateError> {
+        if self.expired(now) {
+            return Err(CertificateError::Expired(self.not_after));
         }
-        Ok(certified)
+        if now < self.not_before {
+            return Err(CertificateError::NotYetValid(self.not_before));
+        }
+        match self.names.iter().find(|name| !self.is_for(name)) {
+            Some(name) => Err(CertificateError::WrongName(name.clone(), self.own_names.join(", "))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it has this name inside, itself or as a wildcard (RFC 6125 §6.4.3).
+    fn is_for(&self, name: &str) -> bool {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.own_names
+            .iter()
+            .any(|own| own == name || own.strip_prefix("*.").is_some_and(|above| Some(above) == parent))
     }
 
     /// Whether its time is over at `now`.
@@ -136,6 +175,67 @@ pub fn self_signed(names: &[String]) -> Result<(String, String), CertificateErro
     let key = KeyPair::generate().map_err(refuse)?;
     let certificate = params.self_signed(&key).map_err(refuse)?;
     Ok((certificate.pem(), key.serialize_pem()))
+}
+
+/// What is shown to an authority that asks by TLS whether `name` is ours (RFC 8737 §3); `digest` is the SHA-256 of the
+/// key authorization. Gives certificate and key as PEM.
+///
+/// # Errors
+/// When the name is no host name, or the system gives no randomness.
+pub fn acme_answer(name: &str, digest: &[u8; 32]) -> Result<(String, String), CertificateError> {
+    let refuse = |error: rcgen::Error| CertificateError::NotMade(error.to_string());
+    let mut params = CertificateParams::new(vec![name.to_owned()]).map_err(refuse)?;
+    params.custom_extensions.push(CustomExtension::new_acme_identifier(digest));
+    let key = KeyPair::generate().map_err(refuse)?;
+    let certificate = params.self_signed(&key).map_err(refuse)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+/// Reads what [`acme_answer`] made. The identifier in it is critical, and known to nobody but the authority: so key and
+/// certificate are not compared.
+///
+/// # Errors
+/// Says which of the two texts can't be read.
+pub fn read_acme_answer(chain: &str, key: &str) -> Result<Arc<CertifiedKey>, CertificateError> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| CertificateError::BadChain(error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|error| CertificateError::BadKey(error.to_string()))?;
+    let key = super::provider()
+        .key_provider
+        .load_private_key(key)
+        .map_err(|error| CertificateError::Unsupported(error.to_string()))?;
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
+}
+
+/// A new private key (ECDSA P-256), PEM.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn new_key() -> Result<String, CertificateError> {
+    let key = KeyPair::generate().map_err(|error| CertificateError::NotMade(error.to_string()))?;
+    Ok(key.serialize_pem())
+}
+
+/// A request for a certificate with these names (PKCS #10, RFC 2986), DER, signed with a key in PEM.
+///
+/// # Errors
+/// When the key can't be read, or a name is no host name.
+pub fn request(names: &[String], key: &str) -> Result<Vec<u8>, CertificateError> {
+    let refuse = |error: rcgen::Error| CertificateError::NotMade(error.to_string());
+    let key = KeyPair::from_pem(key).map_err(refuse)?;
+    let mut params = CertificateParams::new(names.to_vec()).map_err(refuse)?;
+    params.distinguished_name = DistinguishedName::new();
+    Ok(params.serialize_request(&key).map_err(refuse)?.der().to_vec())
+}
+
+/// A block of PEM (RFC 7468 §2).
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 /// The channel binding `tls-server-end-point` of a certificate in DER (RFC 5929 §4.1): its hash under the hash function
@@ -181,6 +281,11 @@ fn own_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     names
 }
 
+/// A time in a certificate. The end of the year 9999 stands for "never" (RFC 5280 §4.1.2.5) and is as near as can be.
+fn moment(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or(if second < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
 /// A host name as it is compared: lower case, no final dot.
 pub fn normal(name: &str) -> String {
     name.trim().trim_end_matches('.').to_ascii_lowercase()
@@ -223,6 +328,54 @@ mod tests {
         assert_eq!(own.names, ["mail.example.test", "*.example.test"]);
         let given = Certified::from_pem(chain.as_bytes(), key.as_bytes(), &names(&["Other.Test."])).unwrap();
         assert_eq!(given.names, ["other.test"]);
+    }
+
+    #[test]
+    fn is_checked_as_a_client_would() {
+        let (chain, key) = self_signed(&names(&["mail.example.test", "*.example.test"])).unwrap();
+        let now = Timestamp::now();
+        let years = |years: i64| jiff::SignedDuration::from_hours(years * 365 * 24);
+        let cases: &[(&[&str], Timestamp, &str)] = &[
+            (&[], now, ""),
+            (&["mail.example.test", "IMAP.example.test."], now, ""),
+            (
+                &["a.b.example.test"],
+                now,
+                "is not for a.b.example.test: it is for mail.example.test, *.example.test",
+            ),
+            (&["example.test"], now, "is not for example.test"),
+            (&[], now + years(12), "has expired on"),
+            (&[], now - years(2), "is not valid before"),
+        ];
+        for (wanted, now, error) in cases {
+            let read = Certified::from_pem(chain.as_bytes(), key.as_bytes(), &names(wanted)).unwrap();
+            let said = read.check(*now).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(said.contains(error) && said.is_empty() == error.is_empty(), "{wanted:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_an_authority_has_the_digest_inside() {
+        // RFC 8737 §3: one name, and a critical extension whose value is an OCTET STRING with the digest.
+        let (chain, key) = acme_answer("mail.example.test", &[7; 32]).unwrap();
+        let answer = read_acme_answer(&chain, &key).unwrap();
+        let (_, read) = X509Certificate::from_der(&answer.cert[0]).unwrap();
+        assert_eq!(own_names(&read), ["mail.example.test"]);
+        let identifier =
+            read.extensions().iter().find(|one| one.oid.to_id_string() == "1.3.6.1.5.5.7.1.31").unwrap();
+        assert!(identifier.critical);
+        assert_eq!(identifier.value, [&[4, 32][..], &[7; 32]].concat());
+    }
+
+    #[test]
+    fn a_request_has_the_names_and_is_signed() {
+        use x509_parser::certification_request::X509CertificationRequest;
+        let key = new_key().unwrap();
+        let der = request(&names(&["a.test", "b.test"]), &key).unwrap();
+        let (_, read) = X509CertificationRequest::from_der(&der).unwrap();
+        let extensions = format!("{:?}", read.requested_extensions().unwrap().collect::<Vec<_>>());
+        assert!(extensions.contains("a.test") && extensions.contains("b.test"), "{extensions}");
+        assert!(request(&names(&["a.test"]), "no key").is_err());
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! A wildcard stands for one label (RFC 6125 §6.4.3): `*.example.test` covers `mail.example.test`, not
 //! `a.mail.example.test`. A client without SNI, or asking for an unknown name, gets the default rather than a failed
 //! handshake: sending servers connect to whatever the MX record says and mostly do not verify (RFC 7435).
+//!
+//! A client that offers `acme-tls/1` and nothing else is an authority that asks whether a name is ours (RFC 8737). It is
+//! shown the answer to its question, or nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +16,20 @@ use rustls::sign::CertifiedKey;
 
 use super::certificate::{Certified, normal};
 
+/// The protocol of an authority's question (RFC 8737 §6.2).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
+
+/// Whether a client is an authority with a question (RFC 8737 §3: it offers this protocol alone).
+pub fn is_acme_question(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut offered| offered.next() == Some(ACME_TLS) && offered.next().is_none())
+}
+
 /// The certificates in force, replaceable at any moment; the next handshake sees the new ones.
 #[derive(Debug, Default)]
 pub struct Certificates {
     table: ArcSwap<Table>,
+    /// Answers to authorities, by name.
+    answers: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,11 +73,25 @@ impl Certificates {
         });
         named.or_else(|| table.default.clone())
     }
+
+    /// Answers authorities so from now on, and no others. Where two are for the same name, the later one counts.
+    pub fn answer(&self, answers: Vec<(String, Arc<CertifiedKey>)>) {
+        let answers = answers.into_iter().map(|(name, key)| (normal(&name), key)).collect();
+        self.answers.store(Arc::new(answers));
+    }
+
+    /// The answer to an authority's question about a name.
+    pub fn answer_for(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        self.answers.load().get(&normal(name)).cloned()
+    }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.choose(hello.server_name())
+        match is_acme_question(&hello) {
+            true => self.answer_for(hello.server_name()?),
+            false => self.choose(hello.server_name()),
+        }
     }
 }
 

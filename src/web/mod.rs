@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
@@ -73,6 +73,7 @@ impl Web {
         let router = Router::new()
             .route("/", get(|| async { Redirect::to("/admin") }))
             .route("/static/pages.css", get(style))
+            .route("/.well-known/acme-challenge/{token}", get(challenge))
             .merge(admin::routes())
             .fallback(|| async { answer::not_found() })
             .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -143,6 +144,14 @@ impl Face for Web {
 async fn style() -> impl IntoResponse {
     let kind = (CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
     ([kind], include_str!("../../templates/pages.css"))
+}
+
+/// What a certificate authority asks for (RFC 8555 §8.3).
+async fn challenge(State(site): State<Site>, Path(token): Path<String>) -> Response {
+    match site.house.control.config().acme.key_authorization(&token) {
+        Some(text) => ([(CONTENT_TYPE, "application/octet-stream")], text.to_owned()).into_response(),
+        None => answer::not_found(),
+    }
 }
 
 /// What browsers are told with each answer; and who may send forms here.

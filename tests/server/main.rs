@@ -12,6 +12,7 @@
 
 mod support;
 
+mod acme;
 mod admin;
 mod cli_dns;
 mod cli_queue;

@@ -15,6 +15,7 @@ pub mod deflate;
 pub mod dialogue;
 pub mod dns;
 pub mod pages;
+pub mod pebble;
 pub mod sink;
 pub mod web;
 

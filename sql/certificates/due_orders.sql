@@ -1,0 +1,5 @@
+-- Certificates to order now, with the order that is under way at the authority of directory $1, and the key to keep.
+select d.id, d.names, o.url, o.key::text, case when a.keep_key then c.key::text end
+from logic.acme_due d join control.acme_certificate a on a.id = d.id left join control.certificate c on c.id = a.certificate_id
+left join control.acme_order o on o.acme_certificate_id = d.id and o.directory = $1
+where d.due_at <= now() order by d.due_at, d.id limit 20
