@@ -425,6 +425,7 @@ fn demo_hints(options: &Options) -> Vec<String> {
             "  curl -sk 'imaps://127.0.0.1:{}/INBOX;MAILINDEX=1' -u alice@example.test:mailwright",
             port(993)
         ),
+        format!("  # the administration: https://127.0.0.1:{}/admin, as system", port(443)),
         "  # turn POP3 off, and on again".to_owned(),
         format!(
             "  {program} sql{data} -c \"update control.service set enabled = false where name = 'pop3'\""

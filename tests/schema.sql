@@ -34,6 +34,11 @@ CREATE SCHEMA store;
 
 COMMENT ON SCHEMA store IS 'Mailboxes and messages';
 
+CREATE TYPE control.acme_challenge AS ENUM (
+    'tls-alpn-01',
+    'http-01'
+);
+
 CREATE TYPE control.administrator_role AS ENUM (
     'system',
     'auditor'
@@ -157,6 +162,23 @@ CREATE TYPE directory.passing_on AS ENUM (
 CREATE DOMAIN directory.quota AS bigint
 	CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((VALUE >= 0));
 
+CREATE TYPE log.level AS ENUM (
+    'trace',
+    'debug',
+    'info',
+    'warn',
+    'error'
+);
+
+CREATE TYPE log.step AS ENUM (
+    'accepted',
+    'refused',
+    'placed',
+    'missed',
+    'queued',
+    'reported'
+);
+
 CREATE TYPE queue.state AS ENUM (
     'waiting',
     'held',
@@ -181,6 +203,7 @@ CREATE TABLE queue.message (
     deliver_by timestamp with time zone,
     deliver_by_return boolean DEFAULT false NOT NULL,
     deliver_by_trace boolean DEFAULT false NOT NULL,
+    trace text,
     CONSTRAINT "a body type is 7BIT, 8BITMIME or BINARYMIME" CHECK ((body_type = ANY (ARRAY['7BIT'::text, '8BITMIME'::text, 'BINARYMIME'::text]))),
     CONSTRAINT "a priority is from -9 to 9" CHECK (((priority >= '-9'::integer) AND (priority <= 9))),
     CONSTRAINT "a sender is empty or an address like someone@example.test" CHECK (((sender = ''::text) OR ((sender ~ '^[^[:cntrl:]]+@[^[:cntrl:][:space:]@<>]+$'::text) AND (octet_length(sender) <= 320)))),
@@ -218,6 +241,8 @@ COMMENT ON COLUMN queue.message.deliver_by IS 'BY (RFC 2852): when it must have 
 COMMENT ON COLUMN queue.message.deliver_by_return IS 'BY: whether it is returned after that time (R), or its sender told (N)';
 
 COMMENT ON COLUMN queue.message.deliver_by_trace IS 'BY: whether the sender is told when it is relayed (T)';
+
+COMMENT ON COLUMN queue.message.trace IS 'What log.trace calls the message';
 
 CREATE TABLE queue.recipient (
     id bigint NOT NULL,
@@ -1075,6 +1100,7 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'generation', (select value from control.generation),
     'config_generation', (select config from control.generation),
     'server', (select to_jsonb(s) from control.server s),
+    'log', (select to_jsonb(s) from control.log s),
     'smtp', (select to_jsonb(s) from control.smtp s),
     'imap', (select to_jsonb(s) from control.imap s),
     'imap_capabilities', (select coalesce(jsonb_agg(to_jsonb(c) order by c.id), '[]') from control.imap_capability c),
@@ -1084,6 +1110,7 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'web', (select to_jsonb(s) from control.web s),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
+    'acme', logic.acme_snapshot(),
     'dns', (select to_jsonb(d) from control.dns d),
     'relay', (select to_jsonb(s) from control.relay s),
     'relay_tls', (select to_jsonb(s) from control.relay_tls s),
@@ -1317,6 +1344,13 @@ begin
 end $$;
 
 COMMENT ON FUNCTION directory.rotate_dkim_keys(domain text) IS 'Makes new keys for a domain; each takes over by itself as soon as the DNS has its record (report.dkim_record)';
+
+CREATE FUNCTION logic.acme_snapshot() RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select to_jsonb(s) || jsonb_build_object('answers', (select coalesce(jsonb_agg(to_jsonb(a) order by a.created_at, a.token), '[]') from control.acme_answer a))
+  from control.acme s
+$$;
 
 CREATE FUNCTION logic.activate_published_dkim_key(key bigint) RETURNS void
     LANGUAGE plpgsql
@@ -1708,7 +1742,7 @@ begin
   return new;
 end $$;
 
-CREATE FUNCTION logic.claim_due(node text, lease interval, destinations integer, each integer, busy text[]) RETURNS TABLE(recipient_id bigint, message_id bigint, address text, domain text, attempts integer, notify text[], original_recipient text, delay_reported boolean, failures integer, content_id bigint, content_size bigint, prefix bytea, size bigint, sender text, account_id bigint, received_at timestamp with time zone, envelope_id text, return_full boolean, smtputf8 boolean, body_type text, require_tls boolean, priority smallint, deliver_by timestamp with time zone, deliver_by_return boolean, deliver_by_trace boolean)
+CREATE FUNCTION logic.claim_due(node text, lease interval, destinations integer, each integer, busy text[]) RETURNS TABLE(recipient_id bigint, message_id bigint, address text, domain text, attempts integer, notify text[], original_recipient text, delay_reported boolean, failures integer, content_id bigint, content_size bigint, prefix bytea, size bigint, sender text, account_id bigint, received_at timestamp with time zone, envelope_id text, return_full boolean, smtputf8 boolean, body_type text, require_tls boolean, priority smallint, deliver_by timestamp with time zone, deliver_by_return boolean, deliver_by_trace boolean, trace text)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -1756,7 +1790,7 @@ begin
   select r.id, r.message_id, r.address, r.domain, r.attempts, r.notify, r.original_recipient, r.delay_reported,
     coalesce((select x.failures from queue.destination x where x.domain = r.domain), 0),
     m.content_id, c.size, m.prefix, m.size, m.sender, m.account_id, m.received_at, m.envelope_id, m.return_full, m.smtputf8, m.body_type,
-    m.require_tls, m.priority, m.deliver_by, m.deliver_by_return, m.deliver_by_trace
+    m.require_tls, m.priority, m.deliver_by, m.deliver_by_return, m.deliver_by_trace, m.trace
   from queue.recipient r join queue.message m on m.id = r.message_id left join store.content c on c.id = m.content_id
   where r.id = any (taken)
   order by r.domain, m.priority desc, r.next_attempt_at, r.message_id, r.id;
@@ -1847,6 +1881,38 @@ begin
   end loop;
   return new;
 end $_$;
+
+CREATE FUNCTION logic.finish_acme_order(wanted bigint, new_chain text, new_key text, host_names text[], inside text[], beginning timestamp with time zone, ending timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  a control.acme_certificate;
+  kept bigint;
+begin
+  perform set_config('mailwright.daemon', 'off', true);
+  select * into a from control.acme_certificate x where x.id = wanted for update;
+  -- Nobody wants it any more.
+  if not found then return; end if;
+  update control.certificate c set chain = new_chain, key = new_key, names = host_names, source = 'acme',
+    own_names = inside, not_before = beginning, not_after = ending, error = null
+  where c.id = a.certificate_id returning c.id into kept;
+  if kept is null then
+    -- The one that an earlier row had for the same names; it would be served instead.
+    update control.certificate c set chain = new_chain, key = new_key, names = host_names, own_names = inside, not_before = beginning, not_after = ending, error = null
+    where c.id = (select f.id from control.certificate f where f.source = 'acme' and f.names @> host_names and f.names <@ host_names
+      and not exists (select 1 from control.acme_certificate o where o.certificate_id = f.id) order by f.active desc, f.id limit 1) returning c.id into kept;
+  end if;
+  if kept is null then
+    insert into control.certificate (chain, key, names, source, own_names, not_before, not_after)
+    values (new_chain, new_key, host_names, 'acme', inside, beginning, ending) returning id into kept;
+  end if;
+  -- The rest is for those who look, and no change of settings.
+  perform set_config('mailwright.daemon', 'on', true);
+  -- An authority whose certificates are always due must not be asked without end.
+  update control.acme_certificate x set certificate_id = kept, renew_at = null, failures = 0, last_error = null, last_attempt_at = now(),
+    next_attempt_at = case when x.names = host_names then now() + interval '1 minute' end where x.id = wanted;
+  delete from control.acme_order o where o.acme_certificate_id = wanted;
+end $$;
 
 CREATE FUNCTION logic.finish_dkim_key(key bigint, private text, public text) RETURNS void
     LANGUAGE plpgsql
@@ -2176,6 +2242,25 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.normalise_acme_names() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare bad text;
+begin
+  select coalesce(array_agg(n.name order by n.first), '{}') into new.names
+  from (select rtrim(lower(btrim(t.name)), '.') as name, min(t.place) as first from unnest(new.names) with ordinality t(name, place) group by 1) n;
+  select n into bad from unnest(new.names) n
+  where n is null or length(n) > 253 or n !~ '^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$' or n ~ '^[0-9.]+$' limit 1;
+  if found then
+    raise exception '%', case
+      when bad is null then 'a host name is missing'
+      when bad like '*.%' then format('"%s" is a wildcard: an authority gives those only for proof in the DNS, which is not supported; name the hosts', bad)
+      else format('"%s" is no full host name; international names are written as xn--…', bad) end using errcode = 'check_violation';
+  end if;
+  return new;
+end $_$;
+
 CREATE FUNCTION logic.normalise_alias() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2426,7 +2511,7 @@ CREATE FUNCTION logic.page_columns(v regclass) RETURNS TABLE(name text, help tex
       when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
       else 'text' end,
     coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
-    coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row')
+    coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row', 'own_names', 'not_before', 'not_after', 'error', 'last_error')
       and (pg_column_is_updatable(v, a.attnum, true)), a.atttypid in ('control.secret'::regtype, 'control.password'::regtype)),
     a.attname = any(logic.page_key(v)),
     f.page,
@@ -2756,6 +2841,20 @@ begin
   update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
 end $$;
 
+CREATE FUNCTION logic.reread_certificate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if (new.own_names, new.not_before, new.not_after, new.error) is not distinct from (old.own_names, old.not_before, old.not_after, old.error) then
+    new.own_names := null;
+    new.not_before := null;
+    new.not_after := null;
+    new.error := null;
+  end if;
+  return new;
+end $$;
+
 CREATE FUNCTION logic.resolve(local text, domain text, authenticated boolean) RETURNS TABLE(kind text, address text, account_id bigint, inbox_id bigint, quota_bytes bigint, used_bytes bigint, max_message_bytes bigint, forwarded_by text, used_messages bigint, max_messages bigint)
     LANGUAGE plpgsql STABLE
     AS $_$
@@ -2874,6 +2973,29 @@ begin
     level := level + 1;
   end loop;
 end $_$;
+
+CREATE FUNCTION logic.restart_acme() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  update control.acme_certificate set next_attempt_at = null where next_attempt_at is not null;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.restart_acme_certificate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  new.next_attempt_at := null;
+  if new.names is distinct from old.names then
+    new.failures := 0;
+    new.last_error := null;
+    delete from control.acme_order where acme_certificate_id = new.id;
+  end if;
+  return new;
+end $$;
 
 CREATE FUNCTION logic.rights(owner bigint, box bigint, who bigint) RETURNS text
     LANGUAGE sql STABLE
@@ -2997,6 +3119,58 @@ CREATE FUNCTION logic.sender(local text, domain text) RETURNS TABLE(exists_here 
   from directory.domain d where d.id = logic.domain_of(sender.domain)
 $$;
 
+CREATE TABLE control.certificate (
+    id bigint NOT NULL,
+    names text[] DEFAULT '{}'::text[] NOT NULL,
+    chain text NOT NULL,
+    key control.secret NOT NULL,
+    source text DEFAULT 'uploaded'::text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    own_names text[],
+    not_before timestamp with time zone,
+    not_after timestamp with time zone,
+    error text,
+    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
+    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
+    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
+);
+
+COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
+
+COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
+
+COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
+
+COMMENT ON COLUMN control.certificate.own_names IS 'Host names inside the certificate; the server reads them';
+
+COMMENT ON COLUMN control.certificate.not_before IS 'Beginning of its validity; the server reads it';
+
+COMMENT ON COLUMN control.certificate.not_after IS 'End of its validity; the server reads it';
+
+COMMENT ON COLUMN control.certificate.error IS 'Why it can''t be served; the server says so';
+
+CREATE FUNCTION logic.served_names(c control.certificate) RETURNS text[]
+    LANGUAGE sql STABLE
+    AS $$
+  select case when cardinality(c.names) > 0 then c.names else coalesce(c.own_names, '{}') end
+$$;
+
+CREATE FUNCTION logic.tell_nodes() RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into control.touched as t (transaction, config) values (pg_current_xact_id(), true)
+  on conflict (transaction) do update set config = true where not t.config
+$$;
+
 CREATE FUNCTION logic.touch() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3095,6 +3269,552 @@ end $$;
 
 COMMENT ON FUNCTION queue.retry(message bigint) IS 'Tries a message again now, or without a number everything; returns how many recipients';
 
+CREATE TABLE control.directory (
+    only_row boolean DEFAULT true NOT NULL,
+    subaddress_separator text DEFAULT '+'::text NOT NULL,
+    max_login_failures integer DEFAULT 6 NOT NULL,
+    lock_minutes integer DEFAULT 15 NOT NULL,
+    max_peer_login_failures integer DEFAULT 30 NOT NULL,
+    quota_bytes bigint,
+    min_password_length integer DEFAULT 8 NOT NULL,
+    unknown_user_secret control.secret DEFAULT ((gen_random_uuid())::text || (gen_random_uuid())::text) NOT NULL,
+    max_messages bigint,
+    CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((quota_bytes >= 0)),
+    CONSTRAINT directory_only_row_check CHECK (only_row),
+    CONSTRAINT "lock_minutes is from 1 to 1440" CHECK (((lock_minutes >= 1) AND (lock_minutes <= 1440))),
+    CONSTRAINT "max_login_failures is from 1 to 1000" CHECK (((max_login_failures >= 1) AND (max_login_failures <= 1000))),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "max_peer_login_failures is from 1 to 10000" CHECK (((max_peer_login_failures >= 1) AND (max_peer_login_failures <= 10000))),
+    CONSTRAINT "min_password_length is from 1 to 128" CHECK (((min_password_length >= 1) AND (min_password_length <= 128))),
+    CONSTRAINT "the subaddress separator is empty or one of + - = _ ." CHECK ((subaddress_separator = ANY (ARRAY[''::text, '+'::text, '-'::text, '='::text, '_'::text, '.'::text])))
+);
+
+COMMENT ON TABLE control.directory IS 'Settings of domains, accounts and logins';
+
+COMMENT ON COLUMN control.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
+
+COMMENT ON COLUMN control.directory.max_login_failures IS 'Wrong passwords in a row after which an account is locked';
+
+COMMENT ON COLUMN control.directory.lock_minutes IS 'How long an account or peer stays locked';
+
+COMMENT ON COLUMN control.directory.max_peer_login_failures IS 'Wrong passwords, for whatever accounts, after which a peer address (IPv6: /64) is locked';
+
+COMMENT ON COLUMN control.directory.quota_bytes IS 'Quota of accounts whose domain and self name none; 0 or empty = no limit';
+
+COMMENT ON COLUMN control.directory.min_password_length IS 'Shortest password that the commands and pages accept';
+
+COMMENT ON COLUMN control.directory.unknown_user_secret IS 'Makes what SCRAM shows for unknown users look real and the same on all nodes';
+
+COMMENT ON COLUMN control.directory.max_messages IS 'Messages that accounts may keep whose domain and self say nothing; 0 or empty = no limit';
+
+CREATE TABLE control.imap (
+    only_row boolean DEFAULT true NOT NULL,
+    require_tls_for_login boolean DEFAULT true NOT NULL,
+    idle_timeout_seconds control.seconds DEFAULT 1860 NOT NULL,
+    login_timeout_seconds control.seconds DEFAULT 60 NOT NULL,
+    max_errors integer DEFAULT 50 NOT NULL,
+    max_mailboxes integer DEFAULT 10000 NOT NULL,
+    admin_contact text,
+    server_comment text,
+    max_metadata_bytes integer DEFAULT 65536 NOT NULL,
+    max_metadata_entries integer DEFAULT 100 NOT NULL,
+    progress_seconds integer DEFAULT 10 NOT NULL,
+    language text DEFAULT 'en'::text NOT NULL,
+    refuse_8bit_headers boolean DEFAULT false NOT NULL,
+    submission_accounts text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT "RFC 9051 asks for at least 30 minutes of patience: 1800" CHECK (((idle_timeout_seconds)::integer >= 1800)),
+    CONSTRAINT "admin_contact is a URI, such as mailto:postmaster@example.test" CHECK (((admin_contact ~ '^[a-z][a-z0-9+.-]*:[!-~]+$'::text) AND (octet_length(admin_contact) <= 1000))),
+    CONSTRAINT imap_only_row_check CHECK (only_row),
+    CONSTRAINT "language is one of en, de, fr and es" CHECK ((language = ANY (ARRAY['en'::text, 'de'::text, 'fr'::text, 'es'::text]))),
+    CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_metadata_bytes is from 0 to 65536" CHECK (((max_metadata_bytes >= 0) AND (max_metadata_bytes <= 65536))),
+    CONSTRAINT "max_metadata_entries is from 0 to 10000" CHECK (((max_metadata_entries >= 0) AND (max_metadata_entries <= 10000))),
+    CONSTRAINT "progress_seconds is from 0 to 3600" CHECK (((progress_seconds >= 0) AND (progress_seconds <= 3600))),
+    CONSTRAINT "server_comment has up to 1000 bytes" CHECK ((octet_length(server_comment) <= 1000))
+);
+
+COMMENT ON TABLE control.imap IS 'Settings of the IMAP service';
+
+COMMENT ON COLUMN control.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
+
+COMMENT ON COLUMN control.imap.idle_timeout_seconds IS 'How long a silent client is kept after login';
+
+COMMENT ON COLUMN control.imap.login_timeout_seconds IS 'How long a client may take to log in';
+
+COMMENT ON COLUMN control.imap.max_errors IS 'Commands with syntax errors after which a session is closed';
+
+COMMENT ON COLUMN control.imap.max_mailboxes IS 'Mailboxes that one account may have';
+
+COMMENT ON COLUMN control.imap.admin_contact IS 'How the administrator is reached, as a URI such as mailto:postmaster@example.test: mail programs read it as /shared/admin (RFC 5464). Empty = not said';
+
+COMMENT ON COLUMN control.imap.server_comment IS 'A comment on this server that mail programs can show, read as /shared/comment (RFC 5464). Empty = none';
+
+COMMENT ON COLUMN control.imap.max_metadata_bytes IS 'Largest value of an annotation (METADATA), bytes';
+
+COMMENT ON COLUMN control.imap.max_metadata_entries IS 'Annotations that a mailbox may have shared, and that each user may have private on it';
+
+COMMENT ON COLUMN control.imap.progress_seconds IS 'How often a client hears how far a long command is (RFC 9585 asks for at least 10 seconds between two); 0 = at every step';
+
+COMMENT ON COLUMN control.imap.language IS 'Language of texts for people, for clients that ask for the one this server prefers (LANGUAGE "default", RFC 5255): en, de, fr or es';
+
+COMMENT ON COLUMN control.imap.refuse_8bit_headers IS 'Whether APPEND refuses messages with 8-bit headers from clients that have not enabled UTF8=ACCEPT, as RFC 6855, 4 demands; off by default, because old mailboxes hold such messages and must be movable';
+
+COMMENT ON COLUMN control.imap.submission_accounts IS 'Addresses of the accounts by which submission servers log in: they may fetch what URLs made for submission (submit+) lead to';
+
+CREATE TABLE control.smtp (
+    only_row boolean DEFAULT true NOT NULL,
+    max_message_bytes control.message_size DEFAULT 52428800 NOT NULL,
+    max_recipients integer DEFAULT 1000 NOT NULL,
+    max_header_bytes integer DEFAULT 262144 NOT NULL,
+    max_errors integer DEFAULT 20 NOT NULL,
+    max_messages_per_session integer DEFAULT 100000 NOT NULL,
+    max_received_headers integer DEFAULT 100 NOT NULL,
+    bare_newline control.newline_policy DEFAULT 'refuse'::control.newline_policy NOT NULL,
+    require_tls_for_auth boolean DEFAULT true NOT NULL,
+    allow_null_sender boolean DEFAULT true NOT NULL,
+    command_timeout_seconds control.seconds DEFAULT 300 NOT NULL,
+    data_timeout_seconds control.seconds DEFAULT 180 NOT NULL,
+    relay_ip_list_id bigint,
+    xclient_ip_list_id bigint,
+    mail_from_policy control.mail_from_policy DEFAULT 'any'::control.mail_from_policy NOT NULL,
+    local_senders_need_login boolean DEFAULT false NOT NULL,
+    refuse_unknown_local_senders boolean DEFAULT true NOT NULL,
+    unresolvable_sender control.unresolvable_policy DEFAULT 'accept'::control.unresolvable_policy NOT NULL,
+    max_hold_seconds integer DEFAULT 2592000 NOT NULL,
+    min_deliver_by_seconds integer DEFAULT 0 NOT NULL,
+    max_priority smallint DEFAULT 4 NOT NULL,
+    vrfy boolean DEFAULT false NOT NULL,
+    expn boolean DEFAULT false NOT NULL,
+    etrn boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a message header is from 16 kB to 1 MB" CHECK (((max_header_bytes >= 16384) AND (max_header_bytes <= 1048576))),
+    CONSTRAINT "a message may have from 100 to 50000 recipients" CHECK (((max_recipients >= 100) AND (max_recipients <= 50000))),
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
+    CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
+    CONSTRAINT "max_hold_seconds is 0 (not offered) to 31536000 (one year)" CHECK (((max_hold_seconds >= 0) AND (max_hold_seconds <= 31536000))),
+    CONSTRAINT "max_messages_per_session is at least 1" CHECK ((max_messages_per_session >= 1)),
+    CONSTRAINT "max_received_headers is from 10 to 1000" CHECK (((max_received_headers >= 10) AND (max_received_headers <= 1000))),
+    CONSTRAINT "min_deliver_by_seconds is from 0 to 86400" CHECK (((min_deliver_by_seconds >= 0) AND (min_deliver_by_seconds <= 86400))),
+    CONSTRAINT smtp_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE control.smtp IS 'Settings of the SMTP service';
+
+COMMENT ON COLUMN control.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
+
+COMMENT ON COLUMN control.smtp.max_recipients IS 'Recipients of one message; more are answered with 452, and the client sends them in a further message';
+
+COMMENT ON COLUMN control.smtp.max_header_bytes IS 'Largest header of a message, in bytes';
+
+COMMENT ON COLUMN control.smtp.max_errors IS 'Refused commands after which a session is closed with 421';
+
+COMMENT ON COLUMN control.smtp.max_messages_per_session IS 'Messages in one session';
+
+COMMENT ON COLUMN control.smtp.max_received_headers IS 'A message with more Received headers than this runs in a loop and is refused (RFC 5321, 6.3)';
+
+COMMENT ON COLUMN control.smtp.bare_newline IS 'A message with CR or LF alone: refuse it, or normalise them to CRLF. They never end a message';
+
+COMMENT ON COLUMN control.smtp.require_tls_for_auth IS 'Whether AUTH is offered only under TLS';
+
+COMMENT ON COLUMN control.smtp.allow_null_sender IS 'Whether MAIL FROM:<> is accepted; bounces need it';
+
+COMMENT ON COLUMN control.smtp.command_timeout_seconds IS 'How long a silent client is waited for between commands';
+
+COMMENT ON COLUMN control.smtp.data_timeout_seconds IS 'How long a silent client is waited for within a message';
+
+COMMENT ON COLUMN control.smtp.relay_ip_list_id IS 'The addresses in this IP list may send mail to other servers without a login, on submission listeners too; empty = nobody may';
+
+COMMENT ON COLUMN control.smtp.xclient_ip_list_id IS 'The addresses in this IP list may say by XCLIENT for which client they speak; empty = nobody may';
+
+COMMENT ON COLUMN control.smtp.mail_from_policy IS 'Senders that users may give. any: whatever they like; own: their own address, aliases that lead to them, and what directory.sender_permission allows. An account may have its own policy';
+
+COMMENT ON COLUMN control.smtp.local_senders_need_login IS 'Whether addresses of accounts and aliases here may be given as sender only by those who have logged in, or may relay. A domain or account may differ';
+
+COMMENT ON COLUMN control.smtp.refuse_unknown_local_senders IS 'Whether senders in your domains that do not exist are refused';
+
+COMMENT ON COLUMN control.smtp.unresolvable_sender IS 'Senders whose domain takes no mail, for it has neither MX nor address: accept, defer (450), or refuse (550). Names that cannot be looked up now are deferred, unless all are accepted';
+
+COMMENT ON COLUMN control.smtp.max_hold_seconds IS 'How long users may have a message held back (FUTURERELEASE, RFC 4865); 0 = not offered';
+
+COMMENT ON COLUMN control.smtp.min_deliver_by_seconds IS 'Shortest time to deliver a message that must otherwise be returned (DELIVERBY, RFC 2852)';
+
+COMMENT ON COLUMN control.smtp.max_priority IS 'Highest priority that users may give a message (MT-PRIORITY, RFC 6710), from -9 to 9; higher ones are lowered to it. An account may have its own';
+
+COMMENT ON COLUMN control.smtp.vrfy IS 'Whether VRFY tells users and relaying peers which addresses exist; others are always answered 252';
+
+COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying peers who is behind an alias';
+
+COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
+
+CREATE TABLE directory.account (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    password_hash control.secret,
+    scram control.secret,
+    display_name text,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    mail_from_policy control.mail_from_policy,
+    max_priority smallint,
+    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
+    forward_keep boolean DEFAULT true NOT NULL,
+    public boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    manages_domain boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
+    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
+    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
+);
+
+COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
+
+COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
+
+COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
+
+COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
+
+COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
+
+COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+CREATE TABLE directory.domain (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    catch_all text,
+    max_accounts control."limit" DEFAULT 0 NOT NULL,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    forwarding_forbidden boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
+);
+
+COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
+
+COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
+
+COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
+
+COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
+
+CREATE TABLE log.trace (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    session_id bigint,
+    account_id bigint,
+    size bigint,
+    mailbox_id bigint,
+    uid bigint,
+    queue_id bigint,
+    step log.step NOT NULL,
+    node text NOT NULL,
+    message text NOT NULL,
+    peer inet,
+    command text,
+    sender text,
+    recipient text,
+    message_id text,
+    reply text
+);
+
+COMMENT ON TABLE log.trace IS 'What became of each message, up to a mailbox here or the queue; report.trace shows it together with the attempts that follow';
+
+COMMENT ON COLUMN log.trace.at IS 'When';
+
+COMMENT ON COLUMN log.trace.session_id IS 'The session that brought the message, as live.session called it';
+
+COMMENT ON COLUMN log.trace.account_id IS 'Who submitted it; where it was placed: whose mailbox it is';
+
+COMMENT ON COLUMN log.trace.size IS 'Bytes';
+
+COMMENT ON COLUMN log.trace.mailbox_id IS 'The mailbox it was placed in';
+
+COMMENT ON COLUMN log.trace.uid IS 'Its UID there';
+
+COMMENT ON COLUMN log.trace.queue_id IS 'Its number in queue.message and queue.attempt';
+
+COMMENT ON COLUMN log.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it';
+
+COMMENT ON COLUMN log.trace.node IS 'The node that did it';
+
+COMMENT ON COLUMN log.trace.message IS 'What the server calls the message: the id in its Received field, also said to who sent it. For what was refused before a message began: the session';
+
+COMMENT ON COLUMN log.trace.peer IS 'The client''s address';
+
+COMMENT ON COLUMN log.trace.command IS 'What was refused: MAIL, RCPT or DATA';
+
+COMMENT ON COLUMN log.trace.sender IS 'Reverse path, empty = null sender, in the first row of a message; where it is queued: if it was rewritten';
+
+COMMENT ON COLUMN log.trace.recipient IS 'Accepted, refused: as the client said it. Placed: the account''s address. Queued: where it goes';
+
+COMMENT ON COLUMN log.trace.message_id IS 'Its Message-ID, in the first row';
+
+COMMENT ON COLUMN log.trace.reply IS 'What was said: the refusal, or the kind of the report';
+
+CREATE TABLE store.usage (
+    account_id bigint NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    next_uid_validity bigint DEFAULT 1 NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE store.usage IS 'What each account keeps, counted by the statements that add or remove mail';
+
+COMMENT ON COLUMN store.usage.bytes IS 'Sum of the sizes of its messages';
+
+COMMENT ON COLUMN store.usage.messages IS 'Number of its messages';
+
+COMMENT ON COLUMN store.usage.next_uid_validity IS 'Lowest UIDVALIDITY for its next mailbox, so that none is used twice';
+
+CREATE VIEW logic.account AS
+ SELECT a.id AS account_id,
+    a.domain_id,
+    (((a.local_part)::text || '@'::text) || d.name) AS address,
+    (a.active AND d.active) AS active,
+    a.password_hash,
+    a.scram,
+    a.forbidden_services,
+    NULLIF(COALESCE((a.quota_bytes)::bigint, (d.quota_bytes)::bigint, ( SELECT directory.quota_bytes
+           FROM control.directory)), 0) AS quota_bytes,
+    (COALESCE(a.max_message_bytes, d.max_message_bytes, ( SELECT smtp.max_message_bytes
+           FROM control.smtp)))::bigint AS max_message_bytes,
+    u.bytes AS used_bytes,
+    i.id AS inbox_id,
+    a.forward_to,
+    a.forward_keep,
+    COALESCE(a.max_priority, ( SELECT smtp.max_priority
+           FROM control.smtp)) AS max_priority,
+    u.messages AS used_messages,
+    NULLIF(COALESCE(a.max_messages, d.max_messages, ( SELECT directory.max_messages
+           FROM control.directory)), 0) AS max_messages,
+    (COALESCE(a.max_mailboxes, d.max_mailboxes, ( SELECT imap.max_mailboxes
+           FROM control.imap)))::bigint AS max_mailboxes,
+    a.manages_domain
+   FROM (((directory.account a
+     JOIN directory.domain d ON ((d.id = a.domain_id)))
+     LEFT JOIN store.usage u ON ((u.account_id = a.id)))
+     LEFT JOIN store.mailbox i ON (((i.account_id = a.id) AND (i.name = 'INBOX'::text))));
+
+CREATE TABLE queue.attempt (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    node text NOT NULL,
+    message_id bigint NOT NULL,
+    recipient text NOT NULL,
+    sender text NOT NULL,
+    account_id bigint,
+    content_id bigint NOT NULL,
+    size bigint NOT NULL,
+    outcome text NOT NULL,
+    attempt integer NOT NULL,
+    host text,
+    address inet,
+    tls text,
+    reply text NOT NULL,
+    milliseconds integer NOT NULL,
+    CONSTRAINT "this is no outcome of an attempt" CHECK ((outcome = ANY (ARRAY['delivered'::text, 'delayed'::text, 'failed'::text, 'expired'::text, 'cancelled'::text])))
+);
+
+COMMENT ON TABLE queue.attempt IS 'What became of each attempt to deliver; kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN queue.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN queue.attempt.node IS 'The node that made it';
+
+COMMENT ON COLUMN queue.attempt.message_id IS 'The message as it was called in queue.message';
+
+COMMENT ON COLUMN queue.attempt.recipient IS 'The recipient';
+
+COMMENT ON COLUMN queue.attempt.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN queue.attempt.account_id IS 'The account that sent it';
+
+COMMENT ON COLUMN queue.attempt.content_id IS 'Its content in store.content, if it is still there';
+
+COMMENT ON COLUMN queue.attempt.size IS 'Bytes';
+
+COMMENT ON COLUMN queue.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
+
+COMMENT ON COLUMN queue.attempt.attempt IS 'The how-many-th it was';
+
+COMMENT ON COLUMN queue.attempt.host IS 'The server it was made with, by name';
+
+COMMENT ON COLUMN queue.attempt.address IS 'And by address';
+
+COMMENT ON COLUMN queue.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
+
+COMMENT ON COLUMN queue.attempt.reply IS 'What the server said, or what went wrong';
+
+COMMENT ON COLUMN queue.attempt.milliseconds IS 'How long it took';
+
+CREATE VIEW report.trace AS
+ SELECT t.at,
+    t.message,
+    (t.step)::text AS step,
+    t.command,
+    t.sender,
+    t.recipient,
+    t.reply,
+    host(t.peer) AS peer,
+    NULL::text AS host,
+    a.address AS account,
+    b.name AS mailbox,
+    t.uid,
+    t.size,
+    t.message_id AS header_message_id,
+    t.queue_id,
+    t.session_id,
+    t.node,
+    t.id AS trace_id
+   FROM ((log.trace t
+     LEFT JOIN logic.account a ON ((a.account_id = t.account_id)))
+     LEFT JOIN store.mailbox b ON (((b.account_id = t.account_id) AND (b.id = t.mailbox_id))))
+UNION ALL
+ SELECT a.at,
+    t.message,
+    a.outcome AS step,
+    NULL::text AS command,
+    NULL::text AS sender,
+    a.recipient,
+    a.reply,
+    host(a.address) AS peer,
+    a.host,
+    NULL::text AS account,
+    NULL::text AS mailbox,
+    NULL::bigint AS uid,
+    a.size,
+    NULL::text AS header_message_id,
+    a.message_id AS queue_id,
+    NULL::bigint AS session_id,
+    a.node,
+    NULL::bigint AS trace_id
+   FROM (queue.attempt a
+     LEFT JOIN log.trace t ON (((t.queue_id = a.message_id) AND (t.recipient = a.recipient))));
+
+COMMENT ON VIEW report.trace IS 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), reported to the sender. All steps of one message bear the same message; order by at, trace_id';
+
+CREATE FUNCTION report.find_trace(sender text DEFAULT NULL::text, recipient text DEFAULT NULL::text, message_id text DEFAULT NULL::text, peer inet DEFAULT NULL::inet, since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, most integer DEFAULT 100) RETURNS SETOF report.trace
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  found text[];
+begin
+  if num_nonnulls(find_trace.sender, find_trace.recipient, find_trace.message_id, find_trace.peer) = 0 then
+    raise exception 'whose messages? Give a sender, a recipient, a message_id or a peer' using errcode = 'invalid_parameter_value';
+  end if;
+  found := array(
+    select m.message from (
+      select t.message, max(t.id) as last from log.trace t
+      where t.at >= since and t.at < until
+        and case
+          when find_trace.message_id is not null then t.message_id in (find_trace.message_id, '<' || find_trace.message_id || '>')
+          when find_trace.recipient is not null then lower(t.recipient) = lower(find_trace.recipient)
+          when find_trace.sender is not null then lower(t.sender) = lower(find_trace.sender)
+          else t.peer = find_trace.peer end
+      group by t.message
+    ) m
+    where (find_trace.recipient is null or exists (
+        select from log.trace t where t.message = m.message and lower(t.recipient) = lower(find_trace.recipient)))
+      and (find_trace.sender is null or exists (
+        select from log.trace t where t.message = m.message and lower(t.sender) = lower(find_trace.sender)))
+      and (find_trace.peer is null or exists (select from log.trace t where t.message = m.message and t.peer = find_trace.peer))
+    order by m.last desc limit most);
+  return query
+    select r.* from report.trace r where r.message = any (found)
+    order by min(r.at) over (partition by r.message), r.message, r.at, r.trace_id;
+end $$;
+
+COMMENT ON FUNCTION report.find_trace(sender text, recipient text, message_id text, peer inet, since timestamp with time zone, until timestamp with time zone, most integer) IS 'What became of messages by sender, recipient, Message-ID or peer (together: all of them must be so), the newest 100 messages of that time or as many as most says; each message from its beginning to its end';
+
 CREATE FUNCTION store.mailbox_id(account text, mailbox text) RETURNS bigint
     LANGUAGE sql STABLE
     AS $$
@@ -3180,81 +3900,6 @@ end $$;
 
 COMMENT ON FUNCTION store.share(account text, mailbox text, who text, rights text, negative boolean) IS 'Shares a mailbox: store.share(''team@example.test'', ''INBOX'', ''anyone'', ''lrs''). No rights: takes the entry away';
 
-CREATE TABLE directory.account (
-    id bigint NOT NULL,
-    domain_id bigint NOT NULL,
-    local_part directory.local_part NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    password_hash control.secret,
-    scram control.secret,
-    display_name text,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    mail_from_policy control.mail_from_policy,
-    max_priority smallint,
-    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
-    forward_keep boolean DEFAULT true NOT NULL,
-    public boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    manages_domain boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
-    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
-    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
-);
-
-COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
-
-COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
-
-COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
-
-COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
-
-COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
-
-COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
-
-COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
-
-COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
-
-COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
-
-COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
-
 CREATE VIEW admin.account WITH (security_invoker='true') AS
  SELECT account.id,
     account.domain_id,
@@ -3308,6 +3953,275 @@ COMMENT ON COLUMN admin.account.sender_needs_login IS 'Whether this address may 
 COMMENT ON COLUMN admin.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
 
 COMMENT ON COLUMN admin.account.created_at IS 'When the account was made';
+
+CREATE TABLE control.acme (
+    only_row boolean DEFAULT true NOT NULL,
+    active boolean DEFAULT false NOT NULL,
+    directory text DEFAULT 'https://acme-v02.api.letsencrypt.org/directory'::text NOT NULL,
+    terms_agreed boolean DEFAULT false NOT NULL,
+    contact text,
+    challenge control.acme_challenge DEFAULT 'tls-alpn-01'::control.acme_challenge NOT NULL,
+    renew_days integer,
+    roots text,
+    external_key_id text,
+    external_key control.secret,
+    CONSTRAINT acme_only_row_check CHECK (only_row),
+    CONSTRAINT "contact is an email address" CHECK ((contact ~ '^[^@\s,?]+@[^@\s,?]+$'::text)),
+    CONSTRAINT "directory is an address that begins with https://" CHECK ((directory ~ '^https://[^/\s]+(/\S*)?$'::text)),
+    CONSTRAINT "external_key is base64url" CHECK (((external_key)::text ~ '^[A-Za-z0-9_-]+=*$'::text)),
+    CONSTRAINT "external_key_id and external_key come together" CHECK (((external_key_id IS NULL) = (external_key IS NULL))),
+    CONSTRAINT "read the authority's terms, and set terms_agreed" CHECK ((terms_agreed OR (NOT active))),
+    CONSTRAINT "renew_days is from 1 to 365" CHECK (((renew_days >= 1) AND (renew_days <= 365))),
+    CONSTRAINT "roots are certificates in PEM" CHECK ((roots ~~ '%-----BEGIN CERTIFICATE-----%'::text))
+);
+
+COMMENT ON TABLE control.acme IS 'The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+
+COMMENT ON COLUMN control.acme.active IS 'Whether certificates are ordered and renewed';
+
+COMMENT ON COLUMN control.acme.directory IS 'Address of the authority''s ACME directory; that of Let''s Encrypt unless another one is named';
+
+COMMENT ON COLUMN control.acme.terms_agreed IS 'Whether you have read the authority''s terms of service and agree to them';
+
+COMMENT ON COLUMN control.acme.contact IS 'Mail address that the authority may write to; empty = none';
+
+COMMENT ON COLUMN control.acme.challenge IS 'How it is shown that a name is ours. tls-alpn-01: on port 443, by any listener with implicit TLS (RFC 8737); http-01: on port 80, by a page (RFC 8555 section 8.3)';
+
+COMMENT ON COLUMN control.acme.renew_days IS 'Renewed so many days before its end, but not before two thirds of its life are over; empty = when two thirds are over';
+
+COMMENT ON COLUMN control.acme.roots IS 'Authorities to trust besides those of the system when speaking to the directory, PEM; for an authority of your own';
+
+COMMENT ON COLUMN control.acme.external_key_id IS 'Key identifier, from authorities that want to know their customers (external account binding)';
+
+COMMENT ON COLUMN control.acme.external_key IS 'The key to it, base64url';
+
+CREATE VIEW admin.acme WITH (security_invoker='true') AS
+ SELECT acme.only_row,
+    acme.active,
+    acme.directory,
+    acme.terms_agreed,
+    acme.contact,
+    acme.challenge,
+    acme.renew_days,
+    acme.roots,
+    acme.external_key_id
+   FROM control.acme;
+
+COMMENT ON VIEW admin.acme IS 'Settings: Acme. The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+
+COMMENT ON COLUMN admin.acme.active IS 'Whether certificates are ordered and renewed';
+
+COMMENT ON COLUMN admin.acme.directory IS 'Address of the authority''s ACME directory; that of Let''s Encrypt unless another one is named';
+
+COMMENT ON COLUMN admin.acme.terms_agreed IS 'Whether you have read the authority''s terms of service and agree to them';
+
+COMMENT ON COLUMN admin.acme.contact IS 'Mail address that the authority may write to; empty = none';
+
+COMMENT ON COLUMN admin.acme.challenge IS 'How it is shown that a name is ours. tls-alpn-01: on port 443, by any listener with implicit TLS (RFC 8737); http-01: on port 80, by a page (RFC 8555 section 8.3)';
+
+COMMENT ON COLUMN admin.acme.renew_days IS 'Renewed so many days before its end, but not before two thirds of its life are over; empty = when two thirds are over';
+
+COMMENT ON COLUMN admin.acme.roots IS 'Authorities to trust besides those of the system when speaking to the directory, PEM; for an authority of your own';
+
+COMMENT ON COLUMN admin.acme.external_key_id IS 'Key identifier, from authorities that want to know their customers (external account binding)';
+
+CREATE TABLE control.acme_account (
+    directory text NOT NULL,
+    url text NOT NULL,
+    key control.secret NOT NULL,
+    contact text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a private key is PKCS #8 in PEM" CHECK (((key)::text ~~ '%-----BEGIN PRIVATE KEY-----%'::text))
+);
+
+COMMENT ON TABLE control.acme_account IS 'Accounts with authorities; the server makes one when it first needs it. To change to a new key, delete the row';
+
+COMMENT ON COLUMN control.acme_account.directory IS 'The authority, by its directory';
+
+COMMENT ON COLUMN control.acme_account.url IS 'The account''s name there';
+
+COMMENT ON COLUMN control.acme_account.key IS 'The account''s key (ECDSA P-256), PKCS #8 in PEM';
+
+COMMENT ON COLUMN control.acme_account.contact IS 'The contact that the authority knows';
+
+COMMENT ON COLUMN control.acme_account.created_at IS 'When it was made';
+
+CREATE VIEW admin.acme_account WITH (security_invoker='true') AS
+ SELECT acme_account.directory,
+    acme_account.url,
+    acme_account.contact,
+    acme_account.created_at
+   FROM control.acme_account;
+
+COMMENT ON VIEW admin.acme_account IS 'Server: Acme account. Accounts with authorities; the server makes one when it first needs it. To change to a new key, delete the row';
+
+COMMENT ON COLUMN admin.acme_account.directory IS 'The authority, by its directory';
+
+COMMENT ON COLUMN admin.acme_account.url IS 'The account''s name there';
+
+COMMENT ON COLUMN admin.acme_account.contact IS 'The contact that the authority knows';
+
+COMMENT ON COLUMN admin.acme_account.created_at IS 'When it was made';
+
+CREATE TABLE control.acme_answer (
+    token text NOT NULL,
+    name text NOT NULL,
+    challenge control.acme_challenge NOT NULL,
+    key_authorization text NOT NULL,
+    chain text,
+    key control.secret,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "an answer by TLS has a certificate" CHECK (((challenge <> 'tls-alpn-01'::control.acme_challenge) OR ((chain IS NOT NULL) AND (key IS NOT NULL))))
+);
+
+COMMENT ON TABLE control.acme_answer IS 'What every node shows to the authority while an order is under way, to prove that a name is ours';
+
+COMMENT ON COLUMN control.acme_answer.token IS 'The authority''s question; at http-01 the last part of the page''s path';
+
+COMMENT ON COLUMN control.acme_answer.name IS 'Host name that is in question';
+
+COMMENT ON COLUMN control.acme_answer.challenge IS 'How it is answered';
+
+COMMENT ON COLUMN control.acme_answer.key_authorization IS 'The answer: token and fingerprint of the account''s key';
+
+COMMENT ON COLUMN control.acme_answer.chain IS 'tls-alpn-01: the certificate shown, PEM';
+
+COMMENT ON COLUMN control.acme_answer.key IS 'tls-alpn-01: its private key, PEM';
+
+COMMENT ON COLUMN control.acme_answer.created_at IS 'When it was asked';
+
+CREATE VIEW admin.acme_answer WITH (security_invoker='true') AS
+ SELECT acme_answer.token,
+    acme_answer.name,
+    acme_answer.challenge,
+    acme_answer.key_authorization,
+    acme_answer.chain,
+    acme_answer.created_at
+   FROM control.acme_answer;
+
+COMMENT ON VIEW admin.acme_answer IS 'Server: Acme answer. What every node shows to the authority while an order is under way, to prove that a name is ours';
+
+COMMENT ON COLUMN admin.acme_answer.token IS 'The authority''s question; at http-01 the last part of the page''s path';
+
+COMMENT ON COLUMN admin.acme_answer.name IS 'Host name that is in question';
+
+COMMENT ON COLUMN admin.acme_answer.challenge IS 'How it is answered';
+
+COMMENT ON COLUMN admin.acme_answer.key_authorization IS 'The answer: token and fingerprint of the account''s key';
+
+COMMENT ON COLUMN admin.acme_answer.chain IS 'tls-alpn-01: the certificate shown, PEM';
+
+COMMENT ON COLUMN admin.acme_answer.created_at IS 'When it was asked';
+
+CREATE TABLE control.acme_certificate (
+    id bigint NOT NULL,
+    names text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    keep_key boolean DEFAULT false NOT NULL,
+    renew_at timestamp with time zone,
+    certificate_id bigint,
+    failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    last_attempt_at timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a certificate has from 1 to 100 names" CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100)))
+);
+
+COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
+
+COMMENT ON COLUMN control.acme_certificate.active IS 'Whether it is ordered and renewed';
+
+COMMENT ON COLUMN control.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
+
+COMMENT ON COLUMN control.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
+
+COMMENT ON COLUMN control.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
+
+COMMENT ON COLUMN control.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
+
+COMMENT ON COLUMN control.acme_certificate.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN control.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
+
+COMMENT ON COLUMN control.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
+
+COMMENT ON COLUMN control.acme_certificate.created_at IS 'When the row was made';
+
+CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
+ SELECT acme_certificate.id,
+    acme_certificate.names,
+    acme_certificate.active,
+    acme_certificate.keep_key,
+    acme_certificate.renew_at,
+    acme_certificate.certificate_id,
+    acme_certificate.failures,
+    acme_certificate.last_error,
+    acme_certificate.last_attempt_at,
+    acme_certificate.next_attempt_at,
+    acme_certificate.created_at
+   FROM control.acme_certificate;
+
+COMMENT ON VIEW admin.acme_certificate IS 'Server: Acme certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
+
+COMMENT ON COLUMN admin.acme_certificate.active IS 'Whether it is ordered and renewed';
+
+COMMENT ON COLUMN admin.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
+
+COMMENT ON COLUMN admin.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
+
+COMMENT ON COLUMN admin.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
+
+COMMENT ON COLUMN admin.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
+
+COMMENT ON COLUMN admin.acme_certificate.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN admin.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
+
+COMMENT ON COLUMN admin.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
+
+COMMENT ON COLUMN admin.acme_certificate.created_at IS 'When the row was made';
+
+CREATE TABLE control.acme_order (
+    acme_certificate_id bigint NOT NULL,
+    directory text NOT NULL,
+    url text NOT NULL,
+    key control.secret NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE control.acme_order IS 'Orders under way; another node goes on with them should this one fall';
+
+COMMENT ON COLUMN control.acme_order.acme_certificate_id IS 'What is ordered';
+
+COMMENT ON COLUMN control.acme_order.directory IS 'The authority, by its directory';
+
+COMMENT ON COLUMN control.acme_order.url IS 'The order''s name there';
+
+COMMENT ON COLUMN control.acme_order.key IS 'Private key of the certificate to be, PEM';
+
+COMMENT ON COLUMN control.acme_order.created_at IS 'When it was begun';
+
+CREATE VIEW admin.acme_order WITH (security_invoker='true') AS
+ SELECT acme_order.acme_certificate_id,
+    acme_order.directory,
+    acme_order.url,
+    acme_order.created_at
+   FROM control.acme_order;
+
+COMMENT ON VIEW admin.acme_order IS 'Server: Acme order. Orders under way; another node goes on with them should this one fall';
+
+COMMENT ON COLUMN admin.acme_order.acme_certificate_id IS 'What is ordered';
+
+COMMENT ON COLUMN admin.acme_order.directory IS 'The authority, by its directory';
+
+COMMENT ON COLUMN admin.acme_order.url IS 'The order''s name there';
+
+COMMENT ON COLUMN admin.acme_order.created_at IS 'When it was begun';
 
 CREATE TABLE control.administrator (
     name text NOT NULL,
@@ -3477,38 +4391,14 @@ COMMENT ON COLUMN admin.authentication_policy.result IS 'What the check found. F
 
 COMMENT ON COLUMN admin.authentication_policy.action IS 'accept; mark (a field X-Mailwright-Auth is added); junk (delivered to Junk); reject (550, or 451 where the result is a temporary error)';
 
-CREATE TABLE control.certificate (
-    id bigint NOT NULL,
-    names text[] DEFAULT '{}'::text[] NOT NULL,
-    chain text NOT NULL,
-    key control.secret NOT NULL,
-    source text DEFAULT 'uploaded'::text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
-    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
-    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
-);
-
-COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
-
-COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
-
-COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
-
-COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
-
-COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
-
-COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
-
-COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
-
 CREATE VIEW admin.certificate WITH (security_invoker='true') AS
  SELECT certificate.id,
     certificate.names,
     certificate.source,
     certificate.active,
+    certificate.own_names,
+    certificate.not_after,
+    certificate.error,
     certificate.chain,
     (NULL::text)::control.secret AS key,
     certificate.created_at
@@ -3521,6 +4411,12 @@ COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.te
 COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
 
 COMMENT ON COLUMN admin.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN admin.certificate.own_names IS 'Host names inside the certificate; the server reads them';
+
+COMMENT ON COLUMN admin.certificate.not_after IS 'End of its validity; the server reads it';
+
+COMMENT ON COLUMN admin.certificate.error IS 'Why it can''t be served; the server says so';
 
 COMMENT ON COLUMN admin.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
 
@@ -3583,44 +4479,6 @@ COMMENT ON COLUMN admin.connection_check.helo_is_us IS 'It is our own name (cont
 COMMENT ON COLUMN admin.connection_check.helo_wrong_literal IS 'It is an address literal of another address';
 
 COMMENT ON COLUMN admin.connection_check.timeout_seconds IS 'How long these lookups are waited for';
-
-CREATE TABLE control.directory (
-    only_row boolean DEFAULT true NOT NULL,
-    subaddress_separator text DEFAULT '+'::text NOT NULL,
-    max_login_failures integer DEFAULT 6 NOT NULL,
-    lock_minutes integer DEFAULT 15 NOT NULL,
-    max_peer_login_failures integer DEFAULT 30 NOT NULL,
-    quota_bytes bigint,
-    min_password_length integer DEFAULT 8 NOT NULL,
-    unknown_user_secret control.secret DEFAULT ((gen_random_uuid())::text || (gen_random_uuid())::text) NOT NULL,
-    max_messages bigint,
-    CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((quota_bytes >= 0)),
-    CONSTRAINT directory_only_row_check CHECK (only_row),
-    CONSTRAINT "lock_minutes is from 1 to 1440" CHECK (((lock_minutes >= 1) AND (lock_minutes <= 1440))),
-    CONSTRAINT "max_login_failures is from 1 to 1000" CHECK (((max_login_failures >= 1) AND (max_login_failures <= 1000))),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "max_peer_login_failures is from 1 to 10000" CHECK (((max_peer_login_failures >= 1) AND (max_peer_login_failures <= 10000))),
-    CONSTRAINT "min_password_length is from 1 to 128" CHECK (((min_password_length >= 1) AND (min_password_length <= 128))),
-    CONSTRAINT "the subaddress separator is empty or one of + - = _ ." CHECK ((subaddress_separator = ANY (ARRAY[''::text, '+'::text, '-'::text, '='::text, '_'::text, '.'::text])))
-);
-
-COMMENT ON TABLE control.directory IS 'Settings of domains, accounts and logins';
-
-COMMENT ON COLUMN control.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
-
-COMMENT ON COLUMN control.directory.max_login_failures IS 'Wrong passwords in a row after which an account is locked';
-
-COMMENT ON COLUMN control.directory.lock_minutes IS 'How long an account or peer stays locked';
-
-COMMENT ON COLUMN control.directory.max_peer_login_failures IS 'Wrong passwords, for whatever accounts, after which a peer address (IPv6: /64) is locked';
-
-COMMENT ON COLUMN control.directory.quota_bytes IS 'Quota of accounts whose domain and self name none; 0 or empty = no limit';
-
-COMMENT ON COLUMN control.directory.min_password_length IS 'Shortest password that the commands and pages accept';
-
-COMMENT ON COLUMN control.directory.unknown_user_secret IS 'Makes what SCRAM shows for unknown users look real and the same on all nodes';
-
-COMMENT ON COLUMN control.directory.max_messages IS 'Messages that accounts may keep whose domain and self say nothing; 0 or empty = no limit';
 
 CREATE VIEW admin.directory WITH (security_invoker='true') AS
  SELECT directory.only_row,
@@ -3776,69 +4634,6 @@ COMMENT ON COLUMN admin.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN admin.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
-CREATE TABLE directory.domain (
-    id bigint NOT NULL,
-    name text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    is_default boolean DEFAULT false NOT NULL,
-    catch_all text,
-    max_accounts control."limit" DEFAULT 0 NOT NULL,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    helo_name control.hostname,
-    source_ipv4 text,
-    source_ipv6 text,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    forwarding_forbidden boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
-    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
-    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
-);
-
-COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
-
-COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
-
-COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
-
-COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
-
 CREATE VIEW admin.domain WITH (security_invoker='true') AS
  SELECT d.id,
     d.name,
@@ -3873,6 +4668,72 @@ COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none 
 COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
 
 COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
+
+CREATE TABLE log.event (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    session_id bigint,
+    level log.level NOT NULL,
+    node text NOT NULL,
+    service text NOT NULL,
+    message text NOT NULL,
+    peer inet,
+    login text,
+    fields jsonb
+);
+
+COMMENT ON TABLE log.event IS 'What the daemon says of itself: the same as on its standard error, as rows';
+
+COMMENT ON COLUMN log.event.at IS 'When';
+
+COMMENT ON COLUMN log.event.session_id IS 'The session it happened in, as live.session called it';
+
+COMMENT ON COLUMN log.event.level IS 'trace, debug, info, warn or error; later ones are greater: level >= ''warn''';
+
+COMMENT ON COLUMN log.event.node IS 'The node that says it';
+
+COMMENT ON COLUMN log.event.service IS 'The service (smtp, imap, pop3), or the part of the daemon';
+
+COMMENT ON COLUMN log.event.message IS 'What happened';
+
+COMMENT ON COLUMN log.event.peer IS 'Address of the client or the server it is about';
+
+COMMENT ON COLUMN log.event.login IS 'Who had logged in, or wanted to';
+
+COMMENT ON COLUMN log.event.fields IS 'Further facts; empty = none';
+
+CREATE VIEW admin.event WITH (security_invoker='true') AS
+ SELECT event.id,
+    event.at,
+    event.level,
+    event.service,
+    event.message,
+    event.login,
+    host(event.peer) AS peer,
+    event.node,
+    event.session_id,
+    event.fields
+   FROM log.event;
+
+COMMENT ON VIEW admin.event IS 'Running: Log. What the server says of itself';
+
+COMMENT ON COLUMN admin.event.at IS 'When';
+
+COMMENT ON COLUMN admin.event.level IS 'trace, debug, info, warn or error; later ones are greater: level >= ''warn''';
+
+COMMENT ON COLUMN admin.event.service IS 'The service (smtp, imap, pop3), or the part of the daemon';
+
+COMMENT ON COLUMN admin.event.message IS 'What happened';
+
+COMMENT ON COLUMN admin.event.login IS 'Who had logged in, or wanted to';
+
+COMMENT ON COLUMN admin.event.peer IS 'Address of the client or the server it is about';
+
+COMMENT ON COLUMN admin.event.node IS 'The node that says it';
+
+COMMENT ON COLUMN admin.event.session_id IS 'The session it happened in, as live.session called it';
+
+COMMENT ON COLUMN admin.event.fields IS 'Further facts; empty = none';
 
 CREATE TABLE control.greylist (
     only_row boolean DEFAULT true NOT NULL,
@@ -3951,61 +4812,6 @@ COMMENT ON COLUMN admin.greylist.skip_spf_pass IS 'Whether mail passes at once w
 COMMENT ON COLUMN admin.greylist.skip_allow_listed IS 'Whether mail passes at once from hosts that a list with action allow knows (while the rbl service runs)';
 
 COMMENT ON COLUMN admin.greylist.skip_confirmed_names IS 'Whether mail passes at once from hosts whose EHLO name leads to their address and back';
-
-CREATE TABLE control.imap (
-    only_row boolean DEFAULT true NOT NULL,
-    require_tls_for_login boolean DEFAULT true NOT NULL,
-    idle_timeout_seconds control.seconds DEFAULT 1860 NOT NULL,
-    login_timeout_seconds control.seconds DEFAULT 60 NOT NULL,
-    max_errors integer DEFAULT 50 NOT NULL,
-    max_mailboxes integer DEFAULT 10000 NOT NULL,
-    admin_contact text,
-    server_comment text,
-    max_metadata_bytes integer DEFAULT 65536 NOT NULL,
-    max_metadata_entries integer DEFAULT 100 NOT NULL,
-    progress_seconds integer DEFAULT 10 NOT NULL,
-    language text DEFAULT 'en'::text NOT NULL,
-    refuse_8bit_headers boolean DEFAULT false NOT NULL,
-    submission_accounts text[] DEFAULT '{}'::text[] NOT NULL,
-    CONSTRAINT "RFC 9051 asks for at least 30 minutes of patience: 1800" CHECK (((idle_timeout_seconds)::integer >= 1800)),
-    CONSTRAINT "admin_contact is a URI, such as mailto:postmaster@example.test" CHECK (((admin_contact ~ '^[a-z][a-z0-9+.-]*:[!-~]+$'::text) AND (octet_length(admin_contact) <= 1000))),
-    CONSTRAINT imap_only_row_check CHECK (only_row),
-    CONSTRAINT "language is one of en, de, fr and es" CHECK ((language = ANY (ARRAY['en'::text, 'de'::text, 'fr'::text, 'es'::text]))),
-    CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_metadata_bytes is from 0 to 65536" CHECK (((max_metadata_bytes >= 0) AND (max_metadata_bytes <= 65536))),
-    CONSTRAINT "max_metadata_entries is from 0 to 10000" CHECK (((max_metadata_entries >= 0) AND (max_metadata_entries <= 10000))),
-    CONSTRAINT "progress_seconds is from 0 to 3600" CHECK (((progress_seconds >= 0) AND (progress_seconds <= 3600))),
-    CONSTRAINT "server_comment has up to 1000 bytes" CHECK ((octet_length(server_comment) <= 1000))
-);
-
-COMMENT ON TABLE control.imap IS 'Settings of the IMAP service';
-
-COMMENT ON COLUMN control.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
-
-COMMENT ON COLUMN control.imap.idle_timeout_seconds IS 'How long a silent client is kept after login';
-
-COMMENT ON COLUMN control.imap.login_timeout_seconds IS 'How long a client may take to log in';
-
-COMMENT ON COLUMN control.imap.max_errors IS 'Commands with syntax errors after which a session is closed';
-
-COMMENT ON COLUMN control.imap.max_mailboxes IS 'Mailboxes that one account may have';
-
-COMMENT ON COLUMN control.imap.admin_contact IS 'How the administrator is reached, as a URI such as mailto:postmaster@example.test: mail programs read it as /shared/admin (RFC 5464). Empty = not said';
-
-COMMENT ON COLUMN control.imap.server_comment IS 'A comment on this server that mail programs can show, read as /shared/comment (RFC 5464). Empty = none';
-
-COMMENT ON COLUMN control.imap.max_metadata_bytes IS 'Largest value of an annotation (METADATA), bytes';
-
-COMMENT ON COLUMN control.imap.max_metadata_entries IS 'Annotations that a mailbox may have shared, and that each user may have private on it';
-
-COMMENT ON COLUMN control.imap.progress_seconds IS 'How often a client hears how far a long command is (RFC 9585 asks for at least 10 seconds between two); 0 = at every step';
-
-COMMENT ON COLUMN control.imap.language IS 'Language of texts for people, for clients that ask for the one this server prefers (LANGUAGE "default", RFC 5255): en, de, fr or es';
-
-COMMENT ON COLUMN control.imap.refuse_8bit_headers IS 'Whether APPEND refuses messages with 8-bit headers from clients that have not enabled UTF8=ACCEPT, as RFC 6855, 4 demands; off by default, because old mailboxes hold such messages and must be movable';
-
-COMMENT ON COLUMN control.imap.submission_accounts IS 'Addresses of the accounts by which submission servers log in: they may fetch what URLs made for submission (submit+) lead to';
 
 CREATE VIEW admin.imap WITH (security_invoker='true') AS
  SELECT imap.only_row,
@@ -4179,6 +4985,46 @@ COMMENT ON COLUMN admin.listener.mode IS 'smtp only. standard: mail from other s
 COMMENT ON COLUMN admin.listener.enabled IS 'Whether this listener is open while its service runs';
 
 COMMENT ON COLUMN admin.listener.proxy_ip_list_id IS 'Proxies in front of this listener: the addresses in this IP list must send a PROXY protocol header (version 1 or 2) first, and are believed. Empty = none; nobody else is believed';
+
+CREATE TABLE control.log (
+    only_row boolean DEFAULT true NOT NULL,
+    event_level text DEFAULT 'info'::text NOT NULL,
+    event_days integer DEFAULT 30 NOT NULL,
+    trace boolean DEFAULT true NOT NULL,
+    trace_days integer DEFAULT 30 NOT NULL,
+    CONSTRAINT "event_days is from 1 to 3650" CHECK (((event_days >= 1) AND (event_days <= 3650))),
+    CONSTRAINT "event_level is off, error, warn, info, debug or trace" CHECK ((event_level = ANY (ARRAY['off'::text, 'error'::text, 'warn'::text, 'info'::text, 'debug'::text, 'trace'::text]))),
+    CONSTRAINT log_only_row_check CHECK (only_row),
+    CONSTRAINT "trace_days is from 1 to 3650" CHECK (((trace_days >= 1) AND (trace_days <= 3650)))
+);
+
+COMMENT ON TABLE control.log IS 'Settings of what is kept of events and of the trace of messages';
+
+COMMENT ON COLUMN control.log.event_level IS 'Which events are kept in log.event: those of this level and graver ones, as far as control.server.log_level lets them come up at all; off = none';
+
+COMMENT ON COLUMN control.log.event_days IS 'How long events are kept';
+
+COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message';
+
+COMMENT ON COLUMN control.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
+
+CREATE VIEW admin.log WITH (security_invoker='true') AS
+ SELECT log.only_row,
+    log.event_level,
+    log.event_days,
+    log.trace,
+    log.trace_days
+   FROM control.log;
+
+COMMENT ON VIEW admin.log IS 'Settings: Log. Settings of what is kept of events and of the trace of messages';
+
+COMMENT ON COLUMN admin.log.event_level IS 'Which events are kept in log.event: those of this level and graver ones, as far as control.server.log_level lets them come up at all; off = none';
+
+COMMENT ON COLUMN admin.log.event_days IS 'How long events are kept';
+
+COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message';
+
+COMMENT ON COLUMN admin.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
 
 CREATE TABLE control.oidc_issuer (
     id bigint NOT NULL,
@@ -4735,90 +5581,6 @@ COMMENT ON COLUMN admin.server.stop_grace_seconds IS 'How long a stopping servic
 
 COMMENT ON COLUMN admin.server.log_level IS 'How much is logged: error, warn, info, debug, trace';
 
-CREATE TABLE control.smtp (
-    only_row boolean DEFAULT true NOT NULL,
-    max_message_bytes control.message_size DEFAULT 52428800 NOT NULL,
-    max_recipients integer DEFAULT 1000 NOT NULL,
-    max_header_bytes integer DEFAULT 262144 NOT NULL,
-    max_errors integer DEFAULT 20 NOT NULL,
-    max_messages_per_session integer DEFAULT 100000 NOT NULL,
-    max_received_headers integer DEFAULT 100 NOT NULL,
-    bare_newline control.newline_policy DEFAULT 'refuse'::control.newline_policy NOT NULL,
-    require_tls_for_auth boolean DEFAULT true NOT NULL,
-    allow_null_sender boolean DEFAULT true NOT NULL,
-    command_timeout_seconds control.seconds DEFAULT 300 NOT NULL,
-    data_timeout_seconds control.seconds DEFAULT 180 NOT NULL,
-    relay_ip_list_id bigint,
-    xclient_ip_list_id bigint,
-    mail_from_policy control.mail_from_policy DEFAULT 'any'::control.mail_from_policy NOT NULL,
-    local_senders_need_login boolean DEFAULT false NOT NULL,
-    refuse_unknown_local_senders boolean DEFAULT true NOT NULL,
-    unresolvable_sender control.unresolvable_policy DEFAULT 'accept'::control.unresolvable_policy NOT NULL,
-    max_hold_seconds integer DEFAULT 2592000 NOT NULL,
-    min_deliver_by_seconds integer DEFAULT 0 NOT NULL,
-    max_priority smallint DEFAULT 4 NOT NULL,
-    vrfy boolean DEFAULT false NOT NULL,
-    expn boolean DEFAULT false NOT NULL,
-    etrn boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a message header is from 16 kB to 1 MB" CHECK (((max_header_bytes >= 16384) AND (max_header_bytes <= 1048576))),
-    CONSTRAINT "a message may have from 100 to 50000 recipients" CHECK (((max_recipients >= 100) AND (max_recipients <= 50000))),
-    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
-    CONSTRAINT "max_errors is at least 1" CHECK ((max_errors >= 1)),
-    CONSTRAINT "max_hold_seconds is 0 (not offered) to 31536000 (one year)" CHECK (((max_hold_seconds >= 0) AND (max_hold_seconds <= 31536000))),
-    CONSTRAINT "max_messages_per_session is at least 1" CHECK ((max_messages_per_session >= 1)),
-    CONSTRAINT "max_received_headers is from 10 to 1000" CHECK (((max_received_headers >= 10) AND (max_received_headers <= 1000))),
-    CONSTRAINT "min_deliver_by_seconds is from 0 to 86400" CHECK (((min_deliver_by_seconds >= 0) AND (min_deliver_by_seconds <= 86400))),
-    CONSTRAINT smtp_only_row_check CHECK (only_row)
-);
-
-COMMENT ON TABLE control.smtp IS 'Settings of the SMTP service';
-
-COMMENT ON COLUMN control.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
-
-COMMENT ON COLUMN control.smtp.max_recipients IS 'Recipients of one message; more are answered with 452, and the client sends them in a further message';
-
-COMMENT ON COLUMN control.smtp.max_header_bytes IS 'Largest header of a message, in bytes';
-
-COMMENT ON COLUMN control.smtp.max_errors IS 'Refused commands after which a session is closed with 421';
-
-COMMENT ON COLUMN control.smtp.max_messages_per_session IS 'Messages in one session';
-
-COMMENT ON COLUMN control.smtp.max_received_headers IS 'A message with more Received headers than this runs in a loop and is refused (RFC 5321, 6.3)';
-
-COMMENT ON COLUMN control.smtp.bare_newline IS 'A message with CR or LF alone: refuse it, or normalise them to CRLF. They never end a message';
-
-COMMENT ON COLUMN control.smtp.require_tls_for_auth IS 'Whether AUTH is offered only under TLS';
-
-COMMENT ON COLUMN control.smtp.allow_null_sender IS 'Whether MAIL FROM:<> is accepted; bounces need it';
-
-COMMENT ON COLUMN control.smtp.command_timeout_seconds IS 'How long a silent client is waited for between commands';
-
-COMMENT ON COLUMN control.smtp.data_timeout_seconds IS 'How long a silent client is waited for within a message';
-
-COMMENT ON COLUMN control.smtp.relay_ip_list_id IS 'The addresses in this IP list may send mail to other servers without a login, on submission listeners too; empty = nobody may';
-
-COMMENT ON COLUMN control.smtp.xclient_ip_list_id IS 'The addresses in this IP list may say by XCLIENT for which client they speak; empty = nobody may';
-
-COMMENT ON COLUMN control.smtp.mail_from_policy IS 'Senders that users may give. any: whatever they like; own: their own address, aliases that lead to them, and what directory.sender_permission allows. An account may have its own policy';
-
-COMMENT ON COLUMN control.smtp.local_senders_need_login IS 'Whether addresses of accounts and aliases here may be given as sender only by those who have logged in, or may relay. A domain or account may differ';
-
-COMMENT ON COLUMN control.smtp.refuse_unknown_local_senders IS 'Whether senders in your domains that do not exist are refused';
-
-COMMENT ON COLUMN control.smtp.unresolvable_sender IS 'Senders whose domain takes no mail, for it has neither MX nor address: accept, defer (450), or refuse (550). Names that cannot be looked up now are deferred, unless all are accepted';
-
-COMMENT ON COLUMN control.smtp.max_hold_seconds IS 'How long users may have a message held back (FUTURERELEASE, RFC 4865); 0 = not offered';
-
-COMMENT ON COLUMN control.smtp.min_deliver_by_seconds IS 'Shortest time to deliver a message that must otherwise be returned (DELIVERBY, RFC 2852)';
-
-COMMENT ON COLUMN control.smtp.max_priority IS 'Highest priority that users may give a message (MT-PRIORITY, RFC 6710), from -9 to 9; higher ones are lowered to it. An account may have its own';
-
-COMMENT ON COLUMN control.smtp.vrfy IS 'Whether VRFY tells users and relaying peers which addresses exist; others are always answered 252';
-
-COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying peers who is behind an alias';
-
-COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
-
 CREATE VIEW admin.smtp WITH (security_invoker='true') AS
  SELECT smtp.only_row,
     smtp.max_message_bytes,
@@ -5101,6 +5863,51 @@ COMMENT ON COLUMN admin.template.subject IS 'Subject of the report';
 
 COMMENT ON COLUMN admin.template.body IS 'Text of the report';
 
+CREATE VIEW admin.trace WITH (security_invoker='true') AS
+ SELECT trace.id,
+    trace.at,
+    trace.step,
+    trace.sender,
+    trace.recipient,
+    trace.reply,
+    host(trace.peer) AS peer,
+    trace.message,
+    trace.command,
+    trace.size,
+    trace.message_id,
+    trace.queue_id,
+    trace.session_id,
+    trace.node
+   FROM log.trace;
+
+COMMENT ON VIEW admin.trace IS 'Running: Trace. What became of messages, one line for each step; all steps of one message bear the same message';
+
+COMMENT ON COLUMN admin.trace.at IS 'When';
+
+COMMENT ON COLUMN admin.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it';
+
+COMMENT ON COLUMN admin.trace.sender IS 'Reverse path, empty = null sender, in the first row of a message; where it is queued: if it was rewritten';
+
+COMMENT ON COLUMN admin.trace.recipient IS 'Accepted, refused: as the client said it. Placed: the account''s address. Queued: where it goes';
+
+COMMENT ON COLUMN admin.trace.reply IS 'What was said: the refusal, or the kind of the report';
+
+COMMENT ON COLUMN admin.trace.peer IS 'The client''s address';
+
+COMMENT ON COLUMN admin.trace.message IS 'What the server calls the message: the id in its Received field, also said to who sent it. For what was refused before a message began: the session';
+
+COMMENT ON COLUMN admin.trace.command IS 'What was refused: MAIL, RCPT or DATA';
+
+COMMENT ON COLUMN admin.trace.size IS 'Bytes';
+
+COMMENT ON COLUMN admin.trace.message_id IS 'Its Message-ID, in the first row';
+
+COMMENT ON COLUMN admin.trace.queue_id IS 'Its number in queue.message and queue.attempt';
+
+COMMENT ON COLUMN admin.trace.session_id IS 'The session that brought the message, as live.session called it';
+
+COMMENT ON COLUMN admin.trace.node IS 'The node that did it';
+
 CREATE TABLE control.traffic (
     only_row boolean DEFAULT true NOT NULL,
     interval_minutes integer DEFAULT 15 NOT NULL,
@@ -5222,6 +6029,15 @@ COMMENT ON COLUMN admin.web.require_tls IS 'Whether passwords are taken over HTT
 COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
 
 COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+ALTER TABLE control.acme_certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME control.acme_certificate_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 ALTER TABLE control.certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME control.certificate_id_seq
@@ -5778,6 +6594,15 @@ COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
 
 COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
 
+ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME log.event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE log.tls_count (
     day date NOT NULL,
     domain text NOT NULL,
@@ -5814,6 +6639,15 @@ COMMENT ON COLUMN log.tls_count.reason IS 'What was wrong, in words; empty on su
 
 COMMENT ON COLUMN log.tls_count.sessions IS 'How many connections';
 
+ALTER TABLE log.trace ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME log.trace_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE log.traffic (
     window_start timestamp with time zone NOT NULL,
     direction control.traffic_direction NOT NULL,
@@ -5837,50 +6671,20 @@ COMMENT ON COLUMN log.traffic.messages IS 'Messages, counted for each recipient'
 
 COMMENT ON COLUMN log.traffic.bytes IS 'Bytes, counted for each recipient';
 
-CREATE TABLE store.usage (
-    account_id bigint NOT NULL,
-    bytes bigint DEFAULT 0 NOT NULL,
-    messages bigint DEFAULT 0 NOT NULL,
-    next_uid_validity bigint DEFAULT 1 NOT NULL
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE store.usage IS 'What each account keeps, counted by the statements that add or remove mail';
-
-COMMENT ON COLUMN store.usage.bytes IS 'Sum of the sizes of its messages';
-
-COMMENT ON COLUMN store.usage.messages IS 'Number of its messages';
-
-COMMENT ON COLUMN store.usage.next_uid_validity IS 'Lowest UIDVALIDITY for its next mailbox, so that none is used twice';
-
-CREATE VIEW logic.account AS
- SELECT a.id AS account_id,
-    a.domain_id,
-    (((a.local_part)::text || '@'::text) || d.name) AS address,
-    (a.active AND d.active) AS active,
-    a.password_hash,
-    a.scram,
-    a.forbidden_services,
-    NULLIF(COALESCE((a.quota_bytes)::bigint, (d.quota_bytes)::bigint, ( SELECT directory.quota_bytes
-           FROM control.directory)), 0) AS quota_bytes,
-    (COALESCE(a.max_message_bytes, d.max_message_bytes, ( SELECT smtp.max_message_bytes
-           FROM control.smtp)))::bigint AS max_message_bytes,
-    u.bytes AS used_bytes,
-    i.id AS inbox_id,
-    a.forward_to,
-    a.forward_keep,
-    COALESCE(a.max_priority, ( SELECT smtp.max_priority
-           FROM control.smtp)) AS max_priority,
-    u.messages AS used_messages,
-    NULLIF(COALESCE(a.max_messages, d.max_messages, ( SELECT directory.max_messages
-           FROM control.directory)), 0) AS max_messages,
-    (COALESCE(a.max_mailboxes, d.max_mailboxes, ( SELECT imap.max_mailboxes
-           FROM control.imap)))::bigint AS max_mailboxes,
-    a.manages_domain
-   FROM (((directory.account a
-     JOIN directory.domain d ON ((d.id = a.domain_id)))
-     LEFT JOIN store.usage u ON ((u.account_id = a.id)))
-     LEFT JOIN store.mailbox i ON (((i.account_id = a.id) AND (i.name = 'INBOX'::text))));
+CREATE VIEW logic.acme_due AS
+ SELECT a.id,
+    a.names,
+    a.certificate_id,
+    GREATEST(a.next_attempt_at, LEAST(a.renew_at,
+        CASE
+            WHEN ((c.id IS NULL) OR (c.error IS NOT NULL) OR (NOT ((c.names @> a.names) AND (c.names <@ a.names)))) THEN '-infinity'::timestamp with time zone
+            WHEN (c.not_after IS NULL) THEN 'infinity'::timestamp with time zone
+            ELSE (c.not_after - LEAST(((c.not_after - c.not_before) / (3)::double precision), make_interval(days => s.renew_days)))
+        END)) AS due_at
+   FROM ((control.acme_certificate a
+     CROSS JOIN control.acme s)
+     LEFT JOIN control.certificate c ON ((c.id = a.certificate_id)))
+  WHERE (a.active AND s.active);
 
 CREATE TABLE logic.page (
     name text NOT NULL,
@@ -5904,58 +6708,6 @@ ALTER TABLE logic.page ALTER COLUMN place ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE queue.attempt (
-    id bigint NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL,
-    node text NOT NULL,
-    message_id bigint NOT NULL,
-    recipient text NOT NULL,
-    sender text NOT NULL,
-    account_id bigint,
-    content_id bigint NOT NULL,
-    size bigint NOT NULL,
-    outcome text NOT NULL,
-    attempt integer NOT NULL,
-    host text,
-    address inet,
-    tls text,
-    reply text NOT NULL,
-    milliseconds integer NOT NULL,
-    CONSTRAINT "this is no outcome of an attempt" CHECK ((outcome = ANY (ARRAY['delivered'::text, 'delayed'::text, 'failed'::text, 'expired'::text, 'cancelled'::text])))
-);
-
-COMMENT ON TABLE queue.attempt IS 'What became of each attempt to deliver; kept for control.relay.attempt_days';
-
-COMMENT ON COLUMN queue.attempt.at IS 'When it ended';
-
-COMMENT ON COLUMN queue.attempt.node IS 'The node that made it';
-
-COMMENT ON COLUMN queue.attempt.message_id IS 'The message as it was called in queue.message';
-
-COMMENT ON COLUMN queue.attempt.recipient IS 'The recipient';
-
-COMMENT ON COLUMN queue.attempt.sender IS 'Reverse path; empty = null sender';
-
-COMMENT ON COLUMN queue.attempt.account_id IS 'The account that sent it';
-
-COMMENT ON COLUMN queue.attempt.content_id IS 'Its content in store.content, if it is still there';
-
-COMMENT ON COLUMN queue.attempt.size IS 'Bytes';
-
-COMMENT ON COLUMN queue.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
-
-COMMENT ON COLUMN queue.attempt.attempt IS 'The how-many-th it was';
-
-COMMENT ON COLUMN queue.attempt.host IS 'The server it was made with, by name';
-
-COMMENT ON COLUMN queue.attempt.address IS 'And by address';
-
-COMMENT ON COLUMN queue.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
-
-COMMENT ON COLUMN queue.attempt.reply IS 'What the server said, or what went wrong';
-
-COMMENT ON COLUMN queue.attempt.milliseconds IS 'How long it took';
 
 ALTER TABLE queue.attempt ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME queue.attempt_id_seq
@@ -6125,6 +6877,45 @@ CREATE VIEW report.attempt AS
      LEFT JOIN store.content c ON ((c.id = a.content_id)));
 
 COMMENT ON VIEW report.attempt IS 'What became of each attempt to deliver mail to other servers';
+
+CREATE VIEW report.certificate AS
+ SELECT c.id,
+    logic.served_names(c.*) AS names,
+    c.source,
+    c.active,
+    c.not_before,
+    c.not_after,
+    (floor((EXTRACT(epoch FROM (c.not_after - now())) / (86400)::numeric)))::integer AS days_left,
+        CASE
+            WHEN (c.error IS NOT NULL) THEN 'unusable'::text
+            WHEN (c.not_after IS NULL) THEN 'not read yet'::text
+            WHEN (c.not_after < now()) THEN 'expired'::text
+            WHEN (c.not_before > now()) THEN 'not valid yet'::text
+            WHEN ((c.not_after - now()) < LEAST(((c.not_after - c.not_before) / (4)::double precision), '21 days'::interval)) THEN 'expires soon'::text
+            ELSE 'valid'::text
+        END AS state,
+    c.error,
+    a.id AS acme_certificate_id,
+    a.last_error AS renewal_error,
+    d.due_at AS renewal_at,
+    c.created_at
+   FROM ((control.certificate c
+     LEFT JOIN control.acme_certificate a ON ((a.certificate_id = c.id)))
+     LEFT JOIN logic.acme_due d ON ((d.id = a.id)));
+
+COMMENT ON VIEW report.certificate IS 'Certificates and how long they are valid';
+
+COMMENT ON COLUMN report.certificate.names IS 'Host names it is served for';
+
+COMMENT ON COLUMN report.certificate.days_left IS 'Whole days until it expires; negative when it has';
+
+COMMENT ON COLUMN report.certificate.state IS 'valid, expires soon (a quarter of its life or 21 days are left), expired, not valid yet, unusable (see error), not read yet (by a running server)';
+
+COMMENT ON COLUMN report.certificate.acme_certificate_id IS 'Row of control.acme_certificate that renews it';
+
+COMMENT ON COLUMN report.certificate.renewal_error IS 'Why its last renewal failed';
+
+COMMENT ON COLUMN report.certificate.renewal_at IS 'When it is renewed';
 
 CREATE VIEW report.dkim_record AS
  SELECT ((k.selector || '._domainkey.'::text) || d.name) AS name,
@@ -6642,6 +7433,24 @@ COMMENT ON COLUMN store.url_key.key IS 'The secret, 32 bytes';
 
 COMMENT ON COLUMN store.url_key.created_at IS 'When it was made';
 
+ALTER TABLE ONLY control.acme_account
+    ADD CONSTRAINT acme_account_pkey PRIMARY KEY (directory);
+
+ALTER TABLE ONLY control.acme_answer
+    ADD CONSTRAINT acme_answer_pkey PRIMARY KEY (token);
+
+ALTER TABLE ONLY control.acme_certificate
+    ADD CONSTRAINT acme_certificate_certificate_id_key UNIQUE (certificate_id);
+
+ALTER TABLE ONLY control.acme_certificate
+    ADD CONSTRAINT acme_certificate_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY control.acme_order
+    ADD CONSTRAINT acme_order_pkey PRIMARY KEY (acme_certificate_id);
+
+ALTER TABLE ONLY control.acme
+    ADD CONSTRAINT acme_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY control.administrator
     ADD CONSTRAINT administrator_pkey PRIMARY KEY (name);
 
@@ -6707,6 +7516,9 @@ ALTER TABLE ONLY control.lease
 
 ALTER TABLE ONLY control.listener
     ADD CONSTRAINT listener_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY control.log
+    ADD CONSTRAINT log_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY control.logic
     ADD CONSTRAINT logic_pkey PRIMARY KEY (only_row);
@@ -6879,8 +7691,14 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
 
+ALTER TABLE ONLY log.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY log.tls_count
     ADD CONSTRAINT tls_count_key PRIMARY KEY (day, domain, policy_type, policy_digest, host, address, result, reason);
+
+ALTER TABLE ONLY log.trace
+    ADD CONSTRAINT trace_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY log.traffic
     ADD CONSTRAINT traffic_pkey PRIMARY KEY (window_start, direction, key);
@@ -6986,6 +7804,26 @@ CREATE INDEX audit_row ON log.audit USING btree (table_name, key);
 
 CREATE INDEX dmarc_report_domain ON log.dmarc_report USING btree (domain, begins);
 
+CREATE INDEX event_at ON log.event USING brin (at) WITH (pages_per_range='32', autosummarize='on');
+
+CREATE INDEX event_serious ON log.event USING btree (id) WHERE (level >= 'warn'::log.level);
+
+CREATE INDEX event_service ON log.event USING btree (service, id);
+
+CREATE INDEX trace_at ON log.trace USING brin (at) WITH (pages_per_range='32', autosummarize='on');
+
+CREATE INDEX trace_message ON log.trace USING btree (message);
+
+CREATE INDEX trace_message_id ON log.trace USING btree (message_id) WHERE (message_id IS NOT NULL);
+
+CREATE INDEX trace_peer ON log.trace USING btree (peer) WHERE (peer IS NOT NULL);
+
+CREATE INDEX trace_queue ON log.trace USING btree (queue_id) WHERE (queue_id IS NOT NULL);
+
+CREATE INDEX trace_recipient ON log.trace USING btree (lower(recipient)) WHERE (recipient IS NOT NULL);
+
+CREATE INDEX trace_sender ON log.trace USING btree (lower(sender)) WHERE (sender IS NOT NULL);
+
 CREATE INDEX attempt_at ON queue.attempt USING brin (at);
 
 CREATE INDEX attempt_message ON queue.attempt USING btree (message_id);
@@ -7030,6 +7868,16 @@ CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.administrator FOR EACH
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.write_certificate();
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.acme REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'external_key');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.acme_account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('directory', 'key');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.acme_answer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('token', 'key');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.acme_certificate REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.acme_order REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('acme_certificate_id', 'key');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.administrator REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.authentication REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -7059,6 +7907,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_list REFERENCING OLD TABL
 CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_rule REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.log REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -7100,6 +7950,16 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.trusted_sender_domain REFERE
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.web REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.acme REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'external_key');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.acme_account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('directory', 'key');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.acme_answer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('token', 'key');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.acme_certificate REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.acme_order REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('acme_certificate_id', 'key');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.administrator REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.authentication REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -7129,6 +7989,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.ip_list REFERENCING NEW TABL
 CREATE TRIGGER audit_insert AFTER INSERT ON control.ip_rule REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.oidc_issuer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -7170,6 +8032,16 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.trusted_sender_domain REFERE
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.web REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.acme REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'external_key');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.acme_account REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('directory', 'key');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.acme_answer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('token', 'key');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.acme_certificate REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.acme_order REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('acme_certificate_id', 'key');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.administrator REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'password_hash');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.authentication REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -7199,6 +8071,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.ip_list REFERENCING OLD TABL
 CREATE TRIGGER audit_update AFTER UPDATE ON control.ip_rule REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.log REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -7248,6 +8122,8 @@ CREATE TRIGGER check_words BEFORE INSERT OR UPDATE ON control.template FOR EACH 
 
 CREATE TRIGGER expand BEFORE INSERT OR UPDATE OF address ON control.listener FOR EACH ROW EXECUTE FUNCTION logic.expand_listener();
 
+CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF names ON control.acme_certificate FOR EACH ROW EXECUTE FUNCTION logic.normalise_acme_names();
+
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF zone ON control.rbl FOR EACH ROW EXECUTE FUNCTION logic.normalise_rbl();
 
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON control.route FOR EACH ROW EXECUTE FUNCTION logic.normalise_route();
@@ -7255,6 +8131,22 @@ CREATE TRIGGER normalise BEFORE INSERT OR UPDATE ON control.route FOR EACH ROW E
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF pattern ON control.traffic_rule FOR EACH ROW EXECUTE FUNCTION logic.normalise_traffic_rule();
 
 CREATE CONSTRAINT TRIGGER raise_generation AFTER INSERT ON control.touched DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION logic.raise_generation();
+
+CREATE TRIGGER reread BEFORE UPDATE ON control.certificate FOR EACH ROW WHEN ((((old.chain IS DISTINCT FROM new.chain) OR ((old.key)::text IS DISTINCT FROM (new.key)::text)) OR (old.names IS DISTINCT FROM new.names))) EXECUTE FUNCTION logic.reread_certificate();
+
+CREATE TRIGGER restart AFTER UPDATE ON control.acme FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION logic.restart_acme();
+
+CREATE TRIGGER restart BEFORE UPDATE ON control.acme_certificate FOR EACH ROW WHEN (((((old.names IS DISTINCT FROM new.names) OR (old.active IS DISTINCT FROM new.active)) OR (old.renew_at IS DISTINCT FROM new.renew_at)) AND (NOT (new.next_attempt_at IS DISTINCT FROM old.next_attempt_at)))) EXECUTE FUNCTION logic.restart_acme_certificate();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.acme FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.acme_account FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.acme_answer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.acme_certificate FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.acme_order FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.administrator FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -7285,6 +8177,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ip_
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.ip_rule FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.listener FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.log FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.oidc_issuer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -7488,6 +8382,12 @@ CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.metadata FOR
 
 CREATE TRIGGER ring_names AFTER INSERT OR DELETE OR UPDATE ON store.subscription FOR EACH ROW WHEN (((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text) OR row_security_active(('store.subscription'::regclass)::oid))) EXECUTE FUNCTION logic.ring_names();
 
+ALTER TABLE ONLY control.acme_certificate
+    ADD CONSTRAINT acme_certificate_certificate_id_fkey FOREIGN KEY (certificate_id) REFERENCES control.certificate(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY control.acme_order
+    ADD CONSTRAINT acme_order_acme_certificate_id_fkey FOREIGN KEY (acme_certificate_id) REFERENCES control.acme_certificate(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY control.imap_capability
     ADD CONSTRAINT imap_capability_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
@@ -7590,6 +8490,16 @@ ALTER TABLE ONLY store.url_key
 ALTER TABLE ONLY store.usage
     ADD CONSTRAINT usage_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
+ALTER TABLE control.acme ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.acme_account ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.acme_answer ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.acme_certificate ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.acme_order ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.administrator ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.authentication ENABLE ROW LEVEL SECURITY;
@@ -7623,6 +8533,8 @@ ALTER TABLE control.ip_rule ENABLE ROW LEVEL SECURITY;
 ALTER TABLE control.lease ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.listener ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.logic ENABLE ROW LEVEL SECURITY;
 
@@ -7668,6 +8580,16 @@ ALTER TABLE control.trusted_sender_domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.web ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY web_changes ON control.acme USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.acme_account USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.acme_answer USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.acme_certificate USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.acme_order USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON control.administrator USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.authentication USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
@@ -7701,6 +8623,8 @@ CREATE POLICY web_changes ON control.ip_rule USING (( SELECT logic.web_changes()
 CREATE POLICY web_changes ON control.lease USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.listener USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.log USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.logic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -7746,6 +8670,16 @@ CREATE POLICY web_changes ON control.trusted_sender_domain USING (( SELECT logic
 
 CREATE POLICY web_changes ON control.web USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_sees ON control.acme FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.acme_account FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.acme_answer FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.acme_certificate FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.acme_order FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON control.administrator FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.authentication FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -7779,6 +8713,8 @@ CREATE POLICY web_sees ON control.ip_rule FOR SELECT USING (( SELECT logic.web_s
 CREATE POLICY web_sees ON control.lease FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.listener FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.log FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.logic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -7980,7 +8916,11 @@ ALTER TABLE log.dmarc_report ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_report_row ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE log.event ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE log.tls_count ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.trace ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.traffic ENABLE ROW LEVEL SECURITY;
 
@@ -7992,7 +8932,11 @@ CREATE POLICY web_changes ON log.dmarc_report USING (( SELECT logic.web_changes(
 
 CREATE POLICY web_changes ON log.dmarc_report_row USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON log.event USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON log.tls_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.trace USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.traffic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -8004,7 +8948,11 @@ CREATE POLICY web_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.web_
 
 CREATE POLICY web_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON log.event FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON log.tls_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.trace FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.traffic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 

@@ -103,6 +103,16 @@ begin
 end $$;
 comment on function admin.undo is 'Undo';
 
+create view admin.event with (security_invoker) as
+select id, at, level, service, message, login, host(peer) as peer, node, session_id, fields from log.event;
+comment on view admin.event is 'Running: Log. What the server says of itself';
+select logic.describe_page('admin.event', 'log.event');
+
+create view admin.trace with (security_invoker) as
+select id, at, step, sender, recipient, reply, host(peer) as peer, message, command, size, message_id, queue_id, session_id, node from log.trace;
+comment on view admin.trace is 'Running: Trace. What became of messages, one line for each step; all steps of one message bear the same message';
+select logic.describe_page('admin.trace', 'log.trace');
+
 create view admin.login with (security_invoker) as
 select id, login, kind, host(peer) as peer, browser, since, seen_at from live.web_session;
 comment on view admin.login is 'Running: Logins. Administrators who have logged in to these pages';
@@ -214,7 +224,7 @@ end $$;
 create trigger remove instead of delete on admin.administrator for each row execute function admin.delete_administrator();
 
 create view admin.certificate with (security_invoker) as
-select id, names, source, active, chain, null::control.secret as key, created_at from control.certificate;
+select id, names, source, active, own_names, not_after, error, chain, null::control.secret as key, created_at from control.certificate;
 comment on view admin.certificate is 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
 comment on column admin.certificate.key is 'Private key, PEM; it is never shown. Left empty, the old one stays';
 select logic.describe_page('admin.certificate', 'control.certificate');

@@ -66,7 +66,7 @@ language sql stable as $$
       when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
       else 'text' end,
     coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
-    coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row')
+    coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row', 'own_names', 'not_before', 'not_after', 'error', 'last_error')
       and (pg_column_is_updatable(v, a.attnum, true)), a.atttypid in ('control.secret'::regtype, 'control.password'::regtype)),
     a.attname = any(logic.page_key(v)),
     f.page,

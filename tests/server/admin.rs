@@ -32,9 +32,7 @@ fn menu(page: &str) -> Vec<String> {
 async fn the_first_login_leads_to_a_password() {
     let db = Database::new().await;
     let daemon = Daemon::start(&db).await;
-    db.apply(&format!(
-        "update control.administrator set password_hash = '{{PLAIN}}first-password', must_change_password = true where name = 'system'"
-    ))
+    db.apply("update control.administrator set password_hash = '{PLAIN}first-password', must_change_password = true where name = 'system'")
     .await;
     let pages = Pages::open(&daemon);
     let answer = pages.get("/admin/page/service?q=x").await;
@@ -678,7 +676,10 @@ async fn nothing_injected_reaches_a_statement() {
     let file = std::env::temp_dir().join(format!("mailwright-large-{}", std::process::id()));
     std::fs::write(&file, "name=".to_owned() + &"x".repeat(2 << 20)).unwrap();
     assert_eq!(
-        pages.curl("/admin/log-in", &[format!("--data-binary=@{}", file.display())]).await.status,
+        pages
+            .curl("/admin/log-in", &["--data-binary".to_owned(), format!("@{}", file.display())])
+            .await
+            .status,
         413
     );
     std::fs::remove_file(&file).unwrap();
