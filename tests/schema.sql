@@ -1840,10 +1840,15 @@ end $$;
 
 CREATE FUNCTION logic.describe_page(page regclass, of_table regclass) RETURNS void
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare c record;
 begin
-  insert into logic.page (name, of_table) select relname, describe_page.of_table from pg_class where oid = page on conflict do nothing;
+  insert into logic.page (name, of_table, menu, title, help, kinds)
+  select relname, describe_page.of_table, m[1], m[2], nullif(m[3], ''),
+    case when relname = 'session' or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
+      then '{system,auditor,domain}' else '{system,auditor}' end::text[]
+  from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
+  where oid = page on conflict do nothing;
   for c in
     select a.attname, col_description(of_table, b.attnum) as words
     from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
@@ -1851,7 +1856,7 @@ begin
   loop
     execute format('comment on column %s.%I is %L', page, c.attname, c.words);
   end loop;
-end $$;
+end $_$;
 
 CREATE FUNCTION logic.domain_of(name text) RETURNS bigint
     LANGUAGE sql STABLE
@@ -2419,13 +2424,16 @@ $$;
 CREATE FUNCTION logic.page(page text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $_$
-declare v regclass := logic.page_view(page);
+declare
+  v regclass := logic.page_view(page);
+  p logic.page;
 begin
-  if not coalesce(logic.page_is_seen(page), false) then
+  if not logic.page_is_seen(page) then
     raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
   end if;
+  select * into p from logic.page x where x.name = page;
   return jsonb_build_object(
-    'name', page, 'title', logic.page_words(v, 'title'), 'help', logic.page_words(v, 'help'), 'menu', logic.page_words(v, 'menu'),
+    'name', page, 'title', p.title, 'help', p.help, 'menu', p.menu,
     'key', logic.page_key(v), 'one_row', logic.page_key(v) = array['only_row'],
     'may_change', logic.page_rights(v) & 4 <> 0, 'may_make', logic.page_rights(v) & 8 <> 0 and logic.page_key(v) <> array['only_row'],
     'may_remove', logic.page_rights(v) & 16 <> 0 and logic.page_key(v) <> array['only_row'],
@@ -2438,12 +2446,10 @@ begin
       where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
         and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
     'children', coalesce((
-      select jsonb_agg(jsonb_build_object('page', ch.name, 'title', logic.page_words(chc.oid, 'title'), 'column', a.attname) order by ch.place)
-      from logic.page p join pg_constraint k on k.contype = 'f' and k.confrelid = p.of_table and cardinality(k.conkey) = 1
-      join logic.page ch on ch.of_table = k.conrelid
-      join pg_class chc on chc.relname = ch.name and chc.relnamespace = 'admin'::regnamespace
+      select jsonb_agg(jsonb_build_object('page', ch.name, 'title', ch.title, 'column', a.attname) order by ch.place)
+      from pg_constraint k join logic.page ch on ch.of_table = k.conrelid and logic.web_kind() = any(ch.kinds)
       join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
-      where p.name = page and logic.page_is_seen(ch.name)), '[]'));
+      where k.contype = 'f' and k.confrelid = p.of_table and cardinality(k.conkey) = 1), '[]'));
 end $_$;
 
 CREATE FUNCTION logic.page_act(page text, action text, keys jsonb) RETURNS jsonb
@@ -2458,7 +2464,7 @@ declare
   touched bigint;
   state text; message text; hint text; con text; of_table text; of_schema text; col text;
 begin
-  if not coalesce(logic.page_is_seen(page), false) then
+  if not logic.page_is_seen(page) then
     raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
   end if;
   if action is null then
@@ -2566,9 +2572,7 @@ $$;
 CREATE FUNCTION logic.page_is_seen(page text) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
-  select case logic.web_kind() when 'system' then true when 'auditor' then true
-    when 'domain' then p.of_table::text like 'directory.%' and p.of_table <> 'directory.remote_domain'::regclass or p.name = 'session' end
-  from logic.page p where p.name = page
+  select coalesce((select logic.web_kind() = any(p.kinds) from logic.page p where p.name = page), false)
 $$;
 
 CREATE FUNCTION logic.page_key(v regclass) RETURNS text[]
@@ -2628,7 +2632,7 @@ declare
   v regclass := logic.page_view(page);
   found jsonb;
 begin
-  if not coalesce(logic.page_is_seen(page), false) then
+  if not logic.page_is_seen(page) then
     raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
   end if;
   begin
@@ -2659,7 +2663,7 @@ declare
   labels jsonb := '{}';
   at_once integer := least(greatest(most, 1), 5000);
 begin
-  if not coalesce(logic.page_is_seen(page), false) then
+  if not logic.page_is_seen(page) then
     raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
   end if;
   select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
@@ -2793,26 +2797,24 @@ begin
   return v;
 end $$;
 
-CREATE FUNCTION logic.page_words(v regclass, part text) RETURNS text
-    LANGUAGE sql STABLE
-    AS $_$
-  select case part when 'menu' then m[1] when 'title' then m[2] else m[3] end
-  from regexp_match(obj_description(v), '^([^:]*): ([^.]*)\. ?(.*)$') m
-$_$;
-
 CREATE FUNCTION logic.pages() RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
-  select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'menu', logic.page_words(c.oid, 'menu'), 'title', logic.page_words(c.oid, 'title'))
-    order by p.place), '[]')
-  from logic.page p join pg_class c on c.relname = p.name and c.relnamespace = 'admin'::regnamespace
-  where logic.page_is_seen(p.name)
+  select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'menu', p.menu, 'title', p.title,
+    'address', case when p.of_table is null then '/admin/' else '/admin/page/' end || p.name) order by p.place), '[]')
+  from logic.page p, (select logic.web_kind() as kind) w where w.kind = any(p.kinds)
 $$;
 
 CREATE FUNCTION logic.pick(row_value jsonb, columns text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
   select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(row_value) where key = any(columns)
+$$;
+
+CREATE FUNCTION logic.place_page(name text, menu text, title text, help text, kinds text[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into logic.page (name, menu, title, help, kinds) values (name, menu, title, help, kinds)
 $$;
 
 CREATE FUNCTION logic.raise_generation() RETURNS trigger
@@ -6688,15 +6690,27 @@ CREATE VIEW logic.acme_due AS
 
 CREATE TABLE logic.page (
     name text NOT NULL,
-    of_table regclass NOT NULL,
+    of_table regclass,
+    menu text NOT NULL,
+    title text NOT NULL,
+    help text,
+    kinds text[] NOT NULL,
     place integer NOT NULL
 );
 
 COMMENT ON TABLE logic.page IS 'The pages of the administration; filled when the functions are built';
 
-COMMENT ON COLUMN logic.page.name IS 'The view in schema admin';
+COMMENT ON COLUMN logic.page.name IS 'The view in schema admin; without a table, what the daemon shows at /admin/NAME';
 
 COMMENT ON COLUMN logic.page.of_table IS 'The table that it is about: its key and its history are those of the page';
+
+COMMENT ON COLUMN logic.page.menu IS 'The part of the menu that has it';
+
+COMMENT ON COLUMN logic.page.title IS 'What it is called';
+
+COMMENT ON COLUMN logic.page.help IS 'What it is for';
+
+COMMENT ON COLUMN logic.page.kinds IS 'The kinds of administrators who find it in their menu';
 
 COMMENT ON COLUMN logic.page.place IS 'Order in the menu';
 

@@ -5,15 +5,23 @@
 
 comment on schema admin is 'The administration: a view for each page, a function for each button. The pages in the browser show just this';
 
--- Which table a page is about, in the order of the menu.
+-- The pages, in the order of the menu.
 create table logic.page (
   name text primary key,
-  of_table regclass not null,
+  of_table regclass,
+  menu text not null,
+  title text not null,
+  help text,
+  kinds text[] not null,
   place integer generated always as identity
 );
 comment on table logic.page is 'The pages of the administration; filled when the functions are built';
-comment on column logic.page.name is 'The view in schema admin';
+comment on column logic.page.name is 'The view in schema admin; without a table, what the daemon shows at /admin/NAME';
 comment on column logic.page.of_table is 'The table that it is about: its key and its history are those of the page';
+comment on column logic.page.menu is 'The part of the menu that has it';
+comment on column logic.page.title is 'What it is called';
+comment on column logic.page.help is 'What it is for';
+comment on column logic.page.kinds is 'The kinds of administrators who find it in their menu';
 comment on column logic.page.place is 'Order in the menu';
 
 -- Enters a page: its key and its history are those of this table, and so are the comments that its columns lack. Of further
@@ -21,7 +29,12 @@ comment on column logic.page.place is 'Order in the menu';
 create function logic.describe_page(page regclass, of_table regclass) returns void language plpgsql as $$
 declare c record;
 begin
-  insert into logic.page (name, of_table) select relname, describe_page.of_table from pg_class where oid = page on conflict do nothing;
+  insert into logic.page (name, of_table, menu, title, help, kinds)
+  select relname, describe_page.of_table, m[1], m[2], nullif(m[3], ''),
+    case when relname = 'session' or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
+      then '{system,auditor,domain}' else '{system,auditor}' end::text[]
+  from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
+  where oid = page on conflict do nothing;
   for c in
     select a.attname, col_description(of_table, b.attnum) as words
     from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
@@ -30,6 +43,11 @@ begin
     execute format('comment on column %s.%I is %L', page, c.attname, c.words);
   end loop;
 end $$;
+
+-- Enters a page that is more than a table: the daemon shows it at /admin/NAME to these kinds of administrators.
+create function logic.place_page(name text, menu text, title text, help text, kinds text[]) returns void language sql as $$
+  insert into logic.page (name, menu, title, help, kinds) values (name, menu, title, help, kinds)
+$$;
 
 -- Running ------------------------------------------------------------------------------------------------------
 

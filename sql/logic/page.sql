@@ -18,17 +18,9 @@ create function logic.page_title(name text) returns text language sql immutable 
   select upper(left(name, 1)) || replace(substr(name, 2), '_', ' ')
 $$;
 
--- A part of the comment of a page: "Menu: Title. What it is for".
-create function logic.page_words(v regclass, part text) returns text language sql stable as $$
-  select case part when 'menu' then m[1] when 'title' then m[2] else m[3] end
-  from regexp_match(obj_description(v), '^([^:]*): ([^.]*)\. ?(.*)$') m
-$$;
-
 -- Whether this administrator finds the page in the menu.
 create function logic.page_is_seen(page text) returns boolean language sql stable as $$
-  select case logic.web_kind() when 'system' then true when 'auditor' then true
-    when 'domain' then p.of_table::text like 'directory.%' and p.of_table <> 'directory.remote_domain'::regclass or p.name = 'session' end
-  from logic.page p where p.name = page
+  select coalesce((select logic.web_kind() = any(p.kinds) from logic.page p where p.name = page), false)
 $$;
 
 create function logic.page_key(v regclass) returns text[] language sql stable as $$
@@ -88,21 +80,23 @@ $$;
 
 -- The menu: each page that this administrator may see, in order.
 create function logic.pages() returns jsonb language sql stable as $$
-  select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'menu', logic.page_words(c.oid, 'menu'), 'title', logic.page_words(c.oid, 'title'))
-    order by p.place), '[]')
-  from logic.page p join pg_class c on c.relname = p.name and c.relnamespace = 'admin'::regnamespace
-  where logic.page_is_seen(p.name)
+  select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'menu', p.menu, 'title', p.title,
+    'address', case when p.of_table is null then '/admin/' else '/admin/page/' end || p.name) order by p.place), '[]')
+  from logic.page p, (select logic.web_kind() as kind) w where w.kind = any(p.kinds)
 $$;
 
 -- All that is known of a page.
 create function logic.page(page text) returns jsonb language plpgsql stable as $$
-declare v regclass := logic.page_view(page);
+declare
+  v regclass := logic.page_view(page);
+  p logic.page;
 begin
-  if not coalesce(logic.page_is_seen(page), false) then
+  if not logic.page_is_seen(page) then
     raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
   end if;
+  select * into p from logic.page x where x.name = page;
   return jsonb_build_object(
-    'name', page, 'title', logic.page_words(v, 'title'), 'help', logic.page_words(v, 'help'), 'menu', logic.page_words(v, 'menu'),
+    'name', page, 'title', p.title, 'help', p.help, 'menu', p.menu,
     'key', logic.page_key(v), 'one_row', logic.page_key(v) = array['only_row'],
     'may_change', logic.page_rights(v) & 4 <> 0, 'may_make', logic.page_rights(v) & 8 <> 0 and logic.page_key(v) <> array['only_row'],
     'may_remove', logic.page_rights(v) & 16 <> 0 and logic.page_key(v) <> array['only_row'],
@@ -115,12 +109,10 @@ begin
       where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
         and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
     'children', coalesce((
-      select jsonb_agg(jsonb_build_object('page', ch.name, 'title', logic.page_words(chc.oid, 'title'), 'column', a.attname) order by ch.place)
-      from logic.page p join pg_constraint k on k.contype = 'f' and k.confrelid = p.of_table and cardinality(k.conkey) = 1
-      join logic.page ch on ch.of_table = k.conrelid
-      join pg_class chc on chc.relname = ch.name and chc.relnamespace = 'admin'::regnamespace
+      select jsonb_agg(jsonb_build_object('page', ch.name, 'title', ch.title, 'column', a.attname) order by ch.place)
+      from pg_constraint k join logic.page ch on ch.of_table = k.conrelid and logic.web_kind() = any(ch.kinds)
       join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
-      where p.name = page and logic.page_is_seen(ch.name)), '[]'));
+      where k.contype = 'f' and k.confrelid = p.of_table and cardinality(k.conkey) = 1), '[]'));
 end $$;
 
 -- What a row of a page is called where others refer to it.
@@ -164,7 +156,7 @@ declare
   labels jsonb := '{}';
   at_once integer := least(greatest(most, 1), 5000);
 begin
-  if not coalesce(logic.page_is_seen(page), false) then
+  if not logic.page_is_seen(page) then
     raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
   end if;
   select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
@@ -215,7 +207,7 @@ declare
   v regclass := logic.page_view(page);
   found jsonb;
 begin
-  if not coalesce(logic.page_is_seen(page), false) then
+  if not logic.page_is_seen(page) then
     raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
   end if;
   begin
@@ -333,7 +325,7 @@ declare
   touched bigint;
   state text; message text; hint text; con text; of_table text; of_schema text; col text;
 begin
-  if not coalesce(logic.page_is_seen(page), false) then
+  if not logic.page_is_seen(page) then
     raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
   end if;
   if action is null then

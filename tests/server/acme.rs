@@ -250,7 +250,8 @@ async fn an_authority_may_want_to_know_its_customers() {
     db.sql(&format!("update control.acme set external_key_id = 'kid-1', external_key = '{key}'")).await;
     db.until(ALL_IS_WELL).await;
     // A contact that changes is told, and an account that the authority has lost is made anew.
-    db.sql("update control.acme set contact = 'hostmaster@example.test'; update control.acme_certificate set renew_at = now()").await;
+    db.apply("update control.acme set contact = 'hostmaster@example.test'").await;
+    db.sql("update control.acme_certificate set renew_at = now()").await;
     db.until("select contact = 'hostmaster@example.test' from control.acme_account").await;
     db.until("select renew_at is null from control.acme_certificate").await;
     db.sql("update control.acme_account set url = url || '0000'; update control.acme_certificate set renew_at = now()").await;

@@ -262,7 +262,7 @@ async fn a_crash_of_postgresql_is_survived() {
     // The live tables are not logged: they come back empty, and the same daemon fills them.
     db.until(&format!(
         "select exists (select 1 from live.node, control.generation where boot = '{boot}' and applied_generation >= value)
-         and (select count(*) from live.listener_status where state = 'open') = 7"
+         and (select count(*) from live.listener_status where state = 'open') = 9"
     ))
     .await;
     db.apply("update control.service set enabled = false where name = 'pop3'").await;

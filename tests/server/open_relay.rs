@@ -182,7 +182,7 @@ async fn house(db: &Database) -> House<'_> {
         lmtp.number()
     ))
     .await;
-    db.until("select count(*) = 8 from live.listener_status where state = 'open'").await;
+    db.until("select count(*) = 10 from live.listener_status where state = 'open'").await;
     House { daemon, lmtp }
 }
 

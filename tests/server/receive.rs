@@ -420,7 +420,7 @@ async fn a_proxy_says_who_its_client_is() {
     // Without a list the header is nothing but a bad command.
     proxied(daemon.port("smtp"), Language::Smtp, V1).await.expect("220").await;
     db.apply("update control.listener set proxy_ip_list_id = 1").await;
-    db.until("select count(*) = 7 from live.listener_status where state = 'open'").await;
+    db.until("select count(*) = 9 from live.listener_status where state = 'open'").await;
     for (service, language, greeting, id) in [
         ("smtp", Language::Smtp, "220", "smtp"),
         ("imap", Language::Imap, "* OK", "imap"),
@@ -458,7 +458,7 @@ async fn tls_begins_after_the_proxys_header() {
         port.number()
     ))
     .await;
-    db.until("select count(*) = 8 from live.listener_status where state = 'open'").await;
+    db.until("select count(*) = 10 from live.listener_status where state = 'open'").await;
     let output = swaks(&[
         "--port",
         &port.number().to_string(),

@@ -54,8 +54,8 @@ pub(super) struct Admin {
 
 /// A link of the menu.
 struct Link {
-    name: String,
     title: String,
+    address: String,
     here: bool,
 }
 
@@ -80,7 +80,7 @@ impl Admin {
         let mut menus: Vec<Menu> = Vec::new();
         for page in pages.as_array().into_iter().flatten() {
             let text = |name: &str| page.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let link = Link { here: text("name") == here, name: text("name"), title: text("title") };
+            let link = Link { here: text("name") == here, title: text("title"), address: text("address") };
             match menus.iter_mut().find(|menu| menu.title == text("menu")) {
                 Some(menu) => menu.links.push(link),
                 None => menus.push(Menu { title: text("menu"), links: vec![link] }),

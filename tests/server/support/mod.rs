@@ -7,6 +7,7 @@
 // A foundation has parts that the tests of today don't use.
 #![allow(dead_code, unused_imports)]
 
+pub mod browser;
 pub mod ca;
 pub mod cluster;
 pub mod daemon;
@@ -21,6 +22,7 @@ pub mod web;
 
 use std::time::Duration;
 
+pub use browser::Browser;
 pub use ca::Ca;
 pub use cluster::Cluster;
 pub use daemon::Daemon;
