@@ -5,6 +5,13 @@
 
 comment on schema admin is 'The administration: a view for each page, a function for each button. The pages in the browser show just this';
 
+-- A name of the catalog as people write it.
+create function logic.page_title(name text) returns text language sql immutable as $$
+  select string_agg(case when word in ('acme', 'arc', 'dkim', 'dmarc', 'dns', 'imap', 'ip', 'oidc', 'pop3', 'rbl', 'scram', 'smtp', 'spf', 'srs', 'tls', 'uid', 'url')
+    then upper(word) when nth = 1 then upper(left(word, 1)) || substr(word, 2) else word end, ' ' order by nth)
+  from regexp_split_to_table(name, '_') with ordinality w (word, nth)
+$$;
+
 -- The pages, in the order of the menu.
 create table logic.page (
   name text primary key,
@@ -51,6 +58,8 @@ $$;
 
 -- Running ------------------------------------------------------------------------------------------------------
 
+select logic.place_page('services', 'Running', 'Services', 'What runs, where it listens, and who is connected now', '{system,auditor}');
+
 create view admin.service with (security_invoker) as
 select s.name, s.enabled,
   (select string_agg(t.node || ': ' || t.state || coalesce(' (' || t.error || ')', ''), '; ' order by t.node)
@@ -58,7 +67,7 @@ select s.name, s.enabled,
   (select count(*) from live.session l where l.service = s.name) as sessions,
   s.ip_list_id, s.max_connections, s.max_connections_per_peer, s.max_connections_per_account
 from control.service s;
-comment on view admin.service is 'Running: Services. Switching one off closes its listeners and sessions at once, on every node';
+comment on view admin.service is 'Running: Connection control. Switching one off closes its listeners and sessions at once, on every node';
 comment on column admin.service.state is 'How it is on each node';
 comment on column admin.service.sessions is 'Sessions that are open now';
 select logic.describe_page('admin.service', 'control.service');
@@ -76,6 +85,44 @@ begin
   return s.name || ' stops: its listeners close, its sessions end';
 end $$;
 comment on function admin.stop is 'Stop!: ends all sessions of this service';
+create function admin.end_sessions(s admin.service) returns text language plpgsql as $$
+declare ended bigint;
+begin
+  delete from live.session where service = s.name;
+  get diagnostics ended = row_count;
+  return format('%s sessions of %s end', ended, s.name);
+end $$;
+comment on function admin.end_sessions is 'End all sessions!: sends away everybody who is connected to this service; they may come back';
+
+-- All that the page of services shows: each with its state, its listeners and its limits, and the sessions that did something last.
+create function logic.services_shown() returns jsonb language plpgsql stable as $$
+begin
+  if not logic.page_is_seen('services') then
+    raise exception 'you may not see the page services' using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'services', (
+      select jsonb_agg(jsonb_build_object('name', s.name, 'enabled', s.enabled,
+        'nodes', coalesce((
+          select jsonb_agg(jsonb_build_object('node', t.node, 'state', t.state, 'error', t.error, 'since', t.since) order by t.node)
+          from live.service_status t where t.service = s.name), '[]'),
+        'listeners', coalesce((
+          select jsonb_agg(jsonb_build_object('id', l.id, 'address', l.address, 'port', l.port, 'tls', l.tls, 'mode', l.mode, 'enabled', l.enabled,
+            'open', coalesce((
+              select jsonb_agg(jsonb_build_object('node', o.node, 'port', o.port, 'state', o.state, 'error', o.error) order by o.node)
+              from live.listener_status o where o.listener_id = l.id), '[]')) order by l.port, l.address)
+          from control.listener l where l.service = s.name), '[]'),
+        'sessions', coalesce(c.n, 0), 'ip_list', i.name, 'max_connections', s.max_connections,
+        'max_connections_per_peer', s.max_connections_per_peer, 'max_connections_per_account', s.max_connections_per_account)
+        order by s.enabled desc, s.name)
+      from control.service s left join control.ip_list i on i.id = s.ip_list_id
+      left join (select service, count(*) as n from live.session group by service) c on c.service = s.name),
+    'sessions', coalesce((
+      select jsonb_agg(to_jsonb(x)) from (
+        select id, service, login, host(peer) as peer, tls, state, since, greatest(extract(epoch from now() - active_at), 0)::bigint as idle, node, client
+        from live.session order by active_at desc, id limit 100) x), '[]'),
+    'all_sessions', (select count(*) from live.session));
+end $$;
 
 create view admin.session with (security_invoker) as
 select id, service, login, host(peer) as peer, tls, state, since, active_at, node
@@ -284,7 +331,7 @@ begin
   loop
     execute format('create view %s with (security_invoker) as select %s from %s', t.page, t.columns, t.name);
     execute format('comment on view %s is %L', t.page,
-      case when t.one_row then 'Settings: ' else 'Server: ' end || upper(left(t.relname, 1)) || replace(substr(t.relname, 2), '_', ' ') || '. ' || coalesce(t.words, ''));
+      case when t.one_row then 'Settings: ' else 'Server: ' end || logic.page_title(t.relname) || '. ' || coalesce(t.words, ''));
     perform logic.describe_page(t.page, t.name);
   end loop;
 end $$;

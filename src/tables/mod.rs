@@ -19,12 +19,12 @@ use crate::sql;
 const ACT_AS: &str = sql!("tables/act_as");
 const PAGES: &str = sql!("tables/pages");
 const PAGE: &str = sql!("tables/page");
-const ROWS: &str = sql!("tables/rows");
+const LIST: &str = sql!("tables/list");
+const FORM: &str = sql!("tables/form");
 const ROW: &str = sql!("tables/row");
-const OPTIONS: &str = sql!("tables/options");
+const SERVICES: &str = sql!("tables/services");
 const SAVE: &str = sql!("tables/save");
 const ACT: &str = sql!("tables/act");
-const HISTORY: &str = sql!("tables/history");
 
 /// What an administrator may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +73,8 @@ pub struct Query {
     pub words: String,
     /// The column that orders them; empty = their key.
     pub sorted: String,
-    /// From the last to the first.
-    pub downwards: bool,
+    /// From the last to the first; without a word, what has happened comes newest first.
+    pub downwards: Option<bool>,
     /// Columns and what they must be.
     pub filters: Value,
     /// The row behind which to begin.
@@ -105,10 +105,16 @@ impl Tables {
         self.ask(who, PAGE, &[&page]).await
     }
 
-    /// Rows of a page.
-    pub async fn rows(&self, who: &Who, page: &str, query: &Query) -> Result<Value, Error> {
+    /// A page as a list: `page`, `rows`, whether there are `more`, `labels` of what they refer to, `downwards`, and the `menu`.
+    pub async fn list(&self, who: &Who, page: &str, query: &Query) -> Result<Value, Error> {
         let Query { words, sorted, downwards, filters, behind, most } = query;
-        self.ask(who, ROWS, &[&page, words, sorted, downwards, filters, behind, most]).await
+        self.ask(who, LIST, &[&page, words, sorted, downwards, filters, behind, most]).await
+    }
+
+    /// A row as a form: `page`, `row` and its `mark`, `history`, `options` of its references, and the `menu`; without a key, a
+    /// new row.
+    pub async fn form(&self, who: &Who, page: &str, key: Option<&Value>) -> Result<Value, Error> {
+        self.ask(who, FORM, &[&page, &key]).await
     }
 
     /// One row and its mark; null when there is none.
@@ -116,9 +122,9 @@ impl Tables {
         self.ask(who, ROW, &[&page, key]).await
     }
 
-    /// What a reference to a page may choose from: pairs of key and name.
-    pub async fn options(&self, who: &Who, page: &str) -> Result<Value, Error> {
-        self.ask(who, OPTIONS, &[&page]).await
+    /// What runs, where it listens and who is connected (`shown`), and the `menu`.
+    pub async fn services(&self, who: &Who) -> Result<Value, Error> {
+        self.ask(who, SERVICES, &[]).await
     }
 
     /// Stores a row; the answer says its key, or what is wrong with which column, and then nothing was stored.
@@ -142,11 +148,6 @@ impl Tables {
         keys: &Value,
     ) -> Result<Value, Error> {
         self.ask(who, ACT, &[&page, &action, keys]).await
-    }
-
-    /// What was changed in a row.
-    pub async fn history(&self, who: &Who, page: &str, key: &Value) -> Result<Value, Error> {
-        self.ask(who, HISTORY, &[&page, key]).await
     }
 
     async fn ask(

@@ -39,9 +39,10 @@ pub(super) fn address(back: &str) -> String {
 }
 
 /// Only ways within the administration: a link may not lead from the login to another site.
-fn safe(back: &str) -> &str {
-    let within =
-        back.starts_with("/admin") && !back.contains(['\\', '\r', '\n']) && !back.starts_with("/admin/log");
+pub(super) fn safe(back: &str) -> &str {
+    let within = (back == "/admin" || back.starts_with("/admin/"))
+        && !back.contains(['\\', '\r', '\n'])
+        && !back.starts_with("/admin/log");
     if within { back } else { "/admin" }
 }
 

@@ -3,6 +3,7 @@
 mod form;
 mod list;
 mod login;
+mod services;
 mod value;
 
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/log-in", get(login::show).post(login::log_in))
         .route("/admin/log-out", post(login::log_out))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/services", get(services::show))
+        .route("/admin/services/events", get(services::events))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))
         .route("/admin/page/{page}/act", post(list::act))
@@ -39,10 +42,10 @@ pub(super) fn routes() -> Router<Site> {
 /// Where an administrator begins: the first page of his menu.
 async fn first(visitor: Admin) -> Response {
     let page = match visitor.who.kind {
-        Kind::Domain => "account",
-        Kind::System | Kind::Auditor => "service",
+        Kind::Domain => "/admin/page/account",
+        Kind::System | Kind::Auditor => "/admin/services",
     };
-    Redirect::to(&format!("/admin/page/{page}")).into_response()
+    Redirect::to(page).into_response()
 }
 
 /// An administrator who has logged in, in a request.
@@ -74,9 +77,14 @@ pub(super) struct Frame {
 }
 
 impl Admin {
-    /// The menu, with the page that is shown marked in it.
+    /// What stands around a page that has its own way to ask for its contents.
     async fn frame(&self, here: &str) -> Result<Frame, Fault> {
         let pages = self.site.tables.pages(&self.who).await?;
+        Ok(self.framed(&pages, here))
+    }
+
+    /// The same for a menu that is known, with the page that is shown marked in it.
+    fn framed(&self, pages: &Value, here: &str) -> Frame {
         let mut menus: Vec<Menu> = Vec::new();
         for page in pages.as_array().into_iter().flatten() {
             let text = |name: &str| page.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -86,12 +94,12 @@ impl Admin {
                 None => menus.push(Menu { title: text("menu"), links: vec![link] }),
             }
         }
-        Ok(Frame {
+        Frame {
             menus,
             login: self.who.login.clone(),
             kind: self.who.kind.name(),
             form_token: self.token.form_token(),
-        })
+        }
     }
 
     /// Whether a form was made for this session.
