@@ -6,6 +6,7 @@ use crate::sql;
 
 /// The files, in the order in which they are run.
 const FILES: &[&str] = &[
+    sql!("logic/comment"),
     sql!("logic/signal"),
     sql!("logic/audit"),
     // Before control, whose snapshot they have a part of.

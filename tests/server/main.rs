@@ -18,6 +18,7 @@ mod cli_dns;
 mod cli_queue;
 mod clients;
 mod control;
+mod docs;
 mod forward;
 mod hostile;
 mod house;
