@@ -142,6 +142,8 @@ create function admin.unlock(l admin.lock) returns text language sql as $$
 $$;
 comment on function admin.unlock is 'Unlock';
 
+select logic.place_page('reports', 'Running', 'Reports', 'Saved queries, as tables, charts and files', '{system,auditor}');
+
 -- Mail ---------------------------------------------------------------------------------------------------------
 
 create view admin.domain with (security_invoker) as
@@ -259,6 +261,11 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.certificate for each row execute function admin.delete_certificate();
+
+create view admin.report with (security_invoker) as
+select name, description, active, query, parameters, chart, chart_name, chart_values, max_rows, timeout_seconds from control.report;
+comment on view admin.report is 'Server: Report queries. What the page Reports offers: SQL that is kept';
+select logic.describe_page('admin.report', 'control.report');
 
 -- All other settings and lists: every table of control has a page, its columns as they are, secrets left out.
 do $$

@@ -25,6 +25,7 @@ const FILES: &[&str] = &[
     sql!("logic/web"),
     sql!("logic/admin"),
     sql!("logic/page"),
+    sql!("logic/reporting"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.

@@ -3,6 +3,7 @@
 mod form;
 mod list;
 mod login;
+mod reports;
 mod value;
 
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/log-in", get(login::show).post(login::log_in))
         .route("/admin/log-out", post(login::log_out))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/reports", get(reports::show))
+        .route("/admin/reports/csv", get(reports::csv))
+        .route("/admin/reports/json", get(reports::json))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))
         .route("/admin/page/{page}/act", post(list::act))
