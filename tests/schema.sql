@@ -48,6 +48,12 @@ CREATE TYPE control.administrator_role AS ENUM (
     'auditor'
 );
 
+CREATE TYPE control.chart AS ENUM (
+    'none',
+    'line',
+    'bars'
+);
+
 CREATE TYPE control.check_action AS ENUM (
     'off',
     'mark',
@@ -106,6 +112,11 @@ COMMENT ON DOMAIN control.password IS 'A new password: never shown. What is stor
 
 CREATE DOMAIN control.port AS integer
 	CONSTRAINT "a port is a number from 1 to 65535" CHECK (((VALUE >= 1) AND (VALUE <= 65535)));
+
+CREATE DOMAIN control.query AS text
+	CONSTRAINT "a query has from 1 to 20000 characters" CHECK (((length(VALUE) <= 20000) AND (VALUE ~ '\S'::text)));
+
+COMMENT ON DOMAIN control.query IS 'SQL that the pages run and show, under the role mailwright_report';
 
 CREATE TYPE control.rbl_action AS ENUM (
     'reject',
@@ -1506,6 +1517,46 @@ CREATE FUNCTION logic.allowed(needed text, one_of text DEFAULT ''::text) RETURNS
   where translate(needed, g.rights, '') = '' and (one_of = '' or translate(one_of, g.rights, '') <> one_of)
 $$;
 
+CREATE FUNCTION logic.arrange_report_role() RETURNS text
+    LANGUAGE plpgsql
+    AS $_$
+declare t record;
+begin
+  if to_regrole('mailwright_report') is null then
+    begin
+      create role mailwright_report nologin;
+      execute format('grant mailwright_report to %I', current_user);
+    exception
+      when duplicate_object or unique_violation then null;
+      when insufficient_privilege then
+        return format('reports cannot be run: the role mailwright_report does not exist, and may not be made by the role %1$I. '
+          'Let somebody who may run: create role mailwright_report nologin; grant mailwright_report to %1$I', current_user);
+    end;
+  end if;
+  if not pg_has_role('mailwright_report', 'member') then
+    return format('reports cannot be run: the role %1$I is no member of mailwright_report. '
+      'Let somebody who may run: grant mailwright_report to %1$I', current_user);
+  end if;
+  grant usage on schema control, directory, queue, live, log, screen, report to mailwright_report;
+  for t in
+    select format('%I.%I', n.nspname, c.relname) as name,
+      string_agg(quote_ident(a.attname), ', ') filter (where a.atttypid <> 'control.secret'::regtype) as readable
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relkind = 'r' and n.nspname in ('control', 'directory', 'queue', 'live', 'log', 'screen')
+      and c.relname not in ('generation', 'touched', 'lease', 'logic', 'sql_login', 'web_session')
+      or c.relkind = 'v' and n.nspname = 'report' and c.relname <> 'message'
+    group by 1
+  loop
+    execute format('grant select (%s) on %s to mailwright_report', t.readable, t.name);
+  end loop;
+  -- Its owner must be allowed to make things in the schema for the moment of becoming it.
+  grant create on schema logic to mailwright_report;
+  alter function logic.run_report(text, text[], integer, bigint) owner to mailwright_report;
+  alter function logic.run_report(text, text[], integer, bigint) security definer;
+  revoke all on schema logic from mailwright_report;
+  return null;
+end $_$;
+
 CREATE FUNCTION logic.arrange_user_role() RETURNS text
     LANGUAGE plpgsql
     AS $$
@@ -2534,13 +2585,14 @@ CREATE FUNCTION logic.page_columns(v regclass) RETURNS TABLE(name text, help tex
       when f.page is not null then 'reference'
       when a.atttypid = 'control.password'::regtype then 'password'
       when a.atttypid = 'control.secret'::regtype then 'secret'
+      when a.atttypid = 'control.query'::regtype then 'query'
       when base.typtype = 'e' then 'choice'
       when base.typcategory = 'A' then 'lines'
       when base.oid = 'boolean'::regtype then 'yes or no'
       when base.typcategory = 'N' then 'number'
       when base.oid = 'timestamptz'::regtype then 'time'
       when base.oid in ('jsonb'::regtype, 'json'::regtype) then 'document'
-      when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
+      when a.attname in ('chain', 'body', 'comment', 'text', 'rules', 'description') then 'long text'
       else 'text' end,
     coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
     coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row', 'own_names', 'not_before', 'not_after', 'error', 'last_error')
@@ -2697,7 +2749,7 @@ begin
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
   if words <> '' then
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
-    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
+    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
   end if;
   for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
     cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
@@ -2754,7 +2806,7 @@ begin
   for c in select k.* from logic.page_columns(v) k where k.writable and given ? k.name loop
     item := given -> c.name;
     if c.kind in ('secret', 'password') and item in ('""', 'null') then continue; end if;
-    if item = '""' and c.kind not in ('text', 'long text') then item := 'null'; end if;
+    if item = '""' and c.kind not in ('text', 'long text', 'query') then item := 'null'; end if;
     -- An empty field is none, unless the column must have something.
     if item = '""' and not exists (
       select 1 from logic.page p join pg_attribute a on a.attrelid = p.of_table and a.attname = c.name where p.name = page and a.attnotnull) then
@@ -2867,6 +2919,31 @@ CREATE FUNCTION logic.refuse_dkim_key(key bigint, why text) RETURNS void
 begin
   perform logic.as_a_person();
   update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
+end $$;
+
+CREATE FUNCTION logic.report(name text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('reports') then
+    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
+  end if;
+  return (select to_jsonb(r) from control.report r where r.active and r.name = report.name);
+end $$;
+
+CREATE FUNCTION logic.report_sees() RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(pg_has_role((to_regrole('mailwright_report'::text))::oid, 'usage'::text), false);
+
+CREATE FUNCTION logic.reports() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('reports') then
+    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
+  end if;
+  return (select coalesce(jsonb_agg(jsonb_build_object('name', r.name, 'description', r.description) order by r.name), '[]')
+    from control.report r where r.active);
 end $$;
 
 CREATE FUNCTION logic.reread_certificate() RETURNS trigger
@@ -3123,6 +3200,40 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION logic.run_report(query text, given text[], most integer, most_bytes bigint) RETURNS SETOF text[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  r record;
+  opened refcursor;
+  line text[];
+  lines integer := 0;
+  bytes bigint := 0;
+begin
+  if current_user <> 'mailwright_report' then
+    raise exception 'reports are run by the role mailwright_report alone' using errcode = 'insufficient_privilege';
+  end if;
+  if most = 0 then
+    open opened for execute query using given[1], given[2], given[3], given[4], given[5];
+    -- What would write is told so here.
+    move relative 0 from opened;
+    close opened;
+    return;
+  end if;
+  for r in execute query using given[1], given[2], given[3], given[4], given[5] loop
+    select array_agg(v.value::text order by v.nth), bytes + sum(octet_length(v.value::text))
+    into line, bytes from json_each(row_to_json(r)) with ordinality as v (key, value, nth);
+    if bytes > most_bytes then
+      raise exception 'the result is larger than %: select fewer columns or fewer rows', pg_size_pretty(most_bytes)
+        using errcode = 'program_limit_exceeded';
+    end if;
+    return next line;
+    lines := lines + 1;
+    exit when lines >= most;
+  end loop;
+end $$;
+
 CREATE FUNCTION logic.screen_snapshot() RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3233,9 +3344,17 @@ CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
   select bytes from store.usage where account_id = account
 $$;
 
+CREATE FUNCTION logic.web_kind() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case when session_user = pg_get_userbyid(c.relowner) and current_setting('role') = 'mailwright_web' then nullif(current_setting('mailwright.kind', true), '') end
+  from pg_class c where c.oid = 'store.mailbox'::regclass
+$$;
+
 CREATE FUNCTION logic.web_changes() RETURNS boolean
     LANGUAGE sql STABLE
-    AS $$ select coalesce(logic.web_kind() = 'system', false) $$;
+    RETURN COALESCE((logic.web_kind() = 'system'::text), false);
 
 CREATE FUNCTION logic.web_domain() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3253,17 +3372,9 @@ CREATE FUNCTION logic.web_has_account(account bigint) RETURNS boolean
   select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
 $$;
 
-CREATE FUNCTION logic.web_kind() RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
-    AS $$
-  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
-  from pg_class c where c.oid = 'store.mailbox'::regclass
-$$;
-
 CREATE FUNCTION logic.web_sees() RETURNS boolean
     LANGUAGE sql STABLE
-    AS $$ select coalesce(logic.web_kind() in ('system', 'auditor'), false) $$;
+    RETURN COALESCE((logic.web_kind() = ANY (ARRAY['system'::text, 'auditor'::text])), false);
 
 CREATE FUNCTION queue.cancel(message bigint) RETURNS bigint
     LANGUAGE plpgsql
@@ -5615,6 +5726,83 @@ COMMENT ON COLUMN admin.relay_tls.mta_sts_port IS 'Port on which policies are fe
 COMMENT ON COLUMN admin.relay_tls.report_from IS 'Sender of the reports about their TLS that domains ask for (_smtp._tls) and get once a day; empty = none are sent';
 
 COMMENT ON COLUMN admin.relay_tls.report_organization IS 'Who sends these reports; empty = the server''s name';
+
+CREATE TABLE control.report (
+    name text NOT NULL,
+    description text,
+    active boolean DEFAULT true NOT NULL,
+    query control.query NOT NULL,
+    parameters text[] DEFAULT '{}'::text[] NOT NULL,
+    chart control.chart DEFAULT 'none'::control.chart NOT NULL,
+    chart_name text,
+    chart_values text[] DEFAULT '{}'::text[] NOT NULL,
+    max_rows integer DEFAULT 1000 NOT NULL,
+    timeout_seconds integer DEFAULT 10 NOT NULL,
+    CONSTRAINT "a chart has the column that names, and those that are drawn" CHECK (((chart = 'none'::control.chart) OR ((chart_name IS NOT NULL) AND (cardinality(chart_values) > 0)))),
+    CONSTRAINT "a chart shows 6 columns at most" CHECK (((cardinality(chart_values) <= 6) AND (array_position(chart_values, NULL::text) IS NULL))),
+    CONSTRAINT "a parameter is like days=30: a word, and what it is if nothing " CHECK (((cardinality(parameters) <= 5) AND (array_position(parameters, NULL::text) IS NULL) AND (array_to_string(parameters, '
+'::text) ~ '^([a-z][a-z0-9_]{0,30}=[^\n]{0,200}(\n|$))*$'::text))),
+    CONSTRAINT "a report has a name of 1 to 80 characters, without a line end" CHECK (((name ~ '^\S([^\n]*\S)?$'::text) AND (length(name) <= 80))),
+    CONSTRAINT "a report has from 1 to 10000 rows" CHECK (((max_rows >= 1) AND (max_rows <= 10000))),
+    CONSTRAINT "a report may take from 1 to 300 seconds" CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 300)))
+);
+
+COMMENT ON TABLE control.report IS 'Queries that system administrators and auditors run on the page Reports; only system administrators write them';
+
+COMMENT ON COLUMN control.report.name IS 'What it is called';
+
+COMMENT ON COLUMN control.report.description IS 'What it says, and what the parameters are';
+
+COMMENT ON COLUMN control.report.active IS 'Whether it is on the page Reports';
+
+COMMENT ON COLUMN control.report.query IS 'One SELECT. It runs under the role mailwright_report, which reads the views of schema report and the tables of control, directory, queue, live, log and screen, but no secrets and no mail. Names are written with their schema; $1, $2 … are the parameters, as text: $1::integer';
+
+COMMENT ON COLUMN control.report.parameters IS 'Names and what they are if nothing is given: days=30';
+
+COMMENT ON COLUMN control.report.chart IS 'line: values over time; bars: one bar for each row';
+
+COMMENT ON COLUMN control.report.chart_name IS 'The column with the time of each point, or the name of each bar';
+
+COMMENT ON COLUMN control.report.chart_values IS 'The columns that are drawn: up to 6 lines, or the length of the bars. Columns whose names end with bytes or seconds are shown as such';
+
+COMMENT ON COLUMN control.report.max_rows IS 'Rows at most; that there are more is said';
+
+COMMENT ON COLUMN control.report.timeout_seconds IS 'Seconds that it may take before it is stopped';
+
+CREATE VIEW admin.report WITH (security_invoker='true') AS
+ SELECT report.name,
+    report.description,
+    report.active,
+    report.query,
+    report.parameters,
+    report.chart,
+    report.chart_name,
+    report.chart_values,
+    report.max_rows,
+    report.timeout_seconds
+   FROM control.report;
+
+COMMENT ON VIEW admin.report IS 'Server: Report queries. What the page Reports offers: SQL that is kept';
+
+COMMENT ON COLUMN admin.report.name IS 'What it is called';
+
+COMMENT ON COLUMN admin.report.description IS 'What it says, and what the parameters are';
+
+COMMENT ON COLUMN admin.report.active IS 'Whether it is on the page Reports';
+
+COMMENT ON COLUMN admin.report.query IS 'One SELECT. It runs under the role mailwright_report, which reads the views of schema report and the tables of control, directory, queue, live, log and screen, but no secrets and no mail. Names are written with their schema; $1, $2 … are the parameters, as text: $1::integer';
+
+COMMENT ON COLUMN admin.report.parameters IS 'Names and what they are if nothing is given: days=30';
+
+COMMENT ON COLUMN admin.report.chart IS 'line: values over time; bars: one bar for each row';
+
+COMMENT ON COLUMN admin.report.chart_name IS 'The column with the time of each point, or the name of each bar';
+
+COMMENT ON COLUMN admin.report.chart_values IS 'The columns that are drawn: up to 6 lines, or the length of the bars. Columns whose names end with bytes or seconds are shown as such';
+
+COMMENT ON COLUMN admin.report.max_rows IS 'Rows at most; that there are more is said';
+
+COMMENT ON COLUMN admin.report.timeout_seconds IS 'Seconds that it may take before it is stopped';
 
 CREATE TABLE control.retry (
     attempt integer NOT NULL,
@@ -8048,6 +8236,9 @@ ALTER TABLE ONLY control.relay
 ALTER TABLE ONLY control.relay_tls
     ADD CONSTRAINT relay_tls_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.report
+    ADD CONSTRAINT report_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY control.retry
     ADD CONSTRAINT retry_pkey PRIMARY KEY (attempt);
 
@@ -8426,6 +8617,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.relay REFERENCING OLD TABLE 
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.relay_tls REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.report REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.retry REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.route REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password');
@@ -8508,6 +8701,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.relay REFERENCING NEW TABLE 
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.relay_tls REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.report REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.retry REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.route REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password');
@@ -8589,6 +8784,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.rbl_settings REFERENCING OLD
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay_tls REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.report REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.retry REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
@@ -8695,6 +8892,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.rbl
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay_tls FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.report FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.retry FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -9054,6 +9253,100 @@ ALTER TABLE control.relay ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.relay_tls ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.report ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON control.acme FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_account FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_answer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_certificate FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_order FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.administrator FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.authentication FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.authentication_policy FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.certificate FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.connection_check FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.directory FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dkim FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dmarc FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dns FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.generation FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.greylist FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.imap FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.imap_capability FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.ip_list FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.ip_rule FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.lease FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.listener FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.log FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.logic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.pop3 FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.rbl FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.rbl_settings FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.relay FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.report FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.retry FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.route FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.server FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.service FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.smtp FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.smtp_limit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.srs FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.store FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.template FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.touched FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.traffic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.traffic_rule FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.trusted_sealer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.trusted_sender_domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.web FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE control.retry ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.route ENABLE ROW LEVEL SECURITY;
@@ -9143,6 +9436,8 @@ CREATE POLICY web_changes ON control.rbl_settings USING (( SELECT logic.web_chan
 CREATE POLICY web_changes ON control.relay USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.relay_tls USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.retry USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9234,6 +9529,8 @@ CREATE POLICY web_sees ON control.relay FOR SELECT USING (( SELECT logic.web_see
 
 CREATE POLICY web_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON control.report FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON control.retry FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.route FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9281,6 +9578,28 @@ ALTER TABLE directory.domain_name ENABLE ROW LEVEL SECURITY;
 ALTER TABLE directory.remote_domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.remote_recipient ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON directory.account FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.address FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain_alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain_name FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.remote_domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.remote_recipient FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.sender_permission FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.sql_login FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE directory.sender_permission ENABLE ROW LEVEL SECURITY;
 
@@ -9366,6 +9685,22 @@ ALTER TABLE live.node ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.rbl_status ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY report_sees ON live.counter FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.listener_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.login_failure FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.node FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.service_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.session FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.web_session FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE live.service_status ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.session ENABLE ROW LEVEL SECURITY;
@@ -9422,6 +9757,22 @@ ALTER TABLE log.dmarc_report_row ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.event ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY report_sees ON log.audit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.event FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.tls_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.trace FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.traffic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE log.tls_count ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.trace ENABLE ROW LEVEL SECURITY;
@@ -9468,6 +9819,16 @@ ALTER TABLE queue.message ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE queue.recipient ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY report_sees ON queue.attempt FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.destination FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.message FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.recipient FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE queue.sts_policy ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY web_changes ON queue.attempt USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
@@ -9493,6 +9854,10 @@ CREATE POLICY web_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.web_
 ALTER TABLE screen.greylist ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE screen.greylist_network ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON screen.greylist FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON screen.greylist_network FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY web_changes ON screen.greylist USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 

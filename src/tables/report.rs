@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
-use tokio_postgres::types::{Kind as TypeKind, Type};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::types::{Kind as TypeKind, ToSql, Type};
+use tokio_postgres::{Client, Row, Statement};
 
 use super::{Kind, Tables, Who};
 use crate::db::{Error, Target};
@@ -151,17 +151,17 @@ impl Tables {
         found.map(|found| Found { took: begun.elapsed(), ..found })
     }
 
-    /// Whether a query can be stored as a report: it is understood, and not run. `None` when it can, else why not. Who may not
-    /// store one is not told.
+    /// Whether a query can be stored as a report: it is opened, and no row of it asked for. `None` when it can, else why not. Who may
+    /// not store one is not told.
     pub async fn check_query(&self, who: &Who, query: &str) -> Result<Option<String>, Error> {
         if who.kind != Kind::System {
             return Ok(None);
         }
         let bench = Bench::open(self.control.db.target(), CHECK_SECONDS).await?;
-        let understood = bench.understand(query, PARAMETERS_MAX).await;
+        let opened = bench.try_open(query).await;
         bench.close().await;
-        match understood {
-            Ok(_) => Ok(None),
+        match opened {
+            Ok(()) => Ok(None),
             Err(ReportError::Wrong(why)) => Ok(Some(why)),
             Err(ReportError::Database(error)) => Err(error),
         }
@@ -214,6 +214,24 @@ impl Bench {
         Ok(statement)
     }
 
+    async fn try_open(&self, query: &str) -> Result<(), ReportError> {
+        self.understand(query, PARAMETERS_MAX).await?;
+        let nothing: [Option<String>; PARAMETERS_MAX] = Default::default();
+        self.rows(query, &nothing, 0).await.map(drop)
+    }
+
+    /// Rows of a query, so many at most.
+    async fn rows(
+        &self,
+        query: &str,
+        given: &(dyn ToSql + Sync),
+        most: i32,
+    ) -> Result<Vec<Row>, ReportError> {
+        self.client.query(LEAVE_ROLE, &[]).await.map_err(Error::from)?;
+        let rows = self.client.query(RUN, &[&query, given, &most, &BYTES_MAX]).await;
+        rows.map_err(|error| self.told(error, query))
+    }
+
     async fn run(&self, report: &Report, given: &[String]) -> Result<Found, ReportError> {
         let statement = self.understand(&report.query, report.parameters.len()).await?;
         let columns = statement
@@ -221,11 +239,9 @@ impl Bench {
             .iter()
             .map(|column| ResultColumn { name: column.name().to_owned(), values: values(column.type_()) });
         let columns = columns.collect();
-        self.client.query(LEAVE_ROLE, &[]).await.map_err(Error::from)?;
         // One more than is shown says whether there are more.
         let most = report.max_rows.saturating_add(1);
-        let rows = self.client.query(RUN, &[&report.query, &given, &most, &BYTES_MAX]).await;
-        let rows = rows.map_err(|error| self.told(error, &report.query))?;
+        let rows = self.rows(&report.query, &given, most).await?;
         let more = rows.len() >= most as usize;
         let rows = rows.into_iter().take(report.max_rows as usize);
         let rows = rows.map(|row| row.try_get(0).map_err(Error::from)).collect::<Result<_, Error>>()?;

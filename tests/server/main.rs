@@ -56,6 +56,7 @@ mod relay;
 mod relay_convert;
 mod relay_lost;
 mod relay_tls;
+mod reports;
 mod rules;
 mod schema;
 mod screen;
