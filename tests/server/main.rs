@@ -14,6 +14,7 @@ mod support;
 
 mod acme;
 mod admin;
+mod browse;
 mod cli_dns;
 mod cli_queue;
 mod clients;
