@@ -175,7 +175,7 @@ impl OverTime<'_> {
             let known = || series.values.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?)));
             let most = known().max_by(|one, other| one.1.total_cmp(&other.1));
             let when = |at: usize| self.times.get(at).map(name).unwrap_or_default();
-            match (most, known().last()) {
+            match (most, known().next_back()) {
                 (Some((at, most)), Some((_, last))) => {
                     let (most, last) = (self.unit.text(most), self.unit.text(last));
                     format!("{}: at most {most} ({}), last {last}.", series.label, when(at))

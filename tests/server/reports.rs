@@ -673,3 +673,33 @@ async fn the_role_is_all_that_it_takes() {
         assert!(text.contains(why), "{query}\n{text}");
     }
 }
+
+#[tokio::test]
+async fn a_person_writes_and_runs_a_report() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    db.apply("update directory.account set quota_bytes = 100000000").await;
+    let browser = crate::browse::system(&daemon).await;
+    browser.follow("Reports").await;
+    browser.is_accessible().await;
+    browser.picture("reports").await;
+    browser.follow("Traffic by day").await;
+    browser.see("14 rows").await;
+    browser.fill("Days", "3").await;
+    browser.press("Run").await;
+    browser.see("3 rows").await;
+    browser.is_accessible().await;
+    browser.picture("report").await;
+    browser.follow("Change the report").await;
+    browser.fill("Query", "select now() as day,\n  acepted from log.trace").await;
+    browser.press("Store").await;
+    browser.see("column \"acepted\" does not exist (line 2, column 3)").await;
+    browser.is_accessible().await;
+    browser.fill("Query", "select now() as day, 1 as accepted, 2 as refused, 3 as placed, 4 as sent").await;
+    browser.press("Store").await;
+    browser.see("Stored").await;
+    browser.follow("Reports").await;
+    browser.follow("Traffic by day").await;
+    browser.see("1 row,").await;
+    browser.close().await;
+}
