@@ -33,23 +33,15 @@ comment on column logic.page.place is 'Order in the menu';
 
 -- Enters a page: its key and its history are those of this table, and so are the comments that its columns lack. Of further
 -- tables only comments are taken.
-create function logic.describe_page(page regclass, of_table regclass) returns void language plpgsql as $$
-declare c record;
-begin
+create function logic.describe_page(page regclass, of_table regclass) returns void language sql as $$
   insert into logic.page (name, of_table, menu, title, help, kinds)
-  select relname, describe_page.of_table, m[1], m[2], nullif(m[3], ''),
-    case when relname = 'session' or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
+  select relname, of_table, m[1], m[2], nullif(m[3], ''),
+    case when relname = 'session' or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
       then '{system,auditor,domain}' else '{system,auditor}' end::text[]
   from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
   where oid = page on conflict do nothing;
-  for c in
-    select a.attname, col_description(of_table, b.attnum) as words
-    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
-    where a.attrelid = page and a.attnum > 0 and col_description(page, a.attnum) is null
-  loop
-    execute format('comment on column %s.%I is %L', page, c.attname, c.words);
-  end loop;
-end $$;
+  select logic.take_comments(page, of_table);
+$$;
 
 -- Enters a page that is more than a table: the daemon shows it at /admin/NAME to these kinds of administrators.
 create function logic.place_page(name text, menu text, title text, help text, kinds text[]) returns void language sql as $$
@@ -141,6 +133,7 @@ from queue.recipient r join queue.message m on m.id = r.message_id;
 comment on view admin.delivery is 'Running: Queue. Mail that waits to go out, one line for each recipient';
 select logic.describe_page('admin.delivery', 'queue.recipient');
 select logic.describe_page('admin.delivery', 'queue.message');
+comment on column admin.delivery.recipient is 'Where it goes';
 create function admin.retry(d admin.delivery) returns text language sql as $$
   update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id returning 'it is tried now'
 $$;
@@ -195,6 +188,8 @@ create function admin.unlock(l admin.lock) returns text language sql as $$
   delete from live.login_failure where key = l.key returning l.key || ' is unlocked'
 $$;
 comment on function admin.unlock is 'Unlock';
+
+select logic.place_page('reports', 'Running', 'Reports', 'Saved queries, as tables, charts and files', '{system,auditor}');
 
 -- Mail ---------------------------------------------------------------------------------------------------------
 
@@ -313,6 +308,11 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.certificate for each row execute function admin.delete_certificate();
+
+create view admin.report with (security_invoker) as
+select name, description, active, query, parameters, chart, chart_name, chart_values, max_rows, timeout_seconds from control.report;
+comment on view admin.report is 'Server: Report queries. What the page Reports offers: SQL that is kept';
+select logic.describe_page('admin.report', 'control.report');
 
 -- All other settings and lists: every table of control has a page, its columns as they are, secrets left out.
 do $$

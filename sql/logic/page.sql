@@ -44,13 +44,14 @@ language sql stable as $$
       when f.page is not null then 'reference'
       when a.atttypid = 'control.password'::regtype then 'password'
       when a.atttypid = 'control.secret'::regtype then 'secret'
+      when a.atttypid = 'control.query'::regtype then 'query'
       when base.typtype = 'e' then 'choice'
       when base.typcategory = 'A' then 'lines'
       when base.oid = 'boolean'::regtype then 'yes or no'
       when base.typcategory = 'N' then 'number'
       when base.oid = 'timestamptz'::regtype then 'time'
       when base.oid in ('jsonb'::regtype, 'json'::regtype) then 'document'
-      when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
+      when a.attname in ('chain', 'body', 'comment', 'text', 'rules', 'description') then 'long text'
       else 'text' end,
     coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
     coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row', 'own_names', 'not_before', 'not_after', 'error', 'last_error')
@@ -183,7 +184,7 @@ begin
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
   if words <> '' then
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
-    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
+    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
   end if;
   for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
     cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
@@ -312,7 +313,7 @@ begin
   for c in select k.* from logic.page_columns(v) k where k.writable and given ? k.name loop
     item := given -> c.name;
     if c.kind in ('secret', 'password') and item in ('""', 'null') then continue; end if;
-    if item = '""' and c.kind not in ('text', 'long text') then item := 'null'; end if;
+    if item = '""' and c.kind not in ('text', 'long text', 'query') then item := 'null'; end if;
     -- An empty field is none, unless the column must have something.
     if item = '""' and not exists (
       select 1 from logic.page p join pg_attribute a on a.attrelid = p.of_table and a.attname = c.name where p.name = page and a.attnotnull) then

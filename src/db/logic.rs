@@ -6,6 +6,7 @@ use crate::sql;
 
 /// The files, in the order in which they are run.
 const FILES: &[&str] = &[
+    sql!("logic/comment"),
     sql!("logic/signal"),
     sql!("logic/audit"),
     // Before control, whose snapshot they have a part of.
@@ -24,6 +25,7 @@ const FILES: &[&str] = &[
     sql!("logic/web"),
     sql!("logic/admin"),
     sql!("logic/page"),
+    sql!("logic/reporting"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.

@@ -3,18 +3,24 @@
 //! What must hold: each question runs in a transaction of its own under the role `mailwright_web`, for one administrator, and
 //! row-level security says what he sees; nothing here decides who may do what. Names of pages and columns are looked up in the
 //! catalog by the functions that are called (`sql/logic/page.sql`), and no statement is put together here. A question costs two
-//! round trips: one for the role and the question together, one for the commit.
+//! round trips: one for the role and the question together, one for the commit. Only the queries of reports are texts of their own
+//! (`report`), and another role keeps them in their place.
+
+mod report;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio_postgres::types::ToSql;
 
 use crate::control::Control;
 use crate::db::Error;
 use crate::mail::AccountId;
 use crate::sql;
+
+pub use report::{Found, Report, ReportError, ResultColumn, Values};
 
 const ACT_AS: &str = sql!("tables/act_as");
 const PAGES: &str = sql!("tables/pages");
@@ -87,12 +93,14 @@ pub struct Query {
 #[derive(Clone)]
 pub struct Tables {
     control: Arc<Control>,
+    /// Whose turn it is to run a report.
+    reports: Arc<Semaphore>,
 }
 
 impl Tables {
     /// Those of this installation.
     pub fn new(control: Arc<Control>) -> Self {
-        Tables { control }
+        Tables { control, reports: Arc::new(Semaphore::new(report::AT_ONCE)) }
     }
 
     /// The menu.

@@ -7,6 +7,8 @@
 
 mod admin;
 mod answer;
+#[allow(dead_code, reason = "pages follow that draw all kinds")]
+mod chart;
 
 use std::sync::Arc;
 use std::time::Duration;

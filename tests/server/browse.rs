@@ -4,7 +4,7 @@ use crate::support::daemon::PASSWORD;
 use crate::support::{Browser, Daemon, Database};
 
 /// A browser in which `system` has logged in.
-async fn system(daemon: &Daemon<'_>) -> Browser {
+pub async fn system(daemon: &Daemon<'_>) -> Browser {
     daemon
         .db()
         .apply(&format!(

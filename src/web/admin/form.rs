@@ -345,6 +345,14 @@ async fn entered(admin: &Admin, column: &Column, text: &str) -> Result<Option<Va
             Value::String(hashed.map_err(|error: LoginError| error.to_string())?.to_string())
         }
         "long text" => Value::from(text.replace("\r\n", "\n")),
+        "query" => {
+            let text = text.replace("\r\n", "\n");
+            let checked = admin.site.tables.check_query(&admin.who, &text).await;
+            match checked.map_err(|error| error.to_string())? {
+                Some(why) => return Err(why),
+                None => Value::from(text),
+            }
+        }
         _ => Value::from(text.trim()),
     }))
 }

@@ -4,6 +4,7 @@ mod form;
 mod list;
 mod login;
 mod services;
+mod reports;
 mod value;
 
 use std::sync::Arc;
@@ -32,6 +33,9 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/password", get(login::show_password).post(login::set_password))
         .route("/admin/services", get(services::show))
         .route("/admin/services/events", get(services::events))
+        .route("/admin/reports", get(reports::show))
+        .route("/admin/reports/csv", get(reports::csv))
+        .route("/admin/reports/json", get(reports::json))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))
         .route("/admin/page/{page}/act", post(list::act))
