@@ -124,6 +124,12 @@ CREATE TYPE control.route_tls AS ENUM (
     'implicit'
 );
 
+CREATE TYPE control.second_factor_rule AS ENUM (
+    'none',
+    'system',
+    'everybody'
+);
+
 CREATE DOMAIN control.seconds AS integer
 	CONSTRAINT "a time in seconds is from 1 to 86400 (one day)" CHECK (((VALUE >= 1) AND (VALUE <= 86400)));
 
@@ -374,19 +380,21 @@ CREATE UNLOGGED TABLE live.web_session (
     browser text,
     since timestamp with time zone DEFAULT now() NOT NULL,
     seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text]))),
+    awaits_code boolean DEFAULT false NOT NULL,
+    offered_secret control.secret,
+    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text, 'user'::text]))),
     CONSTRAINT web_session_token_hash_check CHECK ((octet_length(token_hash) = 32))
 );
 
-COMMENT ON TABLE live.web_session IS 'Logins of administrators in the browser; deleting a row ends that login';
+COMMENT ON TABLE live.web_session IS 'Logins in the browser; deleting a row ends that login';
 
 COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
 
-COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, or domain: a domain administrator';
+COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
 
 COMMENT ON COLUMN live.web_session.login IS 'Who: the administrator''s name, or the address of the account';
 
-COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator';
+COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator or user';
 
 COMMENT ON COLUMN live.web_session.peer IS 'Address of the browser at the login';
 
@@ -396,6 +404,10 @@ COMMENT ON COLUMN live.web_session.since IS 'When the login was';
 
 COMMENT ON COLUMN live.web_session.seen_at IS 'Last page';
 
+COMMENT ON COLUMN live.web_session.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
+
+COMMENT ON COLUMN live.web_session.offered_secret IS 'A second factor that is being set up, until its first code has come';
+
 CREATE VIEW admin.login WITH (security_invoker='true') AS
  SELECT web_session.id,
     web_session.login,
@@ -403,14 +415,15 @@ CREATE VIEW admin.login WITH (security_invoker='true') AS
     host(web_session.peer) AS peer,
     web_session.browser,
     web_session.since,
-    web_session.seen_at
+    web_session.seen_at,
+    web_session.awaits_code
    FROM live.web_session;
 
-COMMENT ON VIEW admin.login IS 'Running: Logins. Administrators who have logged in to these pages';
+COMMENT ON VIEW admin.login IS 'Running: Logins. Who has logged in to these pages';
 
 COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
 
-COMMENT ON COLUMN admin.login.kind IS 'system, auditor, or domain: a domain administrator';
+COMMENT ON COLUMN admin.login.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
 
 COMMENT ON COLUMN admin.login.peer IS 'Address of the browser at the login';
 
@@ -420,6 +433,8 @@ COMMENT ON COLUMN admin.login.since IS 'When the login was';
 
 COMMENT ON COLUMN admin.login.seen_at IS 'Last page';
 
+COMMENT ON COLUMN admin.login.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
+
 CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
     LANGUAGE sql
     AS $$
@@ -427,6 +442,234 @@ CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
 $$;
 
 COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
+
+CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select bytes from store.usage where account_id = account
+$$;
+
+CREATE TABLE directory.account (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    password_hash control.secret,
+    scram control.secret,
+    display_name text,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    mail_from_policy control.mail_from_policy,
+    max_priority smallint,
+    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
+    forward_keep boolean DEFAULT true NOT NULL,
+    public boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    manages_domain boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
+    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
+    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
+);
+
+COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
+
+COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
+
+COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
+
+COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
+
+COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
+
+COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+CREATE TABLE directory.second_factor (
+    id bigint NOT NULL,
+    administrator text,
+    account_id bigint,
+    secret control.secret NOT NULL,
+    last_step bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a second factor belongs to an administrator or to an account" CHECK ((num_nonnulls(administrator, account_id) = 1)),
+    CONSTRAINT "the secret is 20 bytes in base32" CHECK (((secret)::text ~ '^[A-Z2-7]{32}$'::text))
+);
+
+COMMENT ON TABLE directory.second_factor IS 'Second factors of logins in the browser: time-based codes (RFC 6238; SHA-1, 6 digits, 30 seconds). Deleting a row lets its owner in with the password alone';
+
+COMMENT ON COLUMN directory.second_factor.id IS 'Number';
+
+COMMENT ON COLUMN directory.second_factor.administrator IS 'The administrator whose it is';
+
+COMMENT ON COLUMN directory.second_factor.account_id IS 'Or the account whose it is';
+
+COMMENT ON COLUMN directory.second_factor.secret IS 'The secret that the app shares, in base32';
+
+COMMENT ON COLUMN directory.second_factor.last_step IS 'The step of 30 seconds whose code was taken last: no code is taken twice, and none that is older';
+
+COMMENT ON COLUMN directory.second_factor.created_at IS 'Since when it is asked for';
+
+CREATE VIEW admin.account WITH (security_invoker='true') AS
+ SELECT account.id,
+    account.domain_id,
+    account.local_part,
+    account.display_name,
+    account.active,
+    (NULL::text)::control.password AS password,
+    account.forward_to,
+    account.forward_keep,
+    logic.used_bytes(account.id) AS used_bytes,
+    account.quota_bytes,
+    account.max_messages,
+    account.max_message_bytes,
+    account.forbidden_services,
+    account.mail_from_policy,
+    account.sender_needs_login,
+    account.manages_domain,
+    (EXISTS ( SELECT 1
+           FROM directory.second_factor f
+          WHERE (f.account_id = account.id))) AS second_factor,
+    account.created_at
+   FROM directory.account;
+
+COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
+
+COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN admin.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN admin.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN admin.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN admin.account.password IS 'A new password; left empty, the old one stays';
+
+COMMENT ON COLUMN admin.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN admin.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN admin.account.used_bytes IS 'Bytes of mail that the account keeps';
+
+COMMENT ON COLUMN admin.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN admin.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+COMMENT ON COLUMN admin.account.second_factor IS 'Whether a login to these pages needs a code besides the password';
+
+COMMENT ON COLUMN admin.account.created_at IS 'When the account was made';
+
+CREATE FUNCTION admin.reset_second_factor(a admin.account) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from directory.second_factor where account_id = a.id returning a.local_part || ' logs in with the password alone'
+$$;
+
+COMMENT ON FUNCTION admin.reset_second_factor(a admin.account) IS 'Reset second factor!: logs in with the password alone, until a new one is set up';
+
+CREATE TABLE control.administrator (
+    name text NOT NULL,
+    password_hash control.secret,
+    active boolean DEFAULT true NOT NULL,
+    role control.administrator_role DEFAULT 'system'::control.administrator_role NOT NULL,
+    must_change_password boolean DEFAULT false NOT NULL,
+    CONSTRAINT "an administrator has a name without @" CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
+);
+
+COMMENT ON TABLE control.administrator IS 'Administrators of the whole server; they have no address and no mailbox';
+
+COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at the first start';
+
+COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
+
+COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
+
+COMMENT ON COLUMN control.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
+
+COMMENT ON COLUMN control.administrator.must_change_password IS 'The next login leads to a new password before anything else';
+
+CREATE VIEW admin.administrator WITH (security_invoker='true') AS
+ SELECT administrator.name,
+    administrator.role,
+    administrator.active,
+    (NULL::text)::control.password AS password,
+    administrator.must_change_password,
+    (EXISTS ( SELECT 1
+           FROM directory.second_factor f
+          WHERE (f.administrator = administrator.name))) AS second_factor
+   FROM control.administrator;
+
+COMMENT ON VIEW admin.administrator IS 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
+
+COMMENT ON COLUMN admin.administrator.name IS 'Login name; system is made at the first start';
+
+COMMENT ON COLUMN admin.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
+
+COMMENT ON COLUMN admin.administrator.active IS 'Whether this administrator may log in';
+
+COMMENT ON COLUMN admin.administrator.password IS 'A new password; left empty, the old one stays';
+
+COMMENT ON COLUMN admin.administrator.must_change_password IS 'The next login leads to a new password before anything else';
+
+COMMENT ON COLUMN admin.administrator.second_factor IS 'Whether a login needs a code besides the password';
+
+CREATE FUNCTION admin.reset_second_factor(a admin.administrator) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from directory.second_factor where administrator = a.name returning a.name || ' logs in with the password alone'
+$$;
+
+COMMENT ON FUNCTION admin.reset_second_factor(a admin.administrator) IS 'Reset second factor!: logs in with the password alone, until a new one is set up';
 
 CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
     LANGUAGE sql
@@ -3184,13 +3427,6 @@ begin
   return null;
 end $$;
 
-CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
-    AS $$
-  select bytes from store.usage where account_id = account
-$$;
-
 CREATE FUNCTION logic.web_changes() RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select coalesce(logic.web_kind() = 'system', false) $$;
@@ -3217,6 +3453,13 @@ CREATE FUNCTION logic.web_kind() RETURNS text
     AS $$
   select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
   from pg_class c where c.oid = 'store.mailbox'::regclass
+$$;
+
+CREATE FUNCTION logic.web_manages(account bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select exists (select 1 from directory.account a where a.id = account and a.manages_domain)
 $$;
 
 CREATE FUNCTION logic.web_sees() RETURNS boolean
@@ -3448,81 +3691,6 @@ COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying pe
 
 COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
 
-CREATE TABLE directory.account (
-    id bigint NOT NULL,
-    domain_id bigint NOT NULL,
-    local_part directory.local_part NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    password_hash control.secret,
-    scram control.secret,
-    display_name text,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    mail_from_policy control.mail_from_policy,
-    max_priority smallint,
-    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
-    forward_keep boolean DEFAULT true NOT NULL,
-    public boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    manages_domain boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
-    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
-    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
-);
-
-COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
-
-COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
-
-COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
-
-COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
-
-COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
-
-COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
-
-COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
-
-COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
-
-COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
-
-COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
-
 CREATE TABLE directory.domain (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -3542,6 +3710,7 @@ CREATE TABLE directory.domain (
     forwarding_forbidden boolean DEFAULT false NOT NULL,
     max_messages bigint,
     max_mailboxes integer,
+    users_may_forward boolean DEFAULT true NOT NULL,
     CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
     CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
     CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
@@ -3585,6 +3754,8 @@ COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and
 COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
 
 COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
+
+COMMENT ON COLUMN directory.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
 
 CREATE TABLE log.trace (
     id bigint NOT NULL,
@@ -3902,60 +4073,6 @@ end $$;
 
 COMMENT ON FUNCTION store.share(account text, mailbox text, who text, rights text, negative boolean) IS 'Shares a mailbox: store.share(''team@example.test'', ''INBOX'', ''anyone'', ''lrs''). No rights: takes the entry away';
 
-CREATE VIEW admin.account WITH (security_invoker='true') AS
- SELECT account.id,
-    account.domain_id,
-    account.local_part,
-    account.display_name,
-    account.active,
-    (NULL::text)::control.password AS password,
-    account.forward_to,
-    account.forward_keep,
-    logic.used_bytes(account.id) AS used_bytes,
-    account.quota_bytes,
-    account.max_messages,
-    account.max_message_bytes,
-    account.forbidden_services,
-    account.mail_from_policy,
-    account.sender_needs_login,
-    account.manages_domain,
-    account.created_at
-   FROM directory.account;
-
-COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
-
-COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN admin.account.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN admin.account.display_name IS 'The person''s name';
-
-COMMENT ON COLUMN admin.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
-
-COMMENT ON COLUMN admin.account.password IS 'A new password; left empty, the old one stays';
-
-COMMENT ON COLUMN admin.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
-
-COMMENT ON COLUMN admin.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
-
-COMMENT ON COLUMN admin.account.used_bytes IS 'Bytes of mail that the account keeps';
-
-COMMENT ON COLUMN admin.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
-
-COMMENT ON COLUMN admin.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
-
-COMMENT ON COLUMN admin.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
-
-COMMENT ON COLUMN admin.account.created_at IS 'When the account was made';
-
 CREATE TABLE control.acme (
     only_row boolean DEFAULT true NOT NULL,
     active boolean DEFAULT false NOT NULL,
@@ -4224,47 +4341,6 @@ COMMENT ON COLUMN admin.acme_order.directory IS 'The authority, by its directory
 COMMENT ON COLUMN admin.acme_order.url IS 'The order''s name there';
 
 COMMENT ON COLUMN admin.acme_order.created_at IS 'When it was begun';
-
-CREATE TABLE control.administrator (
-    name text NOT NULL,
-    password_hash control.secret,
-    active boolean DEFAULT true NOT NULL,
-    role control.administrator_role DEFAULT 'system'::control.administrator_role NOT NULL,
-    must_change_password boolean DEFAULT false NOT NULL,
-    CONSTRAINT "an administrator has a name without @" CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
-);
-
-COMMENT ON TABLE control.administrator IS 'Administrators of the whole server; they have no address and no mailbox';
-
-COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at the first start';
-
-COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
-
-COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
-
-COMMENT ON COLUMN control.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
-
-COMMENT ON COLUMN control.administrator.must_change_password IS 'The next login leads to a new password before anything else';
-
-CREATE VIEW admin.administrator WITH (security_invoker='true') AS
- SELECT administrator.name,
-    administrator.role,
-    administrator.active,
-    (NULL::text)::control.password AS password,
-    administrator.must_change_password
-   FROM control.administrator;
-
-COMMENT ON VIEW admin.administrator IS 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
-
-COMMENT ON COLUMN admin.administrator.name IS 'Login name; system is made at the first start';
-
-COMMENT ON COLUMN admin.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
-
-COMMENT ON COLUMN admin.administrator.active IS 'Whether this administrator may log in';
-
-COMMENT ON COLUMN admin.administrator.password IS 'A new password; left empty, the old one stays';
-
-COMMENT ON COLUMN admin.administrator.must_change_password IS 'The next login leads to a new password before anything else';
 
 CREATE TABLE directory.alias (
     id bigint NOT NULL,
@@ -6004,6 +6080,7 @@ CREATE TABLE control.web (
     require_tls boolean DEFAULT true NOT NULL,
     idle_minutes integer DEFAULT 30 NOT NULL,
     session_hours integer DEFAULT 12 NOT NULL,
+    require_second_factor control.second_factor_rule DEFAULT 'none'::control.second_factor_rule NOT NULL,
     CONSTRAINT "a session lasts from 1 to 720 hours" CHECK (((session_hours >= 1) AND (session_hours <= 720))),
     CONSTRAINT "a session may be idle for 1 to 1440 minutes" CHECK (((idle_minutes >= 1) AND (idle_minutes <= 1440))),
     CONSTRAINT web_only_row_check CHECK (only_row)
@@ -6017,11 +6094,14 @@ COMMENT ON COLUMN control.web.idle_minutes IS 'After so long without a click an 
 
 COMMENT ON COLUMN control.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
 
+COMMENT ON COLUMN control.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
+
 CREATE VIEW admin.web WITH (security_invoker='true') AS
  SELECT web.only_row,
     web.require_tls,
     web.idle_minutes,
-    web.session_hours
+    web.session_hours,
+    web.require_second_factor
    FROM control.web;
 
 COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
@@ -6031,6 +6111,8 @@ COMMENT ON COLUMN admin.web.require_tls IS 'Whether passwords are taken over HTT
 COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
 
 COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+COMMENT ON COLUMN admin.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
 
 ALTER TABLE control.acme_certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME control.acme_certificate_id_seq
@@ -6264,6 +6346,32 @@ COMMENT ON COLUMN directory.domain_name.alias_id IS 'The other name of a domain'
 
 COMMENT ON COLUMN directory.domain_name.remote_id IS 'The remote domain with this name';
 
+CREATE TABLE directory.recovery_code (
+    id bigint NOT NULL,
+    second_factor_id bigint NOT NULL,
+    code_hash control.secret NOT NULL,
+    used_at timestamp with time zone
+);
+
+COMMENT ON TABLE directory.recovery_code IS 'Codes for a login without the app, each good for once';
+
+COMMENT ON COLUMN directory.recovery_code.id IS 'Number';
+
+COMMENT ON COLUMN directory.recovery_code.second_factor_id IS 'The second factor that it stands in for';
+
+COMMENT ON COLUMN directory.recovery_code.code_hash IS 'SHA-256 of the code, which has 80 random bits, in hexadecimal';
+
+COMMENT ON COLUMN directory.recovery_code.used_at IS 'When it was used; empty = it is still good';
+
+ALTER TABLE directory.recovery_code ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME directory.recovery_code_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE directory.remote_domain (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -6315,6 +6423,15 @@ COMMENT ON TABLE directory.remote_recipient IS 'Who exists in a remote domain. W
 COMMENT ON COLUMN directory.remote_recipient.domain_id IS 'The remote domain';
 
 COMMENT ON COLUMN directory.remote_recipient.local_part IS 'The part before @, kept in lower case';
+
+ALTER TABLE directory.second_factor ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME directory.second_factor_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE directory.sender_permission (
     id bigint NOT NULL,
@@ -7636,6 +7753,9 @@ ALTER TABLE ONLY directory.domain
 ALTER TABLE ONLY directory.domain
     ADD CONSTRAINT domain_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY directory.remote_domain
     ADD CONSTRAINT remote_domain_name_key UNIQUE (name);
 
@@ -7644,6 +7764,15 @@ ALTER TABLE ONLY directory.remote_domain
 
 ALTER TABLE ONLY directory.remote_recipient
     ADD CONSTRAINT remote_recipient_pkey PRIMARY KEY (domain_id, local_part);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_account_id_key UNIQUE (account_id);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_administrator_key UNIQUE (administrator);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY directory.sender_permission
     ADD CONSTRAINT sender_permission_pkey PRIMARY KEY (id);
@@ -7803,6 +7932,8 @@ CREATE UNIQUE INDEX domain_name_domain ON directory.domain_name USING btree (dom
 CREATE UNIQUE INDEX domain_name_remote ON directory.domain_name USING btree (remote_id) WHERE (remote_id IS NOT NULL);
 
 CREATE UNIQUE INDEX "only one domain can be the default" ON directory.domain USING btree (is_default) WHERE is_default;
+
+CREATE INDEX recovery_code_factor ON directory.recovery_code USING btree (second_factor_id);
 
 CREATE INDEX remote_domain_local_domain ON directory.remote_domain USING btree (local_domain_id);
 
@@ -8248,9 +8379,13 @@ CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TAB
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.recovery_code REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.second_factor REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -8266,9 +8401,13 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TAB
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain_alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.recovery_code REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.second_factor REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.sender_permission REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -8284,9 +8423,13 @@ CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TAB
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.recovery_code REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.second_factor REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -8336,9 +8479,13 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.d
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain_alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.recovery_code FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_recipient FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.second_factor FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.sender_permission FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -8459,11 +8606,20 @@ ALTER TABLE ONLY directory.domain_name
 ALTER TABLE ONLY directory.domain_name
     ADD CONSTRAINT domain_name_remote_id_fkey FOREIGN KEY (remote_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY directory.recovery_code
+    ADD CONSTRAINT recovery_code_second_factor_id_fkey FOREIGN KEY (second_factor_id) REFERENCES directory.second_factor(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY directory.remote_domain
     ADD CONSTRAINT remote_domain_local_domain_id_fkey FOREIGN KEY (local_domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY directory.remote_recipient
     ADD CONSTRAINT remote_recipient_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_administrator_fkey FOREIGN KEY (administrator) REFERENCES control.administrator(name) ON UPDATE CASCADE ON DELETE CASCADE;
 
 ALTER TABLE ONLY directory.sender_permission
     ADD CONSTRAINT sender_permission_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
@@ -8788,9 +8944,13 @@ ALTER TABLE directory.domain_alias ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.domain_name ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE directory.recovery_code ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE directory.remote_domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.remote_recipient ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.second_factor ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.sender_permission ENABLE ROW LEVEL SECURITY;
 
@@ -8810,9 +8970,13 @@ CREATE POLICY web_changes ON directory.domain_alias USING (( SELECT logic.web_ch
 
 CREATE POLICY web_changes ON directory.domain_name USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON directory.recovery_code USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON directory.remote_domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.remote_recipient USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.second_factor USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.sender_permission USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -8823,6 +8987,8 @@ CREATE POLICY web_domain_changes ON directory.account USING ((domain_id = ( SELE
 CREATE POLICY web_domain_changes ON directory.alias USING ((domain_id = ( SELECT logic.web_domain() AS web_domain))) WITH CHECK ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_changes ON directory.domain FOR UPDATE USING ((id = ( SELECT logic.web_domain() AS web_domain))) WITH CHECK ((id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_resets ON directory.second_factor FOR DELETE USING ((logic.web_has_account(account_id) AND (NOT logic.web_manages(account_id))));
 
 CREATE POLICY web_domain_sees ON directory.account FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
@@ -8839,6 +9005,8 @@ CREATE POLICY web_domain_sees ON directory.domain_alias FOR SELECT USING ((domai
 CREATE POLICY web_domain_sees ON directory.domain_name FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.remote_recipient FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.second_factor FOR SELECT USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_sees ON directory.sender_permission FOR SELECT USING (logic.web_has_account(account_id));
 
@@ -8858,9 +9026,13 @@ CREATE POLICY web_sees ON directory.domain_alias FOR SELECT USING (( SELECT logi
 
 CREATE POLICY web_sees ON directory.domain_name FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON directory.recovery_code FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON directory.remote_domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.remote_recipient FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.second_factor FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.sender_permission FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 

@@ -132,8 +132,8 @@ comment on view admin.trace is 'Running: Trace. What became of messages, one lin
 select logic.describe_page('admin.trace', 'log.trace');
 
 create view admin.login with (security_invoker) as
-select id, login, kind, host(peer) as peer, browser, since, seen_at from live.web_session;
-comment on view admin.login is 'Running: Logins. Administrators who have logged in to these pages';
+select id, login, kind, host(peer) as peer, browser, since, seen_at, awaits_code from live.web_session;
+comment on view admin.login is 'Running: Logins. Who has logged in to these pages';
 select logic.describe_page('admin.login', 'live.web_session');
 create function admin.log_out(l admin.login) returns text language sql as $$
   delete from live.web_session where id = l.id returning l.login || ' has to log in again'
@@ -166,11 +166,13 @@ $$;
 
 create view admin.account with (security_invoker) as
 select id, domain_id, local_part, display_name, active, null::control.password as password, forward_to, forward_keep, logic.used_bytes(id) as used_bytes, quota_bytes,
-  max_messages, max_message_bytes, forbidden_services, mail_from_policy, sender_needs_login, manages_domain, created_at
+  max_messages, max_message_bytes, forbidden_services, mail_from_policy, sender_needs_login, manages_domain,
+  exists (select 1 from directory.second_factor f where f.account_id = account.id) as second_factor, created_at
 from directory.account;
 comment on view admin.account is 'Mail: Users. People (or things) with a mailbox';
 comment on column admin.account.password is 'A new password; left empty, the old one stays';
 comment on column admin.account.used_bytes is 'Bytes of mail that the account keeps';
+comment on column admin.account.second_factor is 'Whether a login to these pages needs a code besides the password';
 select logic.describe_page('admin.account', 'directory.account');
 
 -- A password comes as the daemon has hashed it: {"hash": …, "scram": …}.
@@ -204,6 +206,10 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.account for each row execute function admin.delete_account();
+create function admin.reset_second_factor(a admin.account) returns text language sql as $$
+  delete from directory.second_factor where account_id = a.id returning a.local_part || ' logs in with the password alone'
+$$;
+comment on function admin.reset_second_factor(admin.account) is 'Reset second factor!: logs in with the password alone, until a new one is set up';
 
 create view admin.alias with (security_invoker) as
 select id, domain_id, local_part, targets, active, authenticated_only from directory.alias;
@@ -213,9 +219,12 @@ select logic.describe_page('admin.alias', 'directory.alias');
 -- Server -------------------------------------------------------------------------------------------------------
 
 create view admin.administrator with (security_invoker) as
-select name, role, active, null::control.password as password, must_change_password from control.administrator;
+select name, role, active, null::control.password as password, must_change_password,
+  exists (select 1 from directory.second_factor f where f.administrator = name) as second_factor
+from control.administrator;
 comment on view admin.administrator is 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
 comment on column admin.administrator.password is 'A new password; left empty, the old one stays';
+comment on column admin.administrator.second_factor is 'Whether a login needs a code besides the password';
 select logic.describe_page('admin.administrator', 'control.administrator');
 create function admin.write_administrator() returns trigger language plpgsql as $$
 declare
@@ -240,6 +249,10 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.administrator for each row execute function admin.delete_administrator();
+create function admin.reset_second_factor(a admin.administrator) returns text language sql as $$
+  delete from directory.second_factor where administrator = a.name returning a.name || ' logs in with the password alone'
+$$;
+comment on function admin.reset_second_factor(admin.administrator) is 'Reset second factor!: logs in with the password alone, until a new one is set up';
 
 create view admin.certificate with (security_invoker) as
 select id, names, source, active, own_names, not_after, error, chain, null::control.secret as key, created_at from control.certificate;

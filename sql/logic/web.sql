@@ -24,6 +24,11 @@ create function logic.web_has_account(account bigint) returns boolean language s
   select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
 $$;
 
+-- Whether an account administers its domain.
+create function logic.web_manages(account bigint) returns boolean language sql stable security definer set search_path = pg_catalog as $$
+  select exists (select 1 from directory.account a where a.id = account and a.manages_domain)
+$$;
+
 -- Everybody who reads these tables under a role of his own sees what the policies let him: the owner of the tables, which is
 -- the daemon, and superusers see everything.
 do $$
@@ -52,6 +57,9 @@ begin
       execute format('create policy web_domain_changes on %s using (%s) with check (%s)', t.name, own, own);
     elsif t.name = 'directory.domain' then
       execute format('create policy web_domain_changes on %s for update using (%s) with check (%s)', t.name, own, own);
+    elsif t.name = 'directory.second_factor' then
+      -- Of his users, not of those who administer beside him.
+      execute format('create policy web_domain_resets on %s for delete using (%s and not logic.web_manages(account_id))', t.name, own);
     elsif t.name in ('live.session', 'live.web_session') then
       execute format('create policy web_domain_changes on %s for delete using (%s)', t.name, own);
     end if;

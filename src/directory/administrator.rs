@@ -37,6 +37,8 @@ pub struct Administrator {
     pub account: Option<AccountId>,
     /// He has to choose a password before anything else.
     pub must_change_password: bool,
+    /// He has a second factor: his password alone opens nothing.
+    pub second_factor: bool,
 }
 
 /// What a cookie says: nobody can guess it.
@@ -50,7 +52,7 @@ impl Token {
             .then(|| Token(text.to_owned()))
     }
 
-    fn new() -> Result<Token, LoginError> {
+    pub(super) fn new() -> Result<Token, LoginError> {
         let mut bytes = [0u8; 32];
         let filled = SystemRandom::new().fill(&mut bytes);
         filled.map_err(|_| LoginError::Temporary("there is no randomness".to_owned()))?;
@@ -62,7 +64,7 @@ impl Token {
         &self.0
     }
 
-    fn hash(&self) -> Vec<u8> {
+    pub(super) fn hash(&self) -> Vec<u8> {
         digest(&SHA256, self.0.as_bytes()).as_ref().to_vec()
     }
 
@@ -75,7 +77,8 @@ impl Token {
 }
 
 impl Directory {
-    /// Checks the name and password of an administrator: of the whole server (a name), or of a domain (an address).
+    /// Checks the name and password of an administrator: of the whole server (a name), or of a domain (an address). Whether he has
+    /// a second factor the answer says; a lock of its codes holds here already, so that nothing is left to be tried.
     pub async fn administrator(
         &self,
         visitor: Visitor,
@@ -88,11 +91,13 @@ impl Directory {
                 return Err(LoginError::Forbidden("the administration pages"));
             }
             let (login, account) = (login.address, Some(login.account));
+            let second_factor = self.unlocked_second_factor(&login, account).await?;
             return Ok(Administrator {
                 kind: "domain".to_owned(),
                 login,
                 account,
                 must_change_password: false,
+                second_factor,
             });
         }
         let name = name.to_lowercase();
@@ -116,10 +121,28 @@ impl Directory {
         if row.get::<_, Option<i32>>(6).unwrap_or(0) > 0 {
             self.forgive(&key).await?;
         }
-        Ok(Administrator { kind: row.get(1), login: name, account: None, must_change_password: row.get(2) })
+        let second_factor = self.unlocked_second_factor(&name, None).await?;
+        Ok(Administrator {
+            kind: row.get(1),
+            login: name,
+            account: None,
+            must_change_password: row.get(2),
+            second_factor,
+        })
     }
 
-    /// Begins a session; what it returns goes into the cookie.
+    /// Whether there is a second factor; an error where its codes are locked.
+    async fn unlocked_second_factor(
+        &self,
+        login: &str,
+        account: Option<AccountId>,
+    ) -> Result<bool, LoginError> {
+        let factor = self.find_second_factor(login, account).await?;
+        factor.map_or(Ok(false), |factor| self.locked_codes(&factor).map(|()| true))
+    }
+
+    /// Begins a session; what it returns goes into the cookie. Where there is a second factor it opens nothing until a code
+    /// has come ([`Directory::finish_login`]).
     pub async fn open_web_session(
         &self,
         visitor: Visitor,
@@ -131,9 +154,13 @@ impl Directory {
         let (hash, peer) = (token.hash(), visitor.peer.to_string());
         let browser: String = browser.chars().take(200).collect();
         let Administrator { kind, login, .. } = administrator;
-        let values: [&(dyn ToSql + Sync); 6] = [&hash, kind, login, &account, &peer, &browser];
+        let waits = administrator.second_factor;
+        let values: [&(dyn ToSql + Sync); 7] = [&hash, kind, login, &account, &peer, &browser, &waits];
         self.control.db.execute(OPEN_WEB_SESSION, &values).await?;
-        tracing::info!(login, peer, kind, "an administrator has logged in");
+        match waits {
+            true => tracing::info!(login, peer, kind, "the password was right, a code is still to come"),
+            false => tracing::info!(login, peer, kind, "an administrator has logged in"),
+        }
         Ok(token)
     }
 
@@ -147,6 +174,7 @@ impl Directory {
             login: row.get(1),
             account: row.get::<_, Option<i64>>(2).map(AccountId),
             must_change_password: row.get(3),
+            second_factor: row.get(4),
         }))
     }
 
@@ -179,20 +207,21 @@ impl Directory {
         Ok(())
     }
 
-    /// Runs a statement in the name of a person, connected from a peer: it is audited and obeyed like any change.
+    /// Runs a statement in the name of a person, connected from a peer: it is audited and obeyed like any change. Returns how many
+    /// rows it touched.
     pub(super) async fn as_person(
         &self,
         (actor, peer): (&str, &str),
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let mut client = self.control.db.client().await?;
         let act_as = client.prepare(ACT_AS).await?;
         let statement = client.prepare(sql).await?;
         let transaction = client.transaction().await?;
         transaction.query(&act_as, &[&actor, &peer]).await?;
-        transaction.execute(&statement, values).await?;
+        let touched = transaction.execute(&statement, values).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(touched)
     }
 }

@@ -16,10 +16,12 @@ mod recent;
 pub mod remembered;
 pub mod resolve;
 mod scheme;
+mod second_factor;
 mod sender;
 pub mod throttle;
 
 pub use administrator::{Administrator, Token};
 pub use login::{Authentication, Login, LoginError, Progress, Visitor};
 pub use resolve::{Directory, Recipient, Remote, Route};
+pub use second_factor::SecondFactor;
 pub use sender::Sender;

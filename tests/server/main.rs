@@ -58,6 +58,7 @@ mod relay_tls;
 mod rules;
 mod schema;
 mod screen;
+mod second_factor;
 mod sign;
 mod sink;
 mod spf;

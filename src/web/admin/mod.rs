@@ -3,12 +3,14 @@
 mod form;
 mod list;
 mod login;
+mod second_factor;
 mod value;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts};
+use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -17,6 +19,7 @@ use serde_json::Value;
 
 use super::answer::{self, Fault};
 use super::{Origin, Site};
+use crate::control::config::SecondFactorRule;
 use crate::directory::{Administrator, Directory, Token};
 use crate::tables::{Kind, Who};
 
@@ -28,6 +31,8 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin", get(first))
         .route("/admin/log-in", get(login::show).post(login::log_in))
         .route("/admin/log-out", post(login::log_out))
+        .route("/admin/code", get(second_factor::show_code).post(second_factor::take_code))
+        .route("/admin/second-factor", get(second_factor::show).post(second_factor::change))
         .route("/admin/password", get(login::show_password).post(login::set_password))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))
@@ -50,6 +55,10 @@ pub(super) struct Admin {
     who: Who,
     token: Token,
     site: Site,
+    /// A second factor is asked for at his login.
+    second_factor: bool,
+    /// One has to be, as the settings say.
+    needs_second_factor: bool,
 }
 
 /// A link of the menu.
@@ -102,11 +111,22 @@ impl Admin {
     fn directory(&self) -> &Arc<Directory> {
         &self.site.house.directory
     }
+
+    /// Himself, as the directory knows him.
+    fn person(&self) -> Administrator {
+        Administrator {
+            kind: self.who.kind.name().to_owned(),
+            login: self.who.login.clone(),
+            account: self.who.account,
+            must_change_password: false,
+            second_factor: self.second_factor,
+        }
+    }
 }
 
 /// The cookie of a request.
-fn token(parts: &Parts) -> Option<Token> {
-    let cookies = parts.headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+fn token(headers: &HeaderMap) -> Option<Token> {
+    let cookies = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| Token::read(value))
 }
@@ -122,10 +142,10 @@ impl FromRequestParts<Site> for Admin {
         // Where he wanted to go he is taken after the login; what a form was to do is lost by then.
         let back = if parts.method.is_safe() { path } else { "/admin" };
         let to_login = || Redirect::to(&login::address(back)).into_response();
-        let Some(token) = token(parts) else { return Err(to_login()) };
+        let Some(token) = token(&parts.headers) else { return Err(to_login()) };
         let found = site.house.directory.web_session(&token).await;
         let found = found.map_err(|error| Fault::from(error).into_response())?;
-        let Some(Administrator { kind, login, account, must_change_password }) = found else {
+        let Some(Administrator { kind, login, account, must_change_password, second_factor }) = found else {
             return Err(to_login());
         };
         let Some(kind) = Kind::named(&kind) else {
@@ -134,8 +154,19 @@ impl FromRequestParts<Site> for Admin {
         if must_change_password && !matches!(parts.uri.path(), "/admin/password" | "/admin/log-out") {
             return Err(Redirect::to("/admin/password").into_response());
         }
+        let needs_second_factor = match site.house.control.config().web.require_second_factor {
+            SecondFactorRule::None => false,
+            SecondFactorRule::System => kind == Kind::System,
+            SecondFactorRule::Everybody => true,
+        };
+        if needs_second_factor
+            && !second_factor
+            && !matches!(parts.uri.path(), "/admin/second-factor" | "/admin/password" | "/admin/log-out")
+        {
+            return Err(Redirect::to("/admin/second-factor").into_response());
+        }
         let who = Who { kind, login, account, peer: origin.visitor.peer };
-        Ok(Admin { who, token, site: site.clone() })
+        Ok(Admin { who, token, site: site.clone(), second_factor, needs_second_factor })
     }
 }
 
