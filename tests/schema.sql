@@ -168,6 +168,13 @@ CREATE TYPE directory.passing_on AS ENUM (
 CREATE DOMAIN directory.quota AS bigint
 	CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((VALUE >= 0));
 
+CREATE TYPE live.import_state AS ENUM (
+    'checked',
+    'importing',
+    'done',
+    'failed'
+);
+
 CREATE TYPE log.level AS ENUM (
     'trace',
     'debug',
@@ -871,10 +878,10 @@ CREATE TABLE log.audit (
     old jsonb,
     new jsonb,
     undoes bigint,
-    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text])))
+    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text, 'view'::text])))
 );
 
-COMMENT ON TABLE log.audit IS 'Every change of settings and directory: who, from where, what; control.undo(id) takes one back';
+COMMENT ON TABLE log.audit IS 'Every change of settings and directory, and every look into a mailbox: who, from where, what; control.undo(id) takes a change back';
 
 COMMENT ON COLUMN log.audit.at IS 'When';
 
@@ -886,7 +893,7 @@ COMMENT ON COLUMN log.audit.path IS 'By what: the name of the program (applicati
 
 COMMENT ON COLUMN log.audit.table_name IS 'Schema and table';
 
-COMMENT ON COLUMN log.audit.action IS 'insert, update or delete';
+COMMENT ON COLUMN log.audit.action IS 'insert, update or delete; view: an administrator looked into a mailbox';
 
 COMMENT ON COLUMN log.audit.key IS 'Primary key of the row';
 
@@ -922,7 +929,7 @@ COMMENT ON COLUMN admin.change.path IS 'By what: the name of the program (applic
 
 COMMENT ON COLUMN admin.change.table_name IS 'Schema and table';
 
-COMMENT ON COLUMN admin.change.action IS 'insert, update or delete';
+COMMENT ON COLUMN admin.change.action IS 'insert, update or delete; view: an administrator looked into a mailbox';
 
 COMMENT ON COLUMN admin.change.key IS 'Primary key of the row';
 
@@ -1985,6 +1992,77 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION logic.check_users(rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  wrong jsonb;
+  good jsonb[];
+  lows integer[] := '{}';
+  highs integer[] := '{}';
+  low integer;
+  high integer;
+  middle integer;
+  found integer := 0;
+  state text; message text; hint text; con text; of_table text; of_schema text; col text;
+  said record;
+begin
+  select coalesce(jsonb_agg(jsonb_build_object('line', w.line, 'column', w.col, 'what', w.what) order by w.line), '[]') into wrong from (
+    select r.line, 'address' as col, format('there is no domain %s here: make it first, or correct the address', r.domain) as what
+    from jsonb_to_recordset(rows) as r (line integer, domain text)
+    where not exists (select 1 from directory.domain d where d.name = r.domain)
+    union all
+    select r.line, 'address', format('%s@%s exists already, as an account or an alias: take the line out', r.local_part, r.domain)
+    from jsonb_to_recordset(rows) as r (line integer, local_part text, domain text)
+    join directory.domain d on d.name = r.domain
+    join directory.address x on x.domain_id = d.id and x.local_part = lower(normalize(r.local_part, nfc))
+    union all
+    select r.line, 'aliases', format('there is no domain %s here', a ->> 1)
+    from jsonb_to_recordset(rows) as r (line integer, aliases jsonb) cross join lateral jsonb_array_elements(r.aliases) a
+    where not exists (select 1 from directory.domain d where d.name = a ->> 1)
+    union all
+    select r.line, 'aliases', format('%s@%s exists already, as an account or an alias', a ->> 0, a ->> 1)
+    from jsonb_to_recordset(rows) as r (line integer, aliases jsonb) cross join lateral jsonb_array_elements(r.aliases) a
+    join directory.domain d on d.name = a ->> 1
+    join directory.address x on x.domain_id = d.id and x.local_part = lower(normalize(a ->> 0, nfc))
+    limit 1000) w;
+  good := array(select e from jsonb_array_elements(rows) e
+    where (e -> 'line') not in (select w -> 'line' from jsonb_array_elements(wrong) w) order by (e ->> 'line')::integer);
+  for middle in reverse (cardinality(good) - 1) / 500 .. 0 loop
+    exit when cardinality(good) = 0;
+    lows := lows || (middle * 500 + 1);
+    highs := highs || least(middle * 500 + 500, cardinality(good));
+  end loop;
+  begin
+    perform set_config('mailwright.daemon', 'on', true);
+    while cardinality(lows) > 0 and found < 25 loop
+      low := lows[cardinality(lows)];
+      high := highs[cardinality(highs)];
+      lows := trim_array(lows, 1);
+      highs := trim_array(highs, 1);
+      begin
+        perform logic.make_users(good[low:high]);
+      exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege then
+        if low < high then
+          middle := (low + high) / 2;
+          lows := lows || (middle + 1) || low;
+          highs := highs || high || middle;
+        else
+          get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name,
+            of_table = table_name, of_schema = schema_name, col = column_name;
+          select * into said from jsonb_each_text(logic.page_error('admin.account', state, message, hint, con, of_table, of_schema, col)) limit 1;
+          wrong := wrong || jsonb_build_object('line', good[low] -> 'line', 'column', coalesce(nullif(said.key, ''), 'the line'), 'what', said.value);
+          found := found + 1;
+        end if;
+      end;
+    end loop;
+    raise exception 'the trial is over' using errcode = 'MW001';
+  exception when sqlstate 'MW001' then
+    null;
+  end;
+  return wrong;
+end $$;
+
 CREATE FUNCTION logic.claim_due(node text, lease interval, destinations integer, each integer, busy text[]) RETURNS TABLE(recipient_id bigint, message_id bigint, address text, domain text, attempts integer, notify text[], original_recipient text, delay_reported boolean, failures integer, content_id bigint, content_size bigint, prefix bytea, size bigint, sender text, account_id bigint, received_at timestamp with time zone, envelope_id text, return_full boolean, smtputf8 boolean, body_type text, require_tls boolean, priority smallint, deliver_by timestamp with time zone, deliver_by_return boolean, deliver_by_trace boolean, trace text)
     LANGUAGE plpgsql
     AS $$
@@ -2355,6 +2433,19 @@ CREATE FUNCTION logic.identifier(grantee_id bigint, grantee_domain_id bigint, ow
     else (select '@' || name from directory.domain where id = grantee_domain_id) end
 $$;
 
+CREATE FUNCTION logic.import_users(rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare state text; message text; hint text; con text; of_table text; of_schema text; col text;
+begin
+  return jsonb_build_object('made', logic.make_users(array(select e from jsonb_array_elements(rows) e)));
+exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege then
+  get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name,
+    of_table = table_name, of_schema = schema_name, col = column_name;
+  return jsonb_build_object('wrong', (
+    select value from jsonb_each_text(logic.page_error('admin.account', state, message, hint, con, of_table, of_schema, col)) limit 1));
+end $$;
+
 CREATE FUNCTION logic.inherit_acl() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2392,6 +2483,38 @@ CREATE FUNCTION logic.look_at_destinations(domains text[], times timestamp with 
   select d, min(t) from unnest(domains, times) as n (d, t) group by d order by d
   on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at)
 $$;
+
+CREATE FUNCTION logic.make_users(rows jsonb[]) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+declare
+  made integer;
+  aliases integer;
+begin
+  insert into directory.account (domain_id, local_part, display_name, active, password_hash, scram, quota_bytes, max_message_bytes,
+    forbidden_services, forward_to, forward_keep)
+  select d.id, r.local_part, r.display_name, r.active, r.hash, r.scram, r.quota_bytes, r.max_message_bytes, r.forbidden_services, r.forward_to, r.forward_keep
+  from unnest(rows) e
+  cross join lateral jsonb_to_record(e) as r (local_part text, domain text, display_name text, active boolean, hash text, scram text,
+    quota_bytes bigint, max_message_bytes bigint, forbidden_services text[], forward_to text[], forward_keep boolean)
+  join directory.domain d on d.name = r.domain;
+  get diagnostics made = row_count;
+  if made <> cardinality(rows) then
+    raise exception 'a domain of these users is not here, or not yours' using errcode = 'foreign_key_violation';
+  end if;
+  select coalesce(sum(jsonb_array_length(e -> 'aliases')), 0) into aliases from unnest(rows) e;
+  if aliases > 0 then
+    insert into directory.alias (domain_id, local_part, targets)
+    select d.id, a ->> 0, array[(e ->> 'local_part') || '@' || (e ->> 'domain')]
+    from unnest(rows) e cross join lateral jsonb_array_elements(e -> 'aliases') a
+    join directory.domain d on d.name = a ->> 1;
+    get diagnostics made = row_count;
+    if made <> aliases then
+      raise exception 'the domain of an alias is not here, or not yours' using errcode = 'foreign_key_violation';
+    end if;
+  end if;
+  return cardinality(rows);
+end $$;
 
 CREATE FUNCTION logic.may_make(owner bigint, name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3711,6 +3834,7 @@ CREATE TABLE directory.domain (
     max_messages bigint,
     max_mailboxes integer,
     users_may_forward boolean DEFAULT true NOT NULL,
+    administrators_read_mail boolean DEFAULT false NOT NULL,
     CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
     CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
     CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
@@ -3756,6 +3880,8 @@ COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may k
 COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
 
 COMMENT ON COLUMN directory.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN directory.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
 
 CREATE TABLE log.trace (
     id bigint NOT NULL,
@@ -6081,8 +6207,10 @@ CREATE TABLE control.web (
     idle_minutes integer DEFAULT 30 NOT NULL,
     session_hours integer DEFAULT 12 NOT NULL,
     require_second_factor control.second_factor_rule DEFAULT 'none'::control.second_factor_rule NOT NULL,
+    mailbox_view_minutes integer DEFAULT 15 NOT NULL,
     CONSTRAINT "a session lasts from 1 to 720 hours" CHECK (((session_hours >= 1) AND (session_hours <= 720))),
     CONSTRAINT "a session may be idle for 1 to 1440 minutes" CHECK (((idle_minutes >= 1) AND (idle_minutes <= 1440))),
+    CONSTRAINT "a view of a mailbox lasts from 1 to 240 minutes" CHECK (((mailbox_view_minutes >= 1) AND (mailbox_view_minutes <= 240))),
     CONSTRAINT web_only_row_check CHECK (only_row)
 );
 
@@ -6096,12 +6224,15 @@ COMMENT ON COLUMN control.web.session_hours IS 'After so long an administrator h
 
 COMMENT ON COLUMN control.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
 
+COMMENT ON COLUMN control.web.mailbox_view_minutes IS 'After so long an administrator who looks into a user''s mailbox has to give his reason again';
+
 CREATE VIEW admin.web WITH (security_invoker='true') AS
  SELECT web.only_row,
     web.require_tls,
     web.idle_minutes,
     web.session_hours,
-    web.require_second_factor
+    web.require_second_factor,
+    web.mailbox_view_minutes
    FROM control.web;
 
 COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
@@ -6113,6 +6244,8 @@ COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an ad
 COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
 
 COMMENT ON COLUMN admin.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
+
+COMMENT ON COLUMN admin.web.mailbox_view_minutes IS 'After so long an administrator who looks into a user''s mailbox has to give his reason again';
 
 ALTER TABLE control.acme_certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME control.acme_certificate_id_seq
@@ -6516,6 +6649,24 @@ COMMENT ON COLUMN live.listener_status.state IS 'open or failed';
 
 COMMENT ON COLUMN live.listener_status.error IS 'Why it is not open; it is tried again every few seconds';
 
+CREATE UNLOGGED TABLE live.mailbox_view (
+    session_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a reason has 3 to 500 characters" CHECK (((char_length(btrim(reason)) >= 3) AND (char_length(btrim(reason)) <= 500)))
+);
+
+COMMENT ON TABLE live.mailbox_view IS 'Mailboxes that administrators look into; deleting a row ends the view';
+
+COMMENT ON COLUMN live.mailbox_view.session_id IS 'The login that looks';
+
+COMMENT ON COLUMN live.mailbox_view.account_id IS 'Whose mailbox';
+
+COMMENT ON COLUMN live.mailbox_view.reason IS 'Why';
+
+COMMENT ON COLUMN live.mailbox_view.since IS 'Since when';
+
 CREATE UNLOGGED TABLE live.node (
     name text NOT NULL,
     boot uuid NOT NULL,
@@ -6576,6 +6727,39 @@ CREATE SEQUENCE live.session_id
     CACHE 1;
 
 COMMENT ON SEQUENCE live.session_id IS 'Each node takes 1048576 session ids at a time';
+
+CREATE UNLOGGED TABLE live.user_import (
+    session_id bigint NOT NULL,
+    state live.import_state DEFAULT 'checked'::live.import_state NOT NULL,
+    sealed bytea,
+    report jsonb NOT NULL,
+    total integer NOT NULL,
+    hashed integer DEFAULT 0 NOT NULL,
+    said text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    touched_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "what is to be imported has at most 32 MiB" CHECK ((octet_length(sealed) <= (32 << 20)))
+);
+
+COMMENT ON TABLE live.user_import IS 'Files with users that somebody is importing in the browser; gone with his login, and after an hour';
+
+COMMENT ON COLUMN live.user_import.session_id IS 'The login that brought it: nobody else imports it';
+
+COMMENT ON COLUMN live.user_import.state IS 'checked, importing, done or failed';
+
+COMMENT ON COLUMN live.user_import.sealed IS 'The users, passwords included, encrypted with a key that only the cookie of that login knows; empty when it is over';
+
+COMMENT ON COLUMN live.user_import.report IS 'What was found when it was checked, without passwords';
+
+COMMENT ON COLUMN live.user_import.total IS 'Passwords to be hashed';
+
+COMMENT ON COLUMN live.user_import.hashed IS 'Passwords that are';
+
+COMMENT ON COLUMN live.user_import.said IS 'What came of it';
+
+COMMENT ON COLUMN live.user_import.created_at IS 'When it was brought';
+
+COMMENT ON COLUMN live.user_import.touched_at IS 'Last sign of life of the node that imports it';
 
 ALTER TABLE live.web_session ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME live.web_session_id_seq
@@ -7801,6 +7985,9 @@ ALTER TABLE ONLY live.listener_status
 ALTER TABLE ONLY live.login_failure
     ADD CONSTRAINT login_failure_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_pkey PRIMARY KEY (session_id, account_id);
+
 ALTER TABLE ONLY live.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (name);
 
@@ -7812,6 +7999,9 @@ ALTER TABLE ONLY live.service_status
 
 ALTER TABLE ONLY live.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY live.user_import
+    ADD CONSTRAINT user_import_pkey PRIMARY KEY (session_id);
 
 ALTER TABLE ONLY live.web_session
     ADD CONSTRAINT web_session_pkey PRIMARY KEY (id);
@@ -7940,6 +8130,8 @@ CREATE INDEX remote_domain_local_domain ON directory.remote_domain USING btree (
 CREATE INDEX sql_login_account ON directory.sql_login USING btree (account_id);
 
 CREATE INDEX counter_end ON live.counter USING btree (ends_at);
+
+CREATE INDEX mailbox_view_account ON live.mailbox_view USING btree (account_id);
 
 CREATE INDEX session_node ON live.session USING btree (node);
 
@@ -8627,6 +8819,15 @@ ALTER TABLE ONLY directory.sender_permission
 ALTER TABLE ONLY directory.sql_login
     ADD CONSTRAINT sql_login_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_session_id_fkey FOREIGN KEY (session_id) REFERENCES live.web_session(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY live.user_import
+    ADD CONSTRAINT user_import_session_id_fkey FOREIGN KEY (session_id) REFERENCES live.web_session(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_report_id_fkey FOREIGN KEY (report_id) REFERENCES log.dmarc_report(id) ON DELETE CASCADE;
 
@@ -9044,6 +9245,8 @@ ALTER TABLE live.listener_status ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.login_failure ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE live.mailbox_view ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE live.node ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.rbl_status ENABLE ROW LEVEL SECURITY;
@@ -9052,11 +9255,15 @@ ALTER TABLE live.service_status ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.session ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE live.user_import ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY web_changes ON live.counter USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.listener_status USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.login_failure USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.mailbox_view USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.node USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9066,11 +9273,15 @@ CREATE POLICY web_changes ON live.service_status USING (( SELECT logic.web_chang
 
 CREATE POLICY web_changes ON live.session USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON live.user_import USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON live.web_session USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_domain_changes ON live.session FOR DELETE USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_changes ON live.web_session FOR DELETE USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_domain_sees ON live.mailbox_view FOR SELECT USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_sees ON live.session FOR SELECT USING (logic.web_has_account(account_id));
 
@@ -9082,6 +9293,8 @@ CREATE POLICY web_sees ON live.listener_status FOR SELECT USING (( SELECT logic.
 
 CREATE POLICY web_sees ON live.login_failure FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON live.mailbox_view FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON live.node FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9089,6 +9302,8 @@ CREATE POLICY web_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.web_s
 CREATE POLICY web_sees ON live.service_status FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON live.session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON live.user_import FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON live.web_session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 

@@ -216,6 +216,8 @@ select id, domain_id, local_part, targets, active, authenticated_only from direc
 comment on view admin.alias is 'Mail: Aliases. Addresses that expand to others';
 select logic.describe_page('admin.alias', 'directory.alias');
 
+select logic.place_page('import', 'Mail', 'Import of users', 'Makes users from a CSV file', '{system,domain}');
+
 -- Server -------------------------------------------------------------------------------------------------------
 
 create view admin.administrator with (security_invoker) as

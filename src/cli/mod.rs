@@ -18,12 +18,13 @@ mod password;
 mod progress;
 mod queue;
 mod second_factor;
-mod size;
+
 mod sql;
 mod status;
 mod switch;
 mod table;
 mod user;
+mod user_import;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

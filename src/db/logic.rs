@@ -24,6 +24,8 @@ const FILES: &[&str] = &[
     sql!("logic/web"),
     sql!("logic/admin"),
     sql!("logic/page"),
+    // After it, whose words it uses.
+    sql!("logic/import"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.

@@ -8,6 +8,7 @@
 mod administrator;
 pub mod checker;
 pub mod gate;
+pub mod import;
 mod issuer;
 pub mod login;
 pub mod password;

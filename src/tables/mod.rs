@@ -25,6 +25,9 @@ const OPTIONS: &str = sql!("tables/options");
 const SAVE: &str = sql!("tables/save");
 const ACT: &str = sql!("tables/act");
 const HISTORY: &str = sql!("tables/history");
+const PATIENCE: &str = sql!("tables/patience");
+const CHECK_USERS: &str = sql!("tables/check_users");
+const IMPORT_USERS: &str = sql!("tables/import_users");
 
 /// What an administrator may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,9 +152,30 @@ impl Tables {
         self.ask(who, HISTORY, &[&page, key]).await
     }
 
+    /// What is wrong with users that are to be made: lines, columns and words. Takes seconds for thousands.
+    pub async fn check_users(&self, who: &Who, rows: &Value) -> Result<Value, Error> {
+        self.ask_patiently(who, Some(PATIENCE), CHECK_USERS, &[rows]).await
+    }
+
+    /// Makes users, all or none; the answer says how many, or what is wrong. Takes seconds for thousands.
+    pub async fn import_users(&self, who: &Who, rows: &Value) -> Result<Value, Error> {
+        self.ask_patiently(who, Some(PATIENCE), IMPORT_USERS, &[rows]).await
+    }
+
     async fn ask(
         &self,
         who: &Who,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Value, Error> {
+        self.ask_patiently(who, None, sql, values).await
+    }
+
+    /// With a statement before it that gives it more time.
+    async fn ask_patiently(
+        &self,
+        who: &Who,
+        patience: Option<&'static str>,
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Value, Error> {
@@ -162,9 +186,22 @@ impl Tables {
         let (kind, peer) = (who.kind.name(), who.peer.to_string());
         let transaction = client.transaction().await?;
         let as_who: [&(dyn ToSql + Sync); 4] = [&kind, &who.login, &account, &peer];
-        let (role, row) =
-            tokio::join!(transaction.query_one(&act_as, &as_who), transaction.query_opt(&question, values));
-        role?;
+        let row = match patience {
+            // In turn: each statement begins with the time that the one before it has set.
+            Some(patience) => {
+                transaction.query_one(&act_as, &as_who).await?;
+                transaction.execute(patience, &[]).await?;
+                transaction.query_opt(&question, values).await
+            }
+            None => {
+                let (role, row) = tokio::join!(
+                    transaction.query_one(&act_as, &as_who),
+                    transaction.query_opt(&question, values)
+                );
+                role?;
+                row
+            }
+        };
         let answer: Value = row?.and_then(|row| row.get::<_, Option<Value>>(0)).unwrap_or(Value::Null);
         if answer.get("wrong").is_some() {
             transaction.rollback().await?;

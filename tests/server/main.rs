@@ -43,6 +43,7 @@ mod imap_uidonly;
 mod imap_urlauth;
 mod imap_wire;
 mod imap_words;
+mod import;
 mod ip;
 mod log;
 mod lost;

@@ -1,6 +1,7 @@
 //! The administration. Five handlers serve every page: what a page is, the catalog says (`tables`).
 
 mod form;
+mod import;
 mod list;
 mod login;
 mod second_factor;
@@ -9,7 +10,7 @@ mod value;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Extension, FromRequestParts};
+use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
@@ -34,6 +35,12 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/code", get(second_factor::show_code).post(second_factor::take_code))
         .route("/admin/second-factor", get(second_factor::show).post(second_factor::change))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route(
+            "/admin/import",
+            get(import::show).post(import::bring).layer(DefaultBodyLimit::max(import::BODY_MAX)),
+        )
+        .route("/admin/import/go", post(import::go))
+        .route("/admin/import/template", get(import::template))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))
         .route("/admin/page/{page}/act", post(list::act))
@@ -80,6 +87,13 @@ pub(super) struct Frame {
     login: String,
     kind: &'static str,
     form_token: String,
+}
+
+impl Frame {
+    /// Whether the page that is shown is in the menu: what is not there is not for this administrator.
+    fn lists_here(&self) -> bool {
+        self.menus.iter().flat_map(|menu| &menu.links).any(|link| link.here)
+    }
 }
 
 impl Admin {
