@@ -1400,6 +1400,9 @@ begin
   if not found then
     raise exception 'there is no change % in log.audit', change using errcode = 'no_data_found';
   end if;
+  if a.action = 'view' then
+    raise exception 'change % was a look into a mailbox, and nothing was changed', change;
+  end if;
   if a.table_name !~ '^(control|directory)\.[a-z_]+$' or to_regclass(a.table_name) is null then
     raise exception 'change % is in %, which cannot be undone', change, a.table_name;
   end if;
@@ -1435,7 +1438,7 @@ begin
     end if;
     select min(later.id) into hit from jsonb_each(a.new) n, log.audit later
     where n.value is distinct from a.old -> n.key and n.value is distinct from current_row -> n.key
-      and later.table_name = a.table_name and later.key = a.key and later.id > a.id;
+      and later.table_name = a.table_name and later.key = a.key and later.id > a.id and later.action <> 'view';
     if hit is not null then
       raise exception 'this row has been changed again since (change %): undo that one first', hit;
     end if;
@@ -2146,6 +2149,16 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.close_mailbox_view(session bytea, account bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+begin
+  delete from live.mailbox_view v using live.web_session s
+  where s.id = v.session_id and s.token_hash = session and v.account_id = account and s.login = current_setting('mailwright.actor', true);
+  return '{}';
+end $$;
+
 CREATE FUNCTION logic.count_annotation() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2323,8 +2336,9 @@ CREATE FUNCTION logic.guard_domain() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes)
-    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes) then
+  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes, new.administrators_read_mail)
+    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes,
+      old.administrators_read_mail) then
     raise exception 'only a system administrator may change the name and the limits of a domain' using errcode = 'insufficient_privilege';
   end if;
   return new;
@@ -2484,6 +2498,25 @@ CREATE FUNCTION logic.look_at_destinations(domains text[], times timestamp with 
   on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at)
 $$;
 
+CREATE FUNCTION logic.mailbox_view(session bytea, account bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare
+  minutes integer := (select w.mailbox_view_minutes from control.web w);
+  found jsonb;
+begin
+  if not logic.may_view_mailbox(account) then
+    raise exception 'you may not look into this mailbox' using errcode = 'insufficient_privilege';
+  end if;
+  select jsonb_build_object('address', a.address, 'minutes', minutes, 'reason', v.reason, 'until', v.since + make_interval(mins => minutes)) into found
+  from logic.account a
+  left join live.web_session s on s.token_hash = session and s.login = current_setting('mailwright.actor', true) and not s.awaits_code
+  left join live.mailbox_view v on v.session_id = s.id and v.account_id = a.account_id and v.since > now() - make_interval(mins => minutes)
+  where a.account_id = mailbox_view.account;
+  return found;
+end $$;
+
 CREATE FUNCTION logic.make_users(rows jsonb[]) RETURNS integer
     LANGUAGE plpgsql
     AS $$
@@ -2535,6 +2568,18 @@ CREATE FUNCTION logic.may_send_as(account bigint, local text, domain text) RETUR
       and p.pattern in (may_send_as.local || '@' || may_send_as.domain, '*@' || may_send_as.domain))
   from directory.account a left join lateral logic.address_of(may_send_as.local, may_send_as.domain) x on true
   where a.id = may_send_as.account
+$$;
+
+CREATE FUNCTION logic.may_view_mailbox(account bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case logic.web_kind()
+    when 'system' then exists (select 1 from directory.account a where a.id = account)
+    when 'domain' then exists (
+      select 1 from directory.account a join directory.domain d on d.id = a.domain_id
+      where a.id = account and d.id = logic.web_domain() and d.administrators_read_mail)
+    else false end
 $$;
 
 CREATE FUNCTION logic.me() RETURNS bigint
@@ -2718,6 +2763,15 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION logic.note_view(account bigint, what jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  insert into log.audit (actor, peer, path, table_name, action, key, new)
+  values (current_setting('mailwright.actor', true), current_setting('mailwright.peer', true), current_setting('application_name'), 'directory.account',
+    'view', jsonb_build_object('id', account), what)
+$$;
+
 CREATE TABLE store.mailbox (
     account_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -2772,6 +2826,28 @@ begin
   return m;
 end $$;
 
+CREATE FUNCTION logic.open_mailbox_view(session bytea, account bigint, why text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare
+  s bigint;
+  con text;
+begin
+  if not logic.may_view_mailbox(account) then
+    raise exception 'you may not look into this mailbox' using errcode = 'insufficient_privilege';
+  end if;
+  select id into s from live.web_session w
+  where w.token_hash = session and w.login = current_setting('mailwright.actor', true) and not w.awaits_code;
+  insert into live.mailbox_view (session_id, account_id, reason) values (s, account, btrim(why))
+  on conflict (session_id, account_id) do update set reason = excluded.reason, since = now();
+  perform logic.note_view(account, jsonb_build_object('reason', btrim(why)));
+  return '{}';
+exception when check_violation then
+  get stacked diagnostics con = constraint_name;
+  return jsonb_build_object('wrong', con);
+end $$;
+
 CREATE FUNCTION logic.ordered_rights(letters text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2811,6 +2887,10 @@ begin
       from pg_proc f cross join lateral (select coalesce(obj_description(f.oid), f.proname) as words) w
       where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
         and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
+    -- Pages of the daemon about a row; its key comes behind the address.
+    'links', case when page = 'account' and (logic.web_kind() = 'system' or logic.web_kind() = 'domain' and exists (
+        select 1 from directory.domain d where d.id = logic.web_domain() and d.administrators_read_mail))
+      then '[["Look into the mailbox (a reason is asked for)", "/admin/mailbox/"]]'::jsonb else '[]' end,
     'children', coalesce((
       select jsonb_agg(jsonb_build_object('page', ch.name, 'title', ch.title, 'column', a.attname) order by ch.place)
       from pg_constraint k join logic.page ch on ch.of_table = k.conrelid and logic.web_kind() = any(ch.kinds)
@@ -3548,6 +3628,19 @@ begin
   values (pg_current_xact_id(), tg_table_schema = 'control')
   on conflict (transaction) do update set config = true where excluded.config and not t.config;
   return null;
+end $$;
+
+CREATE FUNCTION logic.view_message(session bytea, account bigint, mailbox bigint, uid bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare found jsonb := logic.mailbox_view(session, account);
+begin
+  if found ->> 'until' is not null then
+    perform logic.note_view(account, jsonb_build_object('reason', found ->> 'reason', 'uid', view_message.uid,
+      'mailbox', (select b.name from store.mailbox b where b.account_id = account and b.id = mailbox)));
+  end if;
+  return found;
 end $$;
 
 CREATE FUNCTION logic.web_changes() RETURNS boolean
@@ -4850,6 +4943,8 @@ CREATE VIEW admin.domain WITH (security_invoker='true') AS
     d.max_accounts,
     d.quota_bytes,
     d.max_message_bytes,
+    d.users_may_forward,
+    d.administrators_read_mail,
     d.created_at
    FROM directory.domain d;
 
@@ -4870,6 +4965,10 @@ COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may ha
 COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
 
 COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN admin.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
 
 COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
 

@@ -153,7 +153,7 @@ comment on function admin.unlock is 'Unlock';
 
 create view admin.domain with (security_invoker) as
 select id, name, active, is_default, (select count(*) from directory.account a where a.domain_id = d.id) as accounts,
-  catch_all, max_accounts, quota_bytes, max_message_bytes, created_at
+  catch_all, max_accounts, quota_bytes, max_message_bytes, users_may_forward, administrators_read_mail, created_at
 from directory.domain d;
 comment on view admin.domain is 'Mail: Domains. Domains whose mail is kept here';
 comment on column admin.domain.accounts is 'Accounts in this domain';

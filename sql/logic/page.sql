@@ -108,6 +108,10 @@ begin
       from pg_proc f cross join lateral (select coalesce(obj_description(f.oid), f.proname) as words) w
       where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
         and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
+    -- Pages of the daemon about a row; its key comes behind the address.
+    'links', case when page = 'account' and (logic.web_kind() = 'system' or logic.web_kind() = 'domain' and exists (
+        select 1 from directory.domain d where d.id = logic.web_domain() and d.administrators_read_mail))
+      then '[["Look into the mailbox (a reason is asked for)", "/admin/mailbox/"]]'::jsonb else '[]' end,
     'children', coalesce((
       select jsonb_agg(jsonb_build_object('page', ch.name, 'title', ch.title, 'column', a.attname) order by ch.place)
       from pg_constraint k join logic.page ch on ch.of_table = k.conrelid and logic.web_kind() = any(ch.kinds)

@@ -69,8 +69,9 @@ end $$;
 -- A domain administrator may not raise what limits him, nor move anything to where he has no say.
 create function logic.guard_domain() returns trigger language plpgsql as $$
 begin
-  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes)
-    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes) then
+  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes, new.administrators_read_mail)
+    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes,
+      old.administrators_read_mail) then
     raise exception 'only a system administrator may change the name and the limits of a domain' using errcode = 'insufficient_privilege';
   end if;
   return new;

@@ -64,7 +64,8 @@ impl Token {
         &self.0
     }
 
-    pub(super) fn hash(&self) -> Vec<u8> {
+    /// What stands for it in `live.web_session`.
+    pub fn hash(&self) -> Vec<u8> {
         digest(&SHA256, self.0.as_bytes()).as_ref().to_vec()
     }
 

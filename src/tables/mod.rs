@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::control::Control;
 use crate::db::Error;
-use crate::mail::AccountId;
+use crate::mail::{AccountId, MailboxId};
 use crate::sql;
 
 const ACT_AS: &str = sql!("tables/act_as");
@@ -27,6 +27,10 @@ const ACT: &str = sql!("tables/act");
 const HISTORY: &str = sql!("tables/history");
 const PATIENCE: &str = sql!("tables/patience");
 const CHECK_USERS: &str = sql!("tables/check_users");
+const MAILBOX_VIEW: &str = sql!("tables/mailbox_view");
+const OPEN_MAILBOX_VIEW: &str = sql!("tables/open_mailbox_view");
+const CLOSE_MAILBOX_VIEW: &str = sql!("tables/close_mailbox_view");
+const VIEW_MESSAGE: &str = sql!("tables/view_message");
 const IMPORT_USERS: &str = sql!("tables/import_users");
 
 /// What an administrator may do.
@@ -160,6 +164,45 @@ impl Tables {
     /// Makes users, all or none; the answer says how many, or what is wrong. Takes seconds for thousands.
     pub async fn import_users(&self, who: &Who, rows: &Value) -> Result<Value, Error> {
         self.ask_patiently(who, Some(PATIENCE), IMPORT_USERS, &[rows]).await
+    }
+
+    /// The view that a session has open of a user's mailbox; an error where he may have none. The session goes by the hash of its
+    /// cookie.
+    pub async fn mailbox_view(&self, who: &Who, session: &[u8], account: AccountId) -> Result<Value, Error> {
+        self.ask(who, MAILBOX_VIEW, &[&session, &account.0]).await
+    }
+
+    /// Opens one, for a reason; the answer says what is wrong with that.
+    pub async fn open_mailbox_view(
+        &self,
+        who: &Who,
+        session: &[u8],
+        account: AccountId,
+        reason: &str,
+    ) -> Result<Value, Error> {
+        self.ask(who, OPEN_MAILBOX_VIEW, &[&session, &account.0, &reason]).await
+    }
+
+    /// Ends it.
+    pub async fn close_mailbox_view(
+        &self,
+        who: &Who,
+        session: &[u8],
+        account: AccountId,
+    ) -> Result<Value, Error> {
+        self.ask(who, CLOSE_MAILBOX_VIEW, &[&session, &account.0]).await
+    }
+
+    /// As [`Tables::mailbox_view`], before one message is shown: that is noted.
+    pub async fn view_message(
+        &self,
+        who: &Who,
+        session: &[u8],
+        account: AccountId,
+        mailbox: MailboxId,
+        uid: u32,
+    ) -> Result<Value, Error> {
+        self.ask(who, VIEW_MESSAGE, &[&session, &account.0, &mailbox.0, &i64::from(uid)]).await
     }
 
     async fn ask(

@@ -47,6 +47,7 @@ mod import;
 mod ip;
 mod log;
 mod lost;
+mod mailbox_view;
 mod oauth;
 mod open_relay;
 mod pop3_conformance;

@@ -141,6 +141,9 @@ async fn render(admin: &Admin, page: &Page, shown_row: Shown) -> Result<Response
         let filter = (format!("is.{}", child.column), plain(first_key?.into()));
         Some((child.title.clone(), address(&format!("/admin/page/{}", child.page), &[filter])))
     });
+    let links = page.links.iter().filter_map(|(title, address)| {
+        Some((title.clone(), format!("{address}{}", plain(first_key?.into()))))
+    });
     // What none of the fields can show is said above them.
     let general: Vec<String> = wrong.into_values().collect();
     let failed = !general.is_empty() || fields.iter().any(|field| !field.wrong.is_empty());
@@ -152,7 +155,7 @@ async fn render(admin: &Admin, page: &Page, shown_row: Shown) -> Result<Response
         mark: &mark,
         fields,
         facts,
-        children: children.collect(),
+        children: children.chain(links).collect(),
         history,
         stored,
         wrong: general.join("; "),
@@ -218,6 +221,7 @@ fn changes(history: &Value) -> Vec<Change> {
                 (_, undone) if !undone.is_empty() => format!("took change {undone} back"),
                 (Some("insert"), _) => "made it".to_owned(),
                 (Some("delete"), _) => "removed it".to_owned(),
+                (Some("view"), _) => "looked into the mailbox".to_owned(),
                 _ => "changed it".to_owned(),
             },
             changes: entry.get("changes").and_then(Value::as_array).into_iter().flatten().map(one).collect(),

@@ -4,6 +4,7 @@ mod form;
 mod import;
 mod list;
 mod login;
+mod mailbox;
 mod second_factor;
 mod value;
 
@@ -39,6 +40,9 @@ pub(super) fn routes() -> Router<Site> {
             "/admin/import",
             get(import::show).post(import::bring).layer(DefaultBodyLimit::max(import::BODY_MAX)),
         )
+        .route("/admin/mailbox/{account}", get(mailbox::show).post(mailbox::change))
+        .route("/admin/mailbox/{account}/{mailbox}", get(mailbox::list))
+        .route("/admin/mailbox/{account}/{mailbox}/{uid}", get(mailbox::message))
         .route("/admin/import/go", post(import::go))
         .route("/admin/import/template", get(import::template))
         .route("/admin/page/{page}", get(list::show))

@@ -18,6 +18,9 @@ pub(super) struct Page {
     pub(super) columns: Vec<Column>,
     pub(super) actions: Vec<Action>,
     pub(super) children: Vec<Child>,
+    /// Pages of code about a row: title, and the address that its key completes.
+    #[serde(default)]
+    pub(super) links: Vec<(String, String)>,
 }
 
 /// A column of a page.
@@ -105,7 +108,7 @@ pub(super) fn time(text: &str) -> String {
 }
 
 /// A number of bytes in the unit that fits, powers of 1024 as the limits have them.
-fn bytes(number: u64) -> String {
+pub(super) fn bytes(number: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let power = (number.max(1).ilog2() / 10).min(4);
     let unit = units.get(power as usize).copied().unwrap_or("B");
