@@ -2389,6 +2389,24 @@ begin
   return new;
 end $_$;
 
+CREATE FUNCTION logic.guard_own_account() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if to_jsonb(new) - '{display_name,forward_to,forward_keep}'::text[] is distinct from to_jsonb(old) - '{display_name,forward_to,forward_keep}'::text[] then
+    raise exception 'of your account you may change your name and the forwarding, nothing else' using errcode = 'insufficient_privilege';
+  end if;
+  if char_length(new.display_name) > 200 or new.display_name ~ '[[:cntrl:]]' then
+    raise exception 'a name has at most 200 characters' using errcode = 'check_violation', column = 'display_name';
+  end if;
+  if (new.forward_to, new.forward_keep) is distinct from (old.forward_to, old.forward_keep)
+    and not (select d.users_may_forward from directory.domain d where d.id = new.domain_id) then
+    raise exception 'the administrator of your domain does not let users forward their mail' using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+
 CREATE FUNCTION logic.has_room_for_mailbox(owner bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2856,6 +2874,29 @@ CREATE FUNCTION logic.ordered_rights(letters text) RETURNS text
   where position(letter in translate(letters, 'c', 'k')) > 0 or letter in ('x', 't', 'e') and position('d' in letters) > 0
 $$;
 
+CREATE FUNCTION logic.own_address() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.address from logic.account a where a.account_id = logic.web_account()
+$$;
+
+CREATE FUNCTION logic.own_aliases() RETURNS TABLE(id bigint, address text, active boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.id, a.local_part || '@' || d.name, a.active and d.active
+  from directory.alias a join directory.domain d on d.id = a.domain_id
+  where exists (select 1 from unnest(a.targets) t where lower(t) = logic.own_address())
+$$;
+
+CREATE FUNCTION logic.own_quota() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.quota_bytes from logic.account a where a.account_id = logic.web_account()
+$$;
+
 CREATE FUNCTION logic.owners() RETURNS bigint[]
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2887,6 +2928,8 @@ begin
       from pg_proc f cross join lateral (select coalesce(obj_description(f.oid), f.proname) as words) w
       where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
         and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
+    -- The one row that there is for who looks.
+    'sole', case when page = 'my_account' then jsonb_build_object('id', logic.web_account()) end,
     -- Pages of the daemon about a row; its key comes behind the address.
     'links', case when page = 'account' and (logic.web_kind() = 'system' or logic.web_kind() = 'domain' and exists (
         select 1 from directory.domain d where d.id = logic.web_domain() and d.administrators_read_mail))
@@ -3067,6 +3110,7 @@ CREATE FUNCTION logic.page_rights(v regclass) RETURNS integer
     AS $$
   select pg_relation_is_updatable(v, true) & case logic.web_kind()
     when 'system' then 28
+    when 'user' then case v::text when 'admin.my_account' then 4 else 0 end
     when 'domain' then case v::text when 'admin.account' then 28 when 'admin.alias' then 28 when 'admin.domain' then 4 else 0 end
     else 0 end
 $$;
@@ -3642,6 +3686,15 @@ begin
   end if;
   return found;
 end $$;
+
+CREATE FUNCTION logic.web_account() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.id from directory.account a join directory.domain d on d.id = a.domain_id
+  where logic.web_kind() = 'user' and a.id = nullif(current_setting('mailwright.account', true), '')::bigint
+    and a.active and d.active and not a.public
+$$;
 
 CREATE FUNCTION logic.web_changes() RETURNS boolean
     LANGUAGE sql STABLE
@@ -5328,6 +5381,43 @@ COMMENT ON COLUMN admin.log.event_days IS 'How long events are kept';
 COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message';
 
 COMMENT ON COLUMN admin.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
+
+CREATE VIEW admin.my_account WITH (security_invoker='true') AS
+ SELECT account.id,
+    logic.own_address() AS address,
+    account.display_name,
+    account.forward_to,
+    account.forward_keep,
+    logic.used_bytes(account.id) AS used_bytes,
+    logic.own_quota() AS quota_bytes
+   FROM directory.account
+  WHERE (account.id = ( SELECT logic.web_account() AS web_account));
+
+COMMENT ON VIEW admin.my_account IS 'Mine: Account. Your address, your name, and where your mail goes on to';
+
+COMMENT ON COLUMN admin.my_account.address IS 'Your address';
+
+COMMENT ON COLUMN admin.my_account.display_name IS 'Your name';
+
+COMMENT ON COLUMN admin.my_account.forward_to IS 'Addresses that get your mail, e.g. someone@example.net';
+
+COMMENT ON COLUMN admin.my_account.forward_keep IS 'Whether forwarded mail is kept in your mailbox as well';
+
+COMMENT ON COLUMN admin.my_account.used_bytes IS 'Bytes of mail that you keep';
+
+COMMENT ON COLUMN admin.my_account.quota_bytes IS 'Bytes of mail that you may keep; empty = no limit';
+
+CREATE VIEW admin.my_alias WITH (security_invoker='true') AS
+ SELECT own_aliases.id,
+    own_aliases.address,
+    own_aliases.active
+   FROM logic.own_aliases() own_aliases(id, address, active);
+
+COMMENT ON VIEW admin.my_alias IS 'Mine: Aliases. Further addresses whose mail comes to you';
+
+COMMENT ON COLUMN admin.my_alias.address IS 'The address';
+
+COMMENT ON COLUMN admin.my_alias.active IS 'An inactive alias is an unknown address';
 
 CREATE TABLE control.oidc_issuer (
     id bigint NOT NULL,
@@ -7110,7 +7200,7 @@ COMMENT ON COLUMN logic.page.title IS 'What it is called';
 
 COMMENT ON COLUMN logic.page.help IS 'What it is for';
 
-COMMENT ON COLUMN logic.page.kinds IS 'The kinds of administrators who find it in their menu';
+COMMENT ON COLUMN logic.page.kinds IS 'The kinds of logins that find it in their menu: system, auditor, domain, user';
 
 COMMENT ON COLUMN logic.page.place IS 'Order in the menu';
 
@@ -8660,6 +8750,8 @@ CREATE TRIGGER a_guard BEFORE INSERT OR UPDATE ON directory.account FOR EACH ROW
 
 CREATE TRIGGER a_guard BEFORE UPDATE ON directory.domain FOR EACH ROW WHEN ((logic.web_kind() = 'domain'::text)) EXECUTE FUNCTION logic.guard_domain();
 
+CREATE TRIGGER a_guard_own BEFORE UPDATE ON directory.account FOR EACH ROW WHEN ((logic.web_kind() = 'user'::text)) EXECUTE FUNCTION logic.guard_own_account();
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -9338,6 +9430,10 @@ CREATE POLICY web_sees ON directory.sender_permission FOR SELECT USING (( SELECT
 
 CREATE POLICY web_sees ON directory.sql_login FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_user_changes ON directory.account FOR UPDATE USING ((id = ( SELECT logic.web_account() AS web_account))) WITH CHECK ((id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON directory.account FOR SELECT USING ((id = ( SELECT logic.web_account() AS web_account)));
+
 ALTER TABLE live.counter ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.listener_status ENABLE ROW LEVEL SECURITY;
@@ -9407,6 +9503,14 @@ CREATE POLICY web_sees ON live.user_import FOR SELECT USING (( SELECT logic.web_
 CREATE POLICY web_sees ON live.web_session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 ALTER TABLE live.web_session ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY web_user_ends ON live.session FOR DELETE USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_ends ON live.web_session FOR DELETE USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON live.session FOR SELECT USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON live.web_session FOR SELECT USING ((account_id = ( SELECT logic.web_account() AS web_account)));
 
 ALTER TABLE log.audit ENABLE ROW LEVEL SECURITY;
 

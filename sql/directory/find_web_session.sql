@@ -5,7 +5,7 @@ with found as (
     exists (select 1 from directory.second_factor f where f.account_id = s.account_id or s.account_id is null and f.administrator = s.login) as has_factor
   from live.web_session s
   left join control.administrator a on s.account_id is null and a.name = s.login and a.active and a.role::text = s.kind
-  left join directory.account u on u.id = s.account_id and u.active and u.manages_domain
+  left join directory.account u on u.id = s.account_id and u.active and not u.public and (u.manages_domain or s.kind = 'user')
   left join directory.domain d on d.id = u.domain_id and d.active
   where s.token_hash = $1 and s.seen_at > now() - make_interval(mins => $2) and s.since > now() - make_interval(hours => $3)
     and (a.name is not null or d.id is not null) and not s.awaits_code

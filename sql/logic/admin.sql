@@ -21,7 +21,7 @@ comment on column logic.page.of_table is 'The table that it is about: its key an
 comment on column logic.page.menu is 'The part of the menu that has it';
 comment on column logic.page.title is 'What it is called';
 comment on column logic.page.help is 'What it is for';
-comment on column logic.page.kinds is 'The kinds of administrators who find it in their menu';
+comment on column logic.page.kinds is 'The kinds of logins that find it in their menu: system, auditor, domain, user';
 comment on column logic.page.place is 'Order in the menu';
 
 -- Enters a page: its key and its history are those of this table, and so are the comments that its columns lack. Of further
@@ -215,6 +215,40 @@ create view admin.alias with (security_invoker) as
 select id, domain_id, local_part, targets, active, authenticated_only from directory.alias;
 comment on view admin.alias is 'Mail: Aliases. Addresses that expand to others';
 select logic.describe_page('admin.alias', 'directory.alias');
+
+-- What a user finds -------------------------------------------------------------------------------------------
+
+-- Facts of his own account, and of no other, that the policies do not show him.
+create function logic.own_address() returns text language sql stable security definer set search_path = pg_catalog as $$
+  select a.address from logic.account a where a.account_id = logic.web_account()
+$$;
+create function logic.own_quota() returns bigint language sql stable security definer set search_path = pg_catalog as $$
+  select a.quota_bytes from logic.account a where a.account_id = logic.web_account()
+$$;
+-- Addresses that lead to him. Who else is behind them is not his to know.
+create function logic.own_aliases() returns table (id bigint, address text, active boolean) language sql stable security definer set search_path = pg_catalog as $$
+  select a.id, a.local_part || '@' || d.name, a.active and d.active
+  from directory.alias a join directory.domain d on d.id = a.domain_id
+  where exists (select 1 from unnest(a.targets) t where lower(t) = logic.own_address())
+$$;
+
+create view admin.my_account with (security_invoker) as
+select id, logic.own_address() as address, display_name, forward_to, forward_keep, logic.used_bytes(id) as used_bytes, logic.own_quota() as quota_bytes
+from directory.account where id = (select logic.web_account());
+comment on view admin.my_account is 'Mine: Account. Your address, your name, and where your mail goes on to';
+comment on column admin.my_account.address is 'Your address';
+comment on column admin.my_account.display_name is 'Your name';
+comment on column admin.my_account.forward_to is 'Addresses that get your mail, e.g. someone@example.net';
+comment on column admin.my_account.forward_keep is 'Whether forwarded mail is kept in your mailbox as well';
+comment on column admin.my_account.used_bytes is 'Bytes of mail that you keep';
+comment on column admin.my_account.quota_bytes is 'Bytes of mail that you may keep; empty = no limit';
+select logic.describe_page('admin.my_account', 'directory.account');
+create view admin.my_alias with (security_invoker) as select id, address, active from logic.own_aliases();
+comment on view admin.my_alias is 'Mine: Aliases. Further addresses whose mail comes to you';
+comment on column admin.my_alias.address is 'The address';
+select logic.describe_page('admin.my_alias', 'directory.alias');
+update logic.page set kinds = '{user}' where name in ('my_account', 'my_alias');
+update logic.page set kinds = '{system,auditor,domain,user}' where name in ('session', 'login');
 
 select logic.place_page('import', 'Mail', 'Import of users', 'Makes users from a CSV file', '{system,domain}');
 

@@ -1,4 +1,4 @@
-//! Administrators in the browser: who has logged in, and for how long.
+//! Logins in the browser, of administrators and users: who has logged in, and for how long.
 //!
 //! Guarantees: the same door as for mail users, with the same locks and the same work for names that do not exist. What the
 //! cookie says is stored only as its hash, so that who reads the table cannot take a session over; a session ends with its
@@ -25,15 +25,16 @@ const OPEN_WEB_SESSION: &str = sql!("directory/open_web_session");
 const FIND_WEB_SESSION: &str = sql!("directory/find_web_session");
 const CLOSE_WEB_SESSION: &str = sql!("directory/close_web_session");
 const SET_OWN_PASSWORD: &str = sql!("directory/set_own_password");
+const SET_OWN_ACCOUNT_PASSWORD: &str = sql!("directory/set_own_account_password");
 
 /// Somebody who administers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Administrator {
-    /// `system`, `auditor` or `domain`.
+    /// `system`, `auditor`, `domain` or `user`: an ordinary account.
     pub kind: String,
     /// His name, or the address of his account.
     pub login: String,
-    /// The account of a domain administrator.
+    /// The account of a domain administrator or user.
     pub account: Option<AccountId>,
     /// He has to choose a password before anything else.
     pub must_change_password: bool,
@@ -78,7 +79,8 @@ impl Token {
 }
 
 impl Directory {
-    /// Checks the name and password of an administrator: of the whole server (a name), or of a domain (an address). Whether he has
+    /// Checks the name and password of an administrator of the whole server (a name), or of an account (an address), which
+    /// administers its domain or only itself. Whether he has
     /// a second factor the answer says; a lock of its codes holds here already, so that nothing is left to be tried.
     pub async fn administrator(
         &self,
@@ -88,13 +90,11 @@ impl Directory {
     ) -> Result<Administrator, LoginError> {
         if name.contains('@') {
             let login = self.login(visitor, name, password).await?;
-            if !login.manages_domain {
-                return Err(LoginError::Forbidden("the administration pages"));
-            }
+            let kind = if login.manages_domain { "domain" } else { "user" };
             let (login, account) = (login.address, Some(login.account));
             let second_factor = self.unlocked_second_factor(&login, account).await?;
             return Ok(Administrator {
-                kind: "domain".to_owned(),
+                kind: kind.to_owned(),
                 login,
                 account,
                 must_change_password: false,
@@ -160,7 +160,7 @@ impl Directory {
         self.control.db.execute(OPEN_WEB_SESSION, &values).await?;
         match waits {
             true => tracing::info!(login, peer, kind, "the password was right, a code is still to come"),
-            false => tracing::info!(login, peer, kind, "an administrator has logged in"),
+            false => tracing::info!(login, peer, kind, "somebody has logged in"),
         }
         Ok(token)
     }
@@ -193,18 +193,30 @@ impl Directory {
         Ok(serde_json::json!({ "hash": stored.hash, "scram": stored.scram }))
     }
 
-    /// Gives an administrator of the whole server the password that he has chosen himself.
+    /// Gives somebody the password that he has chosen himself. The caller has asked for the old one.
     pub async fn set_own_password(
         self: &Arc<Self>,
         visitor: Visitor,
-        name: &str,
+        who: &Administrator,
         token: &Token,
         password: &Secret,
     ) -> Result<(), LoginError> {
         let stored = self.hashed(password).await?;
-        let hash = stored.get("hash").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        let values: [&(dyn ToSql + Sync); 3] = [&name, &hash, &token.hash()];
-        self.as_person((name, &visitor.peer.to_string()), SET_OWN_PASSWORD, &values).await?;
+        let text =
+            |name: &str| stored.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let (hash, scram, cookie, peer) =
+            (text("hash"), text("scram"), token.hash(), visitor.peer.to_string());
+        let person = (who.login.as_str(), peer.as_str());
+        match who.account {
+            Some(account) => {
+                let values: [&(dyn ToSql + Sync); 4] = [&account.0, &hash, &scram, &cookie];
+                self.as_person(person, SET_OWN_ACCOUNT_PASSWORD, &values).await?;
+            }
+            None => {
+                let values: [&(dyn ToSql + Sync); 3] = [&who.login, &hash, &cookie];
+                self.as_person(person, SET_OWN_PASSWORD, &values).await?;
+            }
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Any table as data: what stands under the administration pages, and under every other way to reach the same tables.
 //!
-//! What must hold: each question runs in a transaction of its own under the role `mailwright_web`, for one administrator, and
+//! What must hold: each question runs in a transaction of its own under the role `mailwright_web`, for one person, and
 //! row-level security says what he sees; nothing here decides who may do what. Names of pages and columns are looked up in the
 //! catalog by the functions that are called (`sql/logic/page.sql`), and no statement is put together here. A question costs two
 //! round trips: one for the role and the question together, one for the commit.
@@ -33,7 +33,7 @@ const CLOSE_MAILBOX_VIEW: &str = sql!("tables/close_mailbox_view");
 const VIEW_MESSAGE: &str = sql!("tables/view_message");
 const IMPORT_USERS: &str = sql!("tables/import_users");
 
-/// What an administrator may do.
+/// What somebody may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Everything.
@@ -42,6 +42,8 @@ pub enum Kind {
     Auditor,
     /// See and change what belongs to the domain of his account.
     Domain,
+    /// See his own account, and change a little of it.
+    User,
 }
 
 impl Kind {
@@ -51,12 +53,13 @@ impl Kind {
             Kind::System => "system",
             Kind::Auditor => "auditor",
             Kind::Domain => "domain",
+            Kind::User => "user",
         }
     }
 
     /// The kind of that name.
     pub fn named(name: &str) -> Option<Kind> {
-        [Kind::System, Kind::Auditor, Kind::Domain].into_iter().find(|kind| kind.name() == name)
+        [Kind::System, Kind::Auditor, Kind::Domain, Kind::User].into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -67,7 +70,7 @@ pub struct Who {
     pub kind: Kind,
     /// His name, which the audit log gets.
     pub login: String,
-    /// The account of a domain administrator.
+    /// The account of a domain administrator or user.
     pub account: Option<AccountId>,
     /// Where he is.
     pub peer: IpAddr,

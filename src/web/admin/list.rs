@@ -124,6 +124,9 @@ pub(super) async fn show(
         let key = json!({ "only_row": true }).to_string();
         return Ok(Redirect::to(&row_address(&name, &key)).into_response());
     }
+    if let Some(key) = &page.sole {
+        return Ok(Redirect::to(&row_address(&name, &key.to_string())).into_response());
+    }
     list(&admin, &page, Asked { fields }, StatusCode::OK, "").await
 }
 

@@ -12,7 +12,6 @@ use super::super::{Origin, Site};
 use super::{Admin, COOKIE_NAME, field, second_factor};
 use crate::directory::LoginError;
 use crate::sasl::Secret;
-use crate::tables::Kind;
 
 #[derive(Template)]
 #[template(path = "admin/login.html")]
@@ -108,9 +107,6 @@ pub(super) async fn show_password(admin: Admin) -> Response {
 }
 
 fn password_page(admin: &Admin, status: StatusCode, wrong: &str) -> Response {
-    if admin.who.kind == Kind::Domain {
-        return refused("your password is that of your account: change it there");
-    }
     let shortest = admin.site.house.control.config().directory.min_password_length;
     let form_token = &admin.token.form_token();
     page_with(status, &PasswordPage { login: &admin.who.login, form_token, shortest, wrong })
@@ -121,7 +117,7 @@ pub(super) async fn set_password(
     Extension(origin): Extension<Origin>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
-    if admin.who.kind == Kind::Domain || !admin.knows(field(&fields, "form")) {
+    if !admin.knows(field(&fields, "form")) {
         return refused("this form is not of your session");
     }
     let (old, new) = (field(&fields, "old"), field(&fields, "new"));
@@ -142,7 +138,7 @@ pub(super) async fn set_password(
         return again(&format!("the old password: {error}"));
     }
     let new = Secret::from(new);
-    match directory.set_own_password(origin.visitor, &admin.who.login, &admin.token, &new).await {
+    match directory.set_own_password(origin.visitor, &admin.person(), &admin.token, &new).await {
         Ok(()) => Redirect::to("/admin").into_response(),
         Err(error) => again(&error.to_string()),
     }

@@ -54,14 +54,17 @@ pub(super) fn routes() -> Router<Site> {
 
 /// Where an administrator begins: the first page of his menu.
 async fn first(visitor: Admin) -> Response {
-    let page = match visitor.who.kind {
-        Kind::Domain => "account",
-        Kind::System | Kind::Auditor => "service",
+    let address = match (visitor.who.kind, visitor.who.account) {
+        (Kind::User, Some(account)) => {
+            list::row_address("my_account", &serde_json::json!({ "id": account.0 }).to_string())
+        }
+        (Kind::User, None) | (Kind::Domain, _) => "/admin/page/account".to_owned(),
+        (Kind::System | Kind::Auditor, _) => "/admin/page/service".to_owned(),
     };
-    Redirect::to(&format!("/admin/page/{page}")).into_response()
+    Redirect::to(&address).into_response()
 }
 
-/// An administrator who has logged in, in a request.
+/// Somebody who has logged in, in a request: an administrator, or a user who sees his own account.
 pub(super) struct Admin {
     who: Who,
     token: Token,
