@@ -28,7 +28,7 @@ comment on column logic.page.of_table is 'The table that it is about: its key an
 comment on column logic.page.menu is 'The part of the menu that has it';
 comment on column logic.page.title is 'What it is called';
 comment on column logic.page.help is 'What it is for';
-comment on column logic.page.kinds is 'The kinds of administrators who find it in their menu';
+comment on column logic.page.kinds is 'The kinds of logins that find it in their menu: system, auditor, domain, user';
 comment on column logic.page.place is 'Order in the menu';
 
 -- Enters a page: its key and its history are those of this table, and so are the comments that its columns lack. Of further
@@ -172,8 +172,8 @@ comment on view admin.trace is 'Running: Trace. What became of messages, one lin
 select logic.describe_page('admin.trace', 'log.trace');
 
 create view admin.login with (security_invoker) as
-select id, login, kind, host(peer) as peer, browser, since, seen_at from live.web_session;
-comment on view admin.login is 'Running: Logins. Administrators who have logged in to these pages';
+select id, login, kind, host(peer) as peer, browser, since, seen_at, awaits_code from live.web_session;
+comment on view admin.login is 'Running: Logins. Who has logged in to these pages';
 select logic.describe_page('admin.login', 'live.web_session');
 create function admin.log_out(l admin.login) returns text language sql as $$
   delete from live.web_session where id = l.id returning l.login || ' has to log in again'
@@ -195,7 +195,7 @@ select logic.place_page('reports', 'Running', 'Reports', 'Saved queries, as tabl
 
 create view admin.domain with (security_invoker) as
 select id, name, active, is_default, (select count(*) from directory.account a where a.domain_id = d.id) as accounts,
-  catch_all, max_accounts, quota_bytes, max_message_bytes, created_at
+  catch_all, max_accounts, quota_bytes, max_message_bytes, users_may_forward, administrators_read_mail, created_at
 from directory.domain d;
 comment on view admin.domain is 'Mail: Domains. Domains whose mail is kept here';
 comment on column admin.domain.accounts is 'Accounts in this domain';
@@ -208,11 +208,13 @@ $$;
 
 create view admin.account with (security_invoker) as
 select id, domain_id, local_part, display_name, active, null::control.password as password, forward_to, forward_keep, logic.used_bytes(id) as used_bytes, quota_bytes,
-  max_messages, max_message_bytes, forbidden_services, mail_from_policy, sender_needs_login, manages_domain, created_at
+  max_messages, max_message_bytes, forbidden_services, mail_from_policy, sender_needs_login, manages_domain,
+  exists (select 1 from directory.second_factor f where f.account_id = account.id) as second_factor, created_at
 from directory.account;
 comment on view admin.account is 'Mail: Users. People (or things) with a mailbox';
 comment on column admin.account.password is 'A new password; left empty, the old one stays';
 comment on column admin.account.used_bytes is 'Bytes of mail that the account keeps';
+comment on column admin.account.second_factor is 'Whether a login to these pages needs a code besides the password';
 select logic.describe_page('admin.account', 'directory.account');
 
 -- A password comes as the daemon has hashed it: {"hash": …, "scram": …}.
@@ -246,18 +248,61 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.account for each row execute function admin.delete_account();
+create function admin.reset_second_factor(a admin.account) returns text language sql as $$
+  delete from directory.second_factor where account_id = a.id returning a.local_part || ' logs in with the password alone'
+$$;
+comment on function admin.reset_second_factor(admin.account) is 'Reset second factor!: logs in with the password alone, until a new one is set up';
 
 create view admin.alias with (security_invoker) as
 select id, domain_id, local_part, targets, active, authenticated_only from directory.alias;
 comment on view admin.alias is 'Mail: Aliases. Addresses that expand to others';
 select logic.describe_page('admin.alias', 'directory.alias');
 
+-- What a user finds -------------------------------------------------------------------------------------------
+
+-- Facts of his own account, and of no other, that the policies do not show him.
+create function logic.own_address() returns text language sql stable security definer set search_path = pg_catalog as $$
+  select a.address from logic.account a where a.account_id = logic.web_account()
+$$;
+create function logic.own_quota() returns bigint language sql stable security definer set search_path = pg_catalog as $$
+  select a.quota_bytes from logic.account a where a.account_id = logic.web_account()
+$$;
+-- Addresses that lead to him. Who else is behind them is not his to know.
+create function logic.own_aliases() returns table (id bigint, address text, active boolean) language sql stable security definer set search_path = pg_catalog as $$
+  select a.id, a.local_part || '@' || d.name, a.active and d.active
+  from directory.alias a join directory.domain d on d.id = a.domain_id
+  where exists (select 1 from unnest(a.targets) t where lower(t) = logic.own_address())
+$$;
+
+create view admin.my_account with (security_invoker) as
+select id, logic.own_address() as address, display_name, forward_to, forward_keep, logic.used_bytes(id) as used_bytes, logic.own_quota() as quota_bytes
+from directory.account where id = (select logic.web_account());
+comment on view admin.my_account is 'Mine: Account. Your address, your name, and where your mail goes on to';
+comment on column admin.my_account.address is 'Your address';
+comment on column admin.my_account.display_name is 'Your name';
+comment on column admin.my_account.forward_to is 'Addresses that get your mail, e.g. someone@example.net';
+comment on column admin.my_account.forward_keep is 'Whether forwarded mail is kept in your mailbox as well';
+comment on column admin.my_account.used_bytes is 'Bytes of mail that you keep';
+comment on column admin.my_account.quota_bytes is 'Bytes of mail that you may keep; empty = no limit';
+select logic.describe_page('admin.my_account', 'directory.account');
+create view admin.my_alias with (security_invoker) as select id, address, active from logic.own_aliases();
+comment on view admin.my_alias is 'Mine: Aliases. Further addresses whose mail comes to you';
+comment on column admin.my_alias.address is 'The address';
+select logic.describe_page('admin.my_alias', 'directory.alias');
+update logic.page set kinds = '{user}' where name in ('my_account', 'my_alias');
+update logic.page set kinds = '{system,auditor,domain,user}' where name in ('session', 'login');
+
+select logic.place_page('import', 'Mail', 'Import of users', 'Makes users from a CSV file', '{system,domain}');
+
 -- Server -------------------------------------------------------------------------------------------------------
 
 create view admin.administrator with (security_invoker) as
-select name, role, active, null::control.password as password, must_change_password from control.administrator;
+select name, role, active, null::control.password as password, must_change_password,
+  exists (select 1 from directory.second_factor f where f.administrator = name) as second_factor
+from control.administrator;
 comment on view admin.administrator is 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
 comment on column admin.administrator.password is 'A new password; left empty, the old one stays';
+comment on column admin.administrator.second_factor is 'Whether a login needs a code besides the password';
 select logic.describe_page('admin.administrator', 'control.administrator');
 create function admin.write_administrator() returns trigger language plpgsql as $$
 declare
@@ -282,6 +327,10 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.administrator for each row execute function admin.delete_administrator();
+create function admin.reset_second_factor(a admin.administrator) returns text language sql as $$
+  delete from directory.second_factor where administrator = a.name returning a.name || ' logs in with the password alone'
+$$;
+comment on function admin.reset_second_factor(admin.administrator) is 'Reset second factor!: logs in with the password alone, until a new one is set up';
 
 create view admin.certificate with (security_invoker) as
 select id, names, source, active, own_names, not_after, error, chain, null::control.secret as key, created_at from control.certificate;

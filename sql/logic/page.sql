@@ -31,6 +31,7 @@ $$;
 create function logic.page_rights(v regclass) returns integer language sql stable as $$
   select pg_relation_is_updatable(v, true) & case logic.web_kind()
     when 'system' then 28
+    when 'user' then case v::text when 'admin.my_account' then 4 else 0 end
     when 'domain' then case v::text when 'admin.account' then 28 when 'admin.alias' then 28 when 'admin.domain' then 4 else 0 end
     else 0 end
 $$;
@@ -104,6 +105,12 @@ begin
       from pg_proc f cross join lateral (select coalesce(obj_description(f.oid), f.proname) as words) w
       where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
         and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
+    -- The one row that there is for who looks.
+    'sole', case when page = 'my_account' then jsonb_build_object('id', logic.web_account()) end,
+    -- Pages of the daemon about a row; its key comes behind the address.
+    'links', case when page = 'account' and (logic.web_kind() = 'system' or logic.web_kind() = 'domain' and exists (
+        select 1 from directory.domain d where d.id = logic.web_domain() and d.administrators_read_mail))
+      then '[["Look into the mailbox (a reason is asked for)", "/admin/mailbox/"]]'::jsonb else '[]' end,
     'children', coalesce((
       select jsonb_agg(jsonb_build_object('page', ch.name, 'title', ch.title, 'column', a.attname) order by ch.place)
       from pg_constraint k join logic.page ch on ch.of_table = k.conrelid and logic.web_kind() = any(ch.kinds)

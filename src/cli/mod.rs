@@ -18,12 +18,14 @@ mod office;
 mod password;
 mod progress;
 mod queue;
-mod size;
+mod second_factor;
+
 mod sql;
 mod status;
 mod switch;
 mod table;
 mod user;
+mod user_import;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -83,6 +85,9 @@ enum Command {
     /// echo "$SECRET" | mailwright password alice@example.org
     #[command(verbatim_doc_comment)]
     Password(password::Password),
+    /// Codes that logins in the browser ask for besides the password
+    #[command(subcommand)]
+    SecondFactor(second_factor::SecondFactor),
     /// Run SQL on the server's database
     ///
     /// Everything the server does is ruled by tables. Without SQL on a terminal, psql is started.
@@ -170,6 +175,7 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Dns(command) => dns::run(connect::connect(place).await?, command).await,
         Command::Docs(command) => docs::run(connect::connect(place).await?, command).await,
         Command::Password(command) => password::run(connect::connect(place).await?, command).await,
+        Command::SecondFactor(command) => second_factor::run(connect::connect(place).await?, command).await,
         Command::Status(command) => status::run(connect::connect(place).await?, command).await,
         Command::Queue(command) => queue::run(connect::connect(place).await?, command).await,
         Command::Import(command) => import::run(place, command).await,

@@ -211,6 +211,17 @@ pub struct Web {
     pub require_tls: bool,
     pub idle_minutes: i32,
     pub session_hours: i32,
+    pub require_second_factor: SecondFactorRule,
+}
+
+/// Who needs a second factor to log in to the pages.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum SecondFactorRule {
+    None,
+    /// System administrators.
+    System,
+    Everybody,
 }
 
 #[derive(Debug, Deserialize)]

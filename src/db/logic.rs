@@ -26,6 +26,9 @@ const FILES: &[&str] = &[
     sql!("logic/admin"),
     sql!("logic/page"),
     sql!("logic/reporting"),
+    // After it, whose words it uses.
+    sql!("logic/import"),
+    sql!("logic/mailbox_view"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.

@@ -1,6 +1,6 @@
 //! Any table as data: what stands under the administration pages, and under every other way to reach the same tables.
 //!
-//! What must hold: each question runs in a transaction of its own under the role `mailwright_web`, for one administrator, and
+//! What must hold: each question runs in a transaction of its own under the role `mailwright_web`, for one person, and
 //! row-level security says what he sees; nothing here decides who may do what. Names of pages and columns are looked up in the
 //! catalog by the functions that are called (`sql/logic/page.sql`), and no statement is put together here. A question costs two
 //! round trips: one for the role and the question together, one for the commit. Only the queries of reports are texts of their own
@@ -17,7 +17,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::control::Control;
 use crate::db::Error;
-use crate::mail::AccountId;
+use crate::mail::{AccountId, MailboxId};
 use crate::sql;
 
 pub use report::{Found, Report, ReportError, ResultColumn, Values};
@@ -31,8 +31,15 @@ const ROW: &str = sql!("tables/row");
 const SERVICES: &str = sql!("tables/services");
 const SAVE: &str = sql!("tables/save");
 const ACT: &str = sql!("tables/act");
+const PATIENCE: &str = sql!("tables/patience");
+const CHECK_USERS: &str = sql!("tables/check_users");
+const MAILBOX_VIEW: &str = sql!("tables/mailbox_view");
+const OPEN_MAILBOX_VIEW: &str = sql!("tables/open_mailbox_view");
+const CLOSE_MAILBOX_VIEW: &str = sql!("tables/close_mailbox_view");
+const VIEW_MESSAGE: &str = sql!("tables/view_message");
+const IMPORT_USERS: &str = sql!("tables/import_users");
 
-/// What an administrator may do.
+/// What somebody may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Everything.
@@ -41,6 +48,8 @@ pub enum Kind {
     Auditor,
     /// See and change what belongs to the domain of his account.
     Domain,
+    /// See his own account, and change a little of it.
+    User,
 }
 
 impl Kind {
@@ -50,12 +59,13 @@ impl Kind {
             Kind::System => "system",
             Kind::Auditor => "auditor",
             Kind::Domain => "domain",
+            Kind::User => "user",
         }
     }
 
     /// The kind of that name.
     pub fn named(name: &str) -> Option<Kind> {
-        [Kind::System, Kind::Auditor, Kind::Domain].into_iter().find(|kind| kind.name() == name)
+        [Kind::System, Kind::Auditor, Kind::Domain, Kind::User].into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -66,7 +76,7 @@ pub struct Who {
     pub kind: Kind,
     /// His name, which the audit log gets.
     pub login: String,
-    /// The account of a domain administrator.
+    /// The account of a domain administrator or user.
     pub account: Option<AccountId>,
     /// Where he is.
     pub peer: IpAddr,
@@ -158,9 +168,69 @@ impl Tables {
         self.ask(who, ACT, &[&page, &action, keys]).await
     }
 
+    /// What is wrong with users that are to be made: lines, columns and words. Takes seconds for thousands.
+    pub async fn check_users(&self, who: &Who, rows: &Value) -> Result<Value, Error> {
+        self.ask_patiently(who, Some(PATIENCE), CHECK_USERS, &[rows]).await
+    }
+
+    /// Makes users, all or none; the answer says how many, or what is wrong. Takes seconds for thousands.
+    pub async fn import_users(&self, who: &Who, rows: &Value) -> Result<Value, Error> {
+        self.ask_patiently(who, Some(PATIENCE), IMPORT_USERS, &[rows]).await
+    }
+
+    /// The view that a session has open of a user's mailbox; an error where he may have none. The session goes by the hash of its
+    /// cookie.
+    pub async fn mailbox_view(&self, who: &Who, session: &[u8], account: AccountId) -> Result<Value, Error> {
+        self.ask(who, MAILBOX_VIEW, &[&session, &account.0]).await
+    }
+
+    /// Opens one, for a reason; the answer says what is wrong with that.
+    pub async fn open_mailbox_view(
+        &self,
+        who: &Who,
+        session: &[u8],
+        account: AccountId,
+        reason: &str,
+    ) -> Result<Value, Error> {
+        self.ask(who, OPEN_MAILBOX_VIEW, &[&session, &account.0, &reason]).await
+    }
+
+    /// Ends it.
+    pub async fn close_mailbox_view(
+        &self,
+        who: &Who,
+        session: &[u8],
+        account: AccountId,
+    ) -> Result<Value, Error> {
+        self.ask(who, CLOSE_MAILBOX_VIEW, &[&session, &account.0]).await
+    }
+
+    /// As [`Tables::mailbox_view`], before one message is shown: that is noted.
+    pub async fn view_message(
+        &self,
+        who: &Who,
+        session: &[u8],
+        account: AccountId,
+        mailbox: MailboxId,
+        uid: u32,
+    ) -> Result<Value, Error> {
+        self.ask(who, VIEW_MESSAGE, &[&session, &account.0, &mailbox.0, &i64::from(uid)]).await
+    }
+
     async fn ask(
         &self,
         who: &Who,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Value, Error> {
+        self.ask_patiently(who, None, sql, values).await
+    }
+
+    /// With a statement before it that gives it more time.
+    async fn ask_patiently(
+        &self,
+        who: &Who,
+        patience: Option<&'static str>,
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Value, Error> {
@@ -171,9 +241,22 @@ impl Tables {
         let (kind, peer) = (who.kind.name(), who.peer.to_string());
         let transaction = client.transaction().await?;
         let as_who: [&(dyn ToSql + Sync); 4] = [&kind, &who.login, &account, &peer];
-        let (role, row) =
-            tokio::join!(transaction.query_one(&act_as, &as_who), transaction.query_opt(&question, values));
-        role?;
+        let row = match patience {
+            // In turn: each statement begins with the time that the one before it has set.
+            Some(patience) => {
+                transaction.query_one(&act_as, &as_who).await?;
+                transaction.execute(patience, &[]).await?;
+                transaction.query_opt(&question, values).await
+            }
+            None => {
+                let (role, row) = tokio::join!(
+                    transaction.query_one(&act_as, &as_who),
+                    transaction.query_opt(&question, values)
+                );
+                role?;
+                row
+            }
+        };
         let answer: Value = row?.and_then(|row| row.get::<_, Option<Value>>(0)).unwrap_or(Value::Null);
         if answer.get("wrong").is_some() {
             transaction.rollback().await?;

@@ -157,6 +157,9 @@ fn render(admin: &Admin, asked: Asked) -> Result<Response, Fault> {
         let filter = (format!("is.{}", child.column), plain(first_key?.into()));
         Some((child.title.clone(), address(&format!("/admin/page/{}", child.page), &[filter])))
     });
+    let links = page.links.iter().filter_map(|(title, address)| {
+        Some((title.clone(), format!("{address}{}", plain(first_key?.into()))))
+    });
     // What none of the fields can show is said above them.
     let general: Vec<String> = wrong.into_values().collect();
     let failed = !general.is_empty() || fields.iter().any(|field| !field.wrong.is_empty());
@@ -168,7 +171,7 @@ fn render(admin: &Admin, asked: Asked) -> Result<Response, Fault> {
         mark: &mark,
         fields,
         facts,
-        children: children.collect(),
+        children: children.chain(links).collect(),
         history: changes(&found["history"]),
         stored,
         wrong: general.join("; "),
@@ -250,6 +253,7 @@ fn changes(history: &Value) -> Vec<Change> {
                 (_, undone) if !undone.is_empty() => format!("took change {undone} back"),
                 (Some("insert"), _) => "made it".to_owned(),
                 (Some("delete"), _) => "removed it".to_owned(),
+                (Some("view"), _) => "looked into the mailbox".to_owned(),
                 _ => "changed it".to_owned(),
             },
             changes: entry.get("changes").and_then(Value::as_array).into_iter().flatten().map(one).collect(),

@@ -143,6 +143,9 @@ async fn list(
         let shown = || Redirect::to(&row_address(name, &key)).into_response();
         return Ok(if wrong.is_empty() { shown() } else { answer::refused(wrong) });
     }
+    if let Some(key) = page.sole.as_ref().filter(|_| wrong.is_empty()) {
+        return Ok(Redirect::to(&row_address(name, &key.to_string())).into_response());
+    }
     let frame = admin.framed(&found["menu"], name);
     let path = format!("/admin/page/{name}");
     let downwards = found["downwards"] == true;

@@ -18,6 +18,12 @@ pub(super) struct Page {
     pub(super) columns: Vec<Column>,
     pub(super) actions: Vec<Action>,
     pub(super) children: Vec<Child>,
+    /// The key of the only row that there is for who looks.
+    #[serde(default)]
+    pub(super) sole: Option<Value>,
+    /// Pages of code about a row: title, and the address that its key completes.
+    #[serde(default)]
+    pub(super) links: Vec<(String, String)>,
 }
 
 /// A column of a page.
