@@ -26,7 +26,7 @@ async fn from_the_first_login_to_the_first_mail() {
     browser.go("/admin/page/domain").await;
     browser.picture("login").await;
     browser.is_accessible().await;
-    browser.fill("Administrator", "system").await;
+    browser.fill("Name", "system").await;
     browser.fill("Password", "first-password").await;
     browser.press("Log in").await;
     browser.see("A new password for system").await;

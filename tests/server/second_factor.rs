@@ -90,7 +90,7 @@ async fn a_login_needs_a_code_that_is_taken_once() {
     let other = Pages::log_in(&daemon, "root", PASSWORD).await;
     let page = pages.page(PAGE).await;
     assert!(page.contains("<svg") && page.contains("role=\"img\""), "{page}");
-    assert!(!page.contains("style=") && !page.contains("<script"), "{page}");
+    assert!(!page.contains("style=") && page.matches("<script").count() == 1, "{page}");
     let secret = offered(&page);
     assert_eq!(secret.len(), 32);
     // Loading the page again does not change what the app has read already.
