@@ -21,9 +21,11 @@ const FILES: &[&str] = &[
     sql!("logic/report"),
     sql!("logic/log"),
     sql!("logic/verify"),
+    sql!("logic/count"),
     sql!("logic/web"),
     sql!("logic/admin"),
     sql!("logic/page"),
+    sql!("logic/overview"),
 ];
 
 /// Things with data in them that depend on a replaceable schema and would go with it.

@@ -25,6 +25,8 @@ const OPTIONS: &str = sql!("tables/options");
 const SAVE: &str = sql!("tables/save");
 const ACT: &str = sql!("tables/act");
 const HISTORY: &str = sql!("tables/history");
+const OVERVIEW: &str = sql!("tables/overview");
+const OVERVIEW_OF_DOMAIN: &str = sql!("tables/overview_of_domain");
 
 /// What an administrator may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +149,15 @@ impl Tables {
     /// What was changed in a row.
     pub async fn history(&self, who: &Who, page: &str, key: &Value) -> Result<Value, Error> {
         self.ask(who, HISTORY, &[&page, key]).await
+    }
+
+    /// What the overview shows, the menu included: of the whole server for the last `span` (hour, day, month), or of the domain of a
+    /// domain administrator for the last 30 days.
+    pub async fn overview(&self, who: &Who, span: &str) -> Result<Value, Error> {
+        match who.kind {
+            Kind::Domain => self.ask(who, OVERVIEW_OF_DOMAIN, &[]).await,
+            Kind::System | Kind::Auditor => self.ask(who, OVERVIEW, &[&span]).await,
+        }
     }
 
     async fn ask(

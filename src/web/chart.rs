@@ -302,6 +302,8 @@ impl Bars<'_> {
 impl Unit {
     /// A number as people read it.
     pub(super) fn text(self, value: f64) -> String {
+        // The sum of nothing is -0.
+        let value = value + 0.0;
         match self {
             Unit::Count if value.fract() == 0.0 => thousands(value),
             Unit::Count | Unit::PerSecond if value >= 100.0 => thousands(value.round()),
@@ -559,6 +561,7 @@ mod tests {
     fn numbers_as_people_read_them() {
         for (unit, value, expected) in [
             (Unit::Count, 0.0, "0"),
+            (Unit::Count, -0.0, "0"),
             (Unit::Count, 1_234_567.0, "1\u{202f}234\u{202f}567"),
             (Unit::Count, 2.5, "2.5"),
             (Unit::Bytes, 1023.0, "1023 B"),

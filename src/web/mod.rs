@@ -7,8 +7,9 @@
 
 mod admin;
 mod answer;
-#[allow(dead_code, reason = "pages follow that draw all kinds")]
 mod chart;
+mod monitor;
+mod prometheus;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form
 struct Site {
     house: Arc<House>,
     tables: Tables,
+    readiness: Arc<monitor::Readiness>,
 }
 
 /// Where a request comes from.
@@ -71,12 +73,13 @@ impl Web {
     /// The face on this house.
     pub fn new(house: Arc<House>) -> Arc<Self> {
         let tables = Tables::new(house.control.clone());
-        let site = Site { house, tables };
+        let site = Site { house, tables, readiness: Arc::default() };
         let router = Router::new()
             .route("/", get(|| async { Redirect::to("/admin") }))
             .route("/static/pages.css", get(style))
             .route("/.well-known/acme-challenge/{token}", get(challenge))
             .merge(admin::routes())
+            .merge(monitor::routes())
             .fallback(|| async { answer::not_found() })
             .layer(DefaultBodyLimit::max(BODY_MAX))
             .layer(from_fn(guarded))

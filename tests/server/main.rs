@@ -49,6 +49,7 @@ mod log;
 mod lost;
 mod oauth;
 mod open_relay;
+mod overview;
 mod pop3_conformance;
 mod queue_scale;
 mod receive;

@@ -3,6 +3,7 @@
 mod form;
 mod list;
 mod login;
+mod overview;
 mod value;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/log-in", get(login::show).post(login::log_in))
         .route("/admin/log-out", post(login::log_out))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/overview", get(overview::show))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))
         .route("/admin/page/{page}/act", post(list::act))
@@ -37,12 +39,8 @@ pub(super) fn routes() -> Router<Site> {
 }
 
 /// Where an administrator begins: the first page of his menu.
-async fn first(visitor: Admin) -> Response {
-    let page = match visitor.who.kind {
-        Kind::Domain => "account",
-        Kind::System | Kind::Auditor => "service",
-    };
-    Redirect::to(&format!("/admin/page/{page}")).into_response()
+async fn first(_: Admin) -> Redirect {
+    Redirect::to("/admin/overview")
 }
 
 /// An administrator who has logged in, in a request.
@@ -77,6 +75,11 @@ impl Admin {
     /// The menu, with the page that is shown marked in it.
     async fn frame(&self, here: &str) -> Result<Frame, Fault> {
         let pages = self.site.tables.pages(&self.who).await?;
+        Ok(self.frame_of(&pages, here))
+    }
+
+    /// The same from a menu that has been asked for already.
+    fn frame_of(&self, pages: &Value, here: &str) -> Frame {
         let mut menus: Vec<Menu> = Vec::new();
         for page in pages.as_array().into_iter().flatten() {
             let text = |name: &str| page.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -86,12 +89,12 @@ impl Admin {
                 None => menus.push(Menu { title: text("menu"), links: vec![link] }),
             }
         }
-        Ok(Frame {
+        Frame {
             menus,
             login: self.who.login.clone(),
             kind: self.who.kind.name(),
             form_token: self.token.form_token(),
-        })
+        }
     }
 
     /// Whether a form was made for this session.
