@@ -31,6 +31,9 @@ begin
     'gauges', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from at), name, value)), '[]') from log.gauge
       where span = t.grain and at >= t.since),
     'queue', (select to_jsonb(q) from logic.queue_now() q),
+    -- Deliveries, to mailboxes here and to other servers, in a second of the last minute and the present one.
+    'per_second', (select coalesce(sum(count), 0) / (60 + extract(epoch from now() - date_trunc('minute', now(), 'UTC'))) from log.mail_count
+      where span = 'minute' and at >= date_trunc('minute', now(), 'UTC') - interval '1 minute' and step in ('placed', 'delivered')),
     'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from (
       select service, count(*) as count from live.session group by service) x),
     'services', (select jsonb_object_agg(name, enabled) from control.service),

@@ -1,6 +1,6 @@
 //! Samples of what cannot be counted as it happens: how long the queue is, how old its oldest message, how many sessions there are,
 //! each minute; and what the mailboxes of each domain keep, every few minutes. One node looks at a time. A look reads the queue, the
-//! sessions and the usage of all accounts: 60 ms for 100,000 accounts, of which nobody waits.
+//! sessions and the usage of all accounts: 0.3 s of PostgreSQL's time for 100,000 accounts, every five minutes, of which nobody waits.
 
 use std::sync::Arc;
 use std::time::Duration;

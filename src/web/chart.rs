@@ -111,6 +111,9 @@ pub(super) struct Chart {
     rows: Vec<Row>,
 }
 
+// Its template escapes what others have made up.
+impl askama::filters::HtmlSafe for Chart {}
+
 #[derive(Debug)]
 struct Row {
     name: String,
@@ -175,7 +178,7 @@ impl OverTime<'_> {
             let known = || series.values.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?)));
             let most = known().max_by(|one, other| one.1.total_cmp(&other.1));
             let when = |at: usize| self.times.get(at).map(name).unwrap_or_default();
-            match (most, known().last()) {
+            match (most, known().next_back()) {
                 (Some((at, most)), Some((_, last))) => {
                     let (most, last) = (self.unit.text(most), self.unit.text(last));
                     format!("{}: at most {most} ({}), last {last}.", series.label, when(at))
@@ -259,7 +262,8 @@ impl Bars<'_> {
         let most = self.bars.iter().max_by(|one, other| one.value.total_cmp(&other.value));
         let described = most.map_or("There is nothing to show.".to_owned(), |most| {
             let count = self.bars.len();
-            format!("{count} horizontal bars; the longest: {}, {}.", most.label, self.unit.text(most.value))
+            let bars = if count == 1 { "bar" } else { "bars" };
+            format!("{count} horizontal {bars}; the longest: {}, {}.", most.label, self.unit.text(most.value))
         });
         let size = (WIDTH, self.bars.len() as u32 * BAR as u32 + 8);
         Chart {
@@ -529,6 +533,17 @@ mod tests {
         assert!(page.contains("<th scope=\"col\" class=\"number\">&#60;line&#62; 1</th>"), "{page}");
         assert!(page.contains("<th scope=\"row\">11-14 22:14</th>") && page.contains(">–</td>"), "{page}");
         assert!(page.contains("1\u{202f}235") || page.contains("1\u{202f}234"), "{page}");
+    }
+
+    #[test]
+    fn a_chart_stays_a_chart_in_a_page() {
+        #[derive(Template)]
+        #[template(source = "<p>{{ chart }}</p>", ext = "html")]
+        struct Page {
+            chart: Chart,
+        }
+        let page = Page { chart: lines(1, &[Some(1.0)]) }.render().unwrap();
+        assert!(page.contains("<figure class=\"chart\"") && page.contains("&lt;line&gt; 0"), "{page}");
     }
 
     #[test]
