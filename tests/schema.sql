@@ -3221,7 +3221,7 @@ CREATE FUNCTION logic.queue_now(OUT waiting bigint, OUT held bigint, OUT oldest_
     LANGUAGE plpgsql STABLE
     AS $$
 declare
-  at constant timestamptz := now() - interval '3 minutes';
+  recent constant timestamptz := now() - interval '3 minutes';
 begin
   counted := pg_relation_size('queue.recipient') + pg_relation_size('queue.message') < 12 * 1024 * 1024;
   if not counted then
@@ -3229,7 +3229,7 @@ begin
       max(g.value) filter (where g.name = 'queue.oldest_seconds')
     into waiting, held, oldest_seconds
     from log.gauge g
-    where g.span = 'minute' and g.at = (select max(l.at) from log.gauge l where l.span = 'minute' and l.at > queue_now.at and l.name = 'queue.waiting');
+    where g.span = 'minute' and g.at = (select max(l.at) from log.gauge l where l.span = 'minute' and l.at > recent and l.name = 'queue.waiting');
   end if;
   if waiting is null then
     select count(*) filter (where r.state = 'waiting'), count(*) filter (where r.state = 'held') into waiting, held from queue.recipient r;
