@@ -27,7 +27,7 @@ const NAME_MAX: usize = 28;
 const WIDTH: u32 = 720;
 const HEIGHT: u32 = 240;
 const BAR: i32 = 26;
-const FONT: (&str, i32) = ("sans-serif", 16);
+const FONT: (&str, i32) = ("sans-serif", 20);
 
 /// Colours that stand for classes: the drawing library knows nothing else. None of them reaches the page.
 const INK: RGBColor = RGBColor(0xfe, 0xed, 0x01);
@@ -200,8 +200,8 @@ impl OverTime<'_> {
         let mut chart = ChartBuilder::on(&area)
             .margin_top(12)
             .margin_right(24)
-            .x_label_area_size(26)
-            .y_label_area_size(72)
+            .x_label_area_size(30)
+            .y_label_area_size(84)
             .build_cartesian_2d(
                 Axis { range: from as f64..to as f64, marks: times(from, to) },
                 Axis { range: 0.0..top, marks },
