@@ -124,6 +124,12 @@ CREATE TYPE control.route_tls AS ENUM (
     'implicit'
 );
 
+CREATE TYPE control.second_factor_rule AS ENUM (
+    'none',
+    'system',
+    'everybody'
+);
+
 CREATE DOMAIN control.seconds AS integer
 	CONSTRAINT "a time in seconds is from 1 to 86400 (one day)" CHECK (((VALUE >= 1) AND (VALUE <= 86400)));
 
@@ -150,19 +156,6 @@ CREATE TYPE control.unresolvable_policy AS ENUM (
 
 COMMENT ON TYPE control.unresolvable_policy IS 'What is done with senders whose domain takes no mail';
 
-CREATE TYPE directory.dns_need AS ENUM (
-    'required',
-    'recommended',
-    'optional'
-);
-
-CREATE TYPE directory.dns_state AS ENUM (
-    'ok',
-    'missing',
-    'differs',
-    'unknown'
-);
-
 CREATE DOMAIN directory.local_part AS text
 	CONSTRAINT "before the @ stand 1 to 64 bytes without spaces or ""(),:;<>@" CHECK (((VALUE <> ''::text) AND (octet_length(VALUE) <= 64) AND (VALUE !~ '[[:space:][:cntrl:]@<>"\\(),:;]'::text) AND (VALUE !~ '^\.|\.$|\.\.'::text)));
 
@@ -175,6 +168,13 @@ CREATE TYPE directory.passing_on AS ENUM (
 CREATE DOMAIN directory.quota AS bigint
 	CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((VALUE >= 0));
 
+CREATE TYPE live.import_state AS ENUM (
+    'checked',
+    'importing',
+    'done',
+    'failed'
+);
+
 CREATE TYPE log.level AS ENUM (
     'trace',
     'debug',
@@ -182,11 +182,6 @@ CREATE TYPE log.level AS ENUM (
     'warn',
     'error'
 );
-
-CREATE DOMAIN log.span AS text
-	CONSTRAINT "a span is minute, hour or day" CHECK ((VALUE = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])));
-
-COMMENT ON DOMAIN log.span IS 'How long what is counted together lasts: minute, hour or day';
 
 CREATE TYPE log.step AS ENUM (
     'accepted',
@@ -350,20 +345,117 @@ $$;
 
 COMMENT ON FUNCTION admin.cancel(d admin.delivery) IS 'Cancel!: the recipient never gets the message, and the sender is not told';
 
-CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-    AS $_$
-declare
-  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
-  v6 text;
+CREATE FUNCTION admin.delete_account() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
 begin
-  if address ~ ('^' || v4) then return true; end if;
-  -- The last four bytes may be written as IPv4: two groups.
-  v6 := regexp_replace(address, ':' || v4, ':0:0');
-  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
-    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
-      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
-end $_$;
+  delete from directory.account where id = old.id;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.delete_administrator() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from control.administrator where name = old.name;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.delete_certificate() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from control.certificate where id = old.id;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.hold(d admin.delivery) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update queue.recipient set state = 'held' where id = d.id returning 'it is held'
+$$;
+
+COMMENT ON FUNCTION admin.hold(d admin.delivery) IS 'Hold';
+
+CREATE UNLOGGED TABLE live.web_session (
+    id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    kind text NOT NULL,
+    login text NOT NULL,
+    account_id bigint,
+    peer inet NOT NULL,
+    browser text,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    awaits_code boolean DEFAULT false NOT NULL,
+    offered_secret control.secret,
+    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text, 'user'::text]))),
+    CONSTRAINT web_session_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
+COMMENT ON TABLE live.web_session IS 'Logins in the browser; deleting a row ends that login';
+
+COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
+
+COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
+
+COMMENT ON COLUMN live.web_session.login IS 'Who: the administrator''s name, or the address of the account';
+
+COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator or user';
+
+COMMENT ON COLUMN live.web_session.peer IS 'Address of the browser at the login';
+
+COMMENT ON COLUMN live.web_session.browser IS 'What the browser says it is';
+
+COMMENT ON COLUMN live.web_session.since IS 'When the login was';
+
+COMMENT ON COLUMN live.web_session.seen_at IS 'Last page';
+
+COMMENT ON COLUMN live.web_session.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
+
+COMMENT ON COLUMN live.web_session.offered_secret IS 'A second factor that is being set up, until its first code has come';
+
+CREATE VIEW admin.login WITH (security_invoker='true') AS
+ SELECT web_session.id,
+    web_session.login,
+    web_session.kind,
+    host(web_session.peer) AS peer,
+    web_session.browser,
+    web_session.since,
+    web_session.seen_at,
+    web_session.awaits_code
+   FROM live.web_session;
+
+COMMENT ON VIEW admin.login IS 'Running: Logins. Who has logged in to these pages';
+
+COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
+
+COMMENT ON COLUMN admin.login.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
+
+COMMENT ON COLUMN admin.login.peer IS 'Address of the browser at the login';
+
+COMMENT ON COLUMN admin.login.browser IS 'What the browser says it is';
+
+COMMENT ON COLUMN admin.login.since IS 'When the login was';
+
+COMMENT ON COLUMN admin.login.seen_at IS 'Last page';
+
+COMMENT ON COLUMN admin.login.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
+
+CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from live.web_session where id = l.id returning l.login || ' has to log in again'
+$$;
+
+COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
+
+CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select bytes from store.usage where account_id = account
+$$;
 
 CREATE TABLE directory.account (
     id bigint NOT NULL,
@@ -440,284 +532,151 @@ COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may
 
 COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
 
-CREATE TABLE directory.domain (
+CREATE TABLE directory.second_factor (
     id bigint NOT NULL,
-    name text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    is_default boolean DEFAULT false NOT NULL,
-    catch_all text,
-    max_accounts control."limit" DEFAULT 0 NOT NULL,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    helo_name control.hostname,
-    source_ipv4 text,
-    source_ipv6 text,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    forwarding_forbidden boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
-    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
-    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
-);
-
-COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
-
-COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
-
-COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
-
-COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
-
-CREATE VIEW admin.domain WITH (security_invoker='true') AS
- SELECT d.id,
-    d.name,
-    d.active,
-    d.is_default,
-    ( SELECT count(*) AS count
-           FROM directory.account a
-          WHERE (a.domain_id = d.id)) AS accounts,
-    d.catch_all,
-    d.max_accounts,
-    d.quota_bytes,
-    d.max_message_bytes,
-    d.created_at
-   FROM directory.domain d;
-
-COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
-
-COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
-
-COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
-
-CREATE FUNCTION admin.check_dns(d admin.domain) RETURNS text
-    LANGUAGE sql
-    AS $$ select logic.want_dns_check(d.id) $$;
-
-COMMENT ON FUNCTION admin.check_dns(d admin.domain) IS 'Check DNS';
-
-CREATE TABLE directory.dns_record (
-    domain_id bigint NOT NULL,
-    place integer NOT NULL,
-    name text NOT NULL,
-    type text NOT NULL,
-    content text NOT NULL,
-    need directory.dns_need NOT NULL,
-    state directory.dns_state NOT NULL,
-    found text,
-    checked_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE directory.dns_record IS 'The DNS records that each domain needs, and which of them are there; looked for every control.dns.check_hours';
-
-COMMENT ON COLUMN directory.dns_record.domain_id IS 'The domain';
-
-COMMENT ON COLUMN directory.dns_record.place IS 'Order among the records of the domain';
-
-COMMENT ON COLUMN directory.dns_record.name IS 'Name of the record';
-
-COMMENT ON COLUMN directory.dns_record.type IS 'Type of the record; A for A, AAAA or both';
-
-COMMENT ON COLUMN directory.dns_record.content IS 'What should stand there';
-
-COMMENT ON COLUMN directory.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
-
-COMMENT ON COLUMN directory.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
-
-COMMENT ON COLUMN directory.dns_record.found IS 'What stands there instead, or why that is not known';
-
-COMMENT ON COLUMN directory.dns_record.checked_at IS 'When the DNS was asked';
-
-CREATE VIEW admin.dns_record WITH (security_invoker='true') AS
- SELECT r.domain_id,
-    r.place,
-    r.name,
-    r.type,
-    r.content,
-    r.need,
-    r.state,
-    r.found,
-    r.checked_at
-   FROM (directory.dns_record r
-     JOIN directory.domain d ON ((d.id = r.domain_id)));
-
-COMMENT ON VIEW admin.dns_record IS 'Mail: DNS records. What the DNS should say of each domain here, and whether it does. Nothing is looked for while the server has no name (Settings: Server)';
-
-COMMENT ON COLUMN admin.dns_record.domain_id IS 'The domain';
-
-COMMENT ON COLUMN admin.dns_record.place IS 'Order among the records of the domain';
-
-COMMENT ON COLUMN admin.dns_record.name IS 'Name of the record';
-
-COMMENT ON COLUMN admin.dns_record.type IS 'Type of the record; A for A, AAAA or both';
-
-COMMENT ON COLUMN admin.dns_record.content IS 'What should stand there';
-
-COMMENT ON COLUMN admin.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
-
-COMMENT ON COLUMN admin.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
-
-COMMENT ON COLUMN admin.dns_record.found IS 'What stands there instead, or why that is not known';
-
-COMMENT ON COLUMN admin.dns_record.checked_at IS 'When the DNS was asked';
-
-CREATE FUNCTION admin.check_records(r admin.dns_record) RETURNS text
-    LANGUAGE sql
-    AS $$ select logic.want_dns_check(r.domain_id) $$;
-
-COMMENT ON FUNCTION admin.check_records(r admin.dns_record) IS 'Look again';
-
-CREATE FUNCTION admin.delete_account() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  delete from directory.account where id = old.id;
-  return old;
-end $$;
-
-CREATE FUNCTION admin.delete_administrator() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  delete from control.administrator where name = old.name;
-  return old;
-end $$;
-
-CREATE FUNCTION admin.delete_certificate() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  delete from control.certificate where id = old.id;
-  return old;
-end $$;
-
-CREATE FUNCTION admin.delete_metrics_token() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  delete from control.metrics_token where name = old.name;
-  return old;
-end $$;
-
-CREATE FUNCTION admin.hold(d admin.delivery) RETURNS text
-    LANGUAGE sql
-    AS $$
-  update queue.recipient set state = 'held' where id = d.id returning 'it is held'
-$$;
-
-COMMENT ON FUNCTION admin.hold(d admin.delivery) IS 'Hold';
-
-CREATE UNLOGGED TABLE live.web_session (
-    id bigint NOT NULL,
-    token_hash bytea NOT NULL,
-    kind text NOT NULL,
-    login text NOT NULL,
+    administrator text,
     account_id bigint,
-    peer inet NOT NULL,
-    browser text,
-    since timestamp with time zone DEFAULT now() NOT NULL,
-    seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text]))),
-    CONSTRAINT web_session_token_hash_check CHECK ((octet_length(token_hash) = 32))
+    secret control.secret NOT NULL,
+    last_step bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a second factor belongs to an administrator or to an account" CHECK ((num_nonnulls(administrator, account_id) = 1)),
+    CONSTRAINT "the secret is 20 bytes in base32" CHECK (((secret)::text ~ '^[A-Z2-7]{32}$'::text))
 );
 
-COMMENT ON TABLE live.web_session IS 'Logins of administrators in the browser; deleting a row ends that login';
+COMMENT ON TABLE directory.second_factor IS 'Second factors of logins in the browser: time-based codes (RFC 6238; SHA-1, 6 digits, 30 seconds). Deleting a row lets its owner in with the password alone';
 
-COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
+COMMENT ON COLUMN directory.second_factor.id IS 'Number';
 
-COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, or domain: a domain administrator';
+COMMENT ON COLUMN directory.second_factor.administrator IS 'The administrator whose it is';
 
-COMMENT ON COLUMN live.web_session.login IS 'Who: the administrator''s name, or the address of the account';
+COMMENT ON COLUMN directory.second_factor.account_id IS 'Or the account whose it is';
 
-COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator';
+COMMENT ON COLUMN directory.second_factor.secret IS 'The secret that the app shares, in base32';
 
-COMMENT ON COLUMN live.web_session.peer IS 'Address of the browser at the login';
+COMMENT ON COLUMN directory.second_factor.last_step IS 'The step of 30 seconds whose code was taken last: no code is taken twice, and none that is older';
 
-COMMENT ON COLUMN live.web_session.browser IS 'What the browser says it is';
+COMMENT ON COLUMN directory.second_factor.created_at IS 'Since when it is asked for';
 
-COMMENT ON COLUMN live.web_session.since IS 'When the login was';
+CREATE VIEW admin.account WITH (security_invoker='true') AS
+ SELECT account.id,
+    account.domain_id,
+    account.local_part,
+    account.display_name,
+    account.active,
+    (NULL::text)::control.password AS password,
+    account.forward_to,
+    account.forward_keep,
+    logic.used_bytes(account.id) AS used_bytes,
+    account.quota_bytes,
+    account.max_messages,
+    account.max_message_bytes,
+    account.forbidden_services,
+    account.mail_from_policy,
+    account.sender_needs_login,
+    account.manages_domain,
+    (EXISTS ( SELECT 1
+           FROM directory.second_factor f
+          WHERE (f.account_id = account.id))) AS second_factor,
+    account.created_at
+   FROM directory.account;
 
-COMMENT ON COLUMN live.web_session.seen_at IS 'Last page';
+COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
 
-CREATE VIEW admin.login WITH (security_invoker='true') AS
- SELECT web_session.id,
-    web_session.login,
-    web_session.kind,
-    host(web_session.peer) AS peer,
-    web_session.browser,
-    web_session.since,
-    web_session.seen_at
-   FROM live.web_session;
+COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
 
-COMMENT ON VIEW admin.login IS 'Running: Logins. Administrators who have logged in to these pages';
+COMMENT ON COLUMN admin.account.local_part IS 'The part before @, kept in lower case';
 
-COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
+COMMENT ON COLUMN admin.account.display_name IS 'The person''s name';
 
-COMMENT ON COLUMN admin.login.kind IS 'system, auditor, or domain: a domain administrator';
+COMMENT ON COLUMN admin.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
 
-COMMENT ON COLUMN admin.login.peer IS 'Address of the browser at the login';
+COMMENT ON COLUMN admin.account.password IS 'A new password; left empty, the old one stays';
 
-COMMENT ON COLUMN admin.login.browser IS 'What the browser says it is';
+COMMENT ON COLUMN admin.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
 
-COMMENT ON COLUMN admin.login.since IS 'When the login was';
+COMMENT ON COLUMN admin.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
 
-COMMENT ON COLUMN admin.login.seen_at IS 'Last page';
+COMMENT ON COLUMN admin.account.used_bytes IS 'Bytes of mail that the account keeps';
 
-CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
+COMMENT ON COLUMN admin.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN admin.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+COMMENT ON COLUMN admin.account.second_factor IS 'Whether a login to these pages needs a code besides the password';
+
+COMMENT ON COLUMN admin.account.created_at IS 'When the account was made';
+
+CREATE FUNCTION admin.reset_second_factor(a admin.account) RETURNS text
     LANGUAGE sql
     AS $$
-  delete from live.web_session where id = l.id returning l.login || ' has to log in again'
+  delete from directory.second_factor where account_id = a.id returning a.local_part || ' logs in with the password alone'
 $$;
 
-COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
+COMMENT ON FUNCTION admin.reset_second_factor(a admin.account) IS 'Reset second factor!: logs in with the password alone, until a new one is set up';
+
+CREATE TABLE control.administrator (
+    name text NOT NULL,
+    password_hash control.secret,
+    active boolean DEFAULT true NOT NULL,
+    role control.administrator_role DEFAULT 'system'::control.administrator_role NOT NULL,
+    must_change_password boolean DEFAULT false NOT NULL,
+    CONSTRAINT "an administrator has a name without @" CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
+);
+
+COMMENT ON TABLE control.administrator IS 'Administrators of the whole server; they have no address and no mailbox';
+
+COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at the first start';
+
+COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
+
+COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
+
+COMMENT ON COLUMN control.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
+
+COMMENT ON COLUMN control.administrator.must_change_password IS 'The next login leads to a new password before anything else';
+
+CREATE VIEW admin.administrator WITH (security_invoker='true') AS
+ SELECT administrator.name,
+    administrator.role,
+    administrator.active,
+    (NULL::text)::control.password AS password,
+    administrator.must_change_password,
+    (EXISTS ( SELECT 1
+           FROM directory.second_factor f
+          WHERE (f.administrator = administrator.name))) AS second_factor
+   FROM control.administrator;
+
+COMMENT ON VIEW admin.administrator IS 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
+
+COMMENT ON COLUMN admin.administrator.name IS 'Login name; system is made at the first start';
+
+COMMENT ON COLUMN admin.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
+
+COMMENT ON COLUMN admin.administrator.active IS 'Whether this administrator may log in';
+
+COMMENT ON COLUMN admin.administrator.password IS 'A new password; left empty, the old one stays';
+
+COMMENT ON COLUMN admin.administrator.must_change_password IS 'The next login leads to a new password before anything else';
+
+COMMENT ON COLUMN admin.administrator.second_factor IS 'Whether a login needs a code besides the password';
+
+CREATE FUNCTION admin.reset_second_factor(a admin.administrator) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from directory.second_factor where administrator = a.name returning a.name || ' logs in with the password alone'
+$$;
+
+COMMENT ON FUNCTION admin.reset_second_factor(a admin.administrator) IS 'Reset second factor!: logs in with the password alone, until a new one is set up';
 
 CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
     LANGUAGE sql
@@ -919,10 +878,10 @@ CREATE TABLE log.audit (
     old jsonb,
     new jsonb,
     undoes bigint,
-    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text])))
+    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text, 'view'::text])))
 );
 
-COMMENT ON TABLE log.audit IS 'Every change of settings and directory: who, from where, what; control.undo(id) takes one back';
+COMMENT ON TABLE log.audit IS 'Every change of settings and directory, and every look into a mailbox: who, from where, what; control.undo(id) takes a change back';
 
 COMMENT ON COLUMN log.audit.at IS 'When';
 
@@ -934,7 +893,7 @@ COMMENT ON COLUMN log.audit.path IS 'By what: the name of the program (applicati
 
 COMMENT ON COLUMN log.audit.table_name IS 'Schema and table';
 
-COMMENT ON COLUMN log.audit.action IS 'insert, update or delete';
+COMMENT ON COLUMN log.audit.action IS 'insert, update or delete; view: an administrator looked into a mailbox';
 
 COMMENT ON COLUMN log.audit.key IS 'Primary key of the row';
 
@@ -970,7 +929,7 @@ COMMENT ON COLUMN admin.change.path IS 'By what: the name of the program (applic
 
 COMMENT ON COLUMN admin.change.table_name IS 'Schema and table';
 
-COMMENT ON COLUMN admin.change.action IS 'insert, update or delete';
+COMMENT ON COLUMN admin.change.action IS 'insert, update or delete; view: an administrator looked into a mailbox';
 
 COMMENT ON COLUMN admin.change.key IS 'Primary key of the row';
 
@@ -1096,21 +1055,6 @@ begin
   return new;
 end $$;
 
-CREATE FUNCTION admin.write_metrics_token() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  if tg_op = 'INSERT' then
-    insert into control.metrics_token (name, token) values (new.name, nullif(new.token, ''));
-  else
-    update control.metrics_token set name = new.name where name = old.name;
-    if new.token <> '' then
-      update control.metrics_token set token = new.token where name = new.name;
-    end if;
-  end if;
-  return new;
-end $$;
-
 CREATE FUNCTION control.check_name_servers() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1136,6 +1080,21 @@ begin
   end if;
   return new;
 end $$;
+
+CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+declare
+  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
+  v6 text;
+begin
+  if address ~ ('^' || v4) then return true; end if;
+  -- The last four bytes may be written as IPv4: two groups.
+  v6 := regexp_replace(address, ':' || v4, ':0:0');
+  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
+    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
+      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
+end $_$;
 
 CREATE FUNCTION control.is_ip_pattern(pattern text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -1399,7 +1358,6 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
     'web', (select to_jsonb(s) from control.web s),
-    'metrics_tokens', (select coalesce(jsonb_agg(t.token order by t.name), '[]') from control.metrics_token t),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
     'acme', logic.acme_snapshot(),
@@ -1442,6 +1400,9 @@ begin
   if not found then
     raise exception 'there is no change % in log.audit', change using errcode = 'no_data_found';
   end if;
+  if a.action = 'view' then
+    raise exception 'change % was a look into a mailbox, and nothing was changed', change;
+  end if;
   if a.table_name !~ '^(control|directory)\.[a-z_]+$' or to_regclass(a.table_name) is null then
     raise exception 'change % is in %, which cannot be undone', change, a.table_name;
   end if;
@@ -1477,7 +1438,7 @@ begin
     end if;
     select min(later.id) into hit from jsonb_each(a.new) n, log.audit later
     where n.value is distinct from a.old -> n.key and n.value is distinct from current_row -> n.key
-      and later.table_name = a.table_name and later.key = a.key and later.id > a.id;
+      and later.table_name = a.table_name and later.key = a.key and later.id > a.id and later.action <> 'view';
     if hit is not null then
       raise exception 'this row has been changed again since (change %): undo that one first', hit;
     end if;
@@ -2034,6 +1995,77 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION logic.check_users(rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  wrong jsonb;
+  good jsonb[];
+  lows integer[] := '{}';
+  highs integer[] := '{}';
+  low integer;
+  high integer;
+  middle integer;
+  found integer := 0;
+  state text; message text; hint text; con text; of_table text; of_schema text; col text;
+  said record;
+begin
+  select coalesce(jsonb_agg(jsonb_build_object('line', w.line, 'column', w.col, 'what', w.what) order by w.line), '[]') into wrong from (
+    select r.line, 'address' as col, format('there is no domain %s here: make it first, or correct the address', r.domain) as what
+    from jsonb_to_recordset(rows) as r (line integer, domain text)
+    where not exists (select 1 from directory.domain d where d.name = r.domain)
+    union all
+    select r.line, 'address', format('%s@%s exists already, as an account or an alias: take the line out', r.local_part, r.domain)
+    from jsonb_to_recordset(rows) as r (line integer, local_part text, domain text)
+    join directory.domain d on d.name = r.domain
+    join directory.address x on x.domain_id = d.id and x.local_part = lower(normalize(r.local_part, nfc))
+    union all
+    select r.line, 'aliases', format('there is no domain %s here', a ->> 1)
+    from jsonb_to_recordset(rows) as r (line integer, aliases jsonb) cross join lateral jsonb_array_elements(r.aliases) a
+    where not exists (select 1 from directory.domain d where d.name = a ->> 1)
+    union all
+    select r.line, 'aliases', format('%s@%s exists already, as an account or an alias', a ->> 0, a ->> 1)
+    from jsonb_to_recordset(rows) as r (line integer, aliases jsonb) cross join lateral jsonb_array_elements(r.aliases) a
+    join directory.domain d on d.name = a ->> 1
+    join directory.address x on x.domain_id = d.id and x.local_part = lower(normalize(a ->> 0, nfc))
+    limit 1000) w;
+  good := array(select e from jsonb_array_elements(rows) e
+    where (e -> 'line') not in (select w -> 'line' from jsonb_array_elements(wrong) w) order by (e ->> 'line')::integer);
+  for middle in reverse (cardinality(good) - 1) / 500 .. 0 loop
+    exit when cardinality(good) = 0;
+    lows := lows || (middle * 500 + 1);
+    highs := highs || least(middle * 500 + 500, cardinality(good));
+  end loop;
+  begin
+    perform set_config('mailwright.daemon', 'on', true);
+    while cardinality(lows) > 0 and found < 25 loop
+      low := lows[cardinality(lows)];
+      high := highs[cardinality(highs)];
+      lows := trim_array(lows, 1);
+      highs := trim_array(highs, 1);
+      begin
+        perform logic.make_users(good[low:high]);
+      exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege then
+        if low < high then
+          middle := (low + high) / 2;
+          lows := lows || (middle + 1) || low;
+          highs := highs || high || middle;
+        else
+          get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name,
+            of_table = table_name, of_schema = schema_name, col = column_name;
+          select * into said from jsonb_each_text(logic.page_error('admin.account', state, message, hint, con, of_table, of_schema, col)) limit 1;
+          wrong := wrong || jsonb_build_object('line', good[low] -> 'line', 'column', coalesce(nullif(said.key, ''), 'the line'), 'what', said.value);
+          found := found + 1;
+        end if;
+      end;
+    end loop;
+    raise exception 'the trial is over' using errcode = 'MW001';
+  exception when sqlstate 'MW001' then
+    null;
+  end;
+  return wrong;
+end $$;
+
 CREATE FUNCTION logic.claim_due(node text, lease interval, destinations integer, each integer, busy text[]) RETURNS TABLE(recipient_id bigint, message_id bigint, address text, domain text, attempts integer, notify text[], original_recipient text, delay_reported boolean, failures integer, content_id bigint, content_size bigint, prefix bytea, size bigint, sender text, account_id bigint, received_at timestamp with time zone, envelope_id text, return_full boolean, smtputf8 boolean, body_type text, require_tls boolean, priority smallint, deliver_by timestamp with time zone, deliver_by_return boolean, deliver_by_trace boolean, trace text)
     LANGUAGE plpgsql
     AS $$
@@ -2115,6 +2147,16 @@ CREATE FUNCTION logic.clear_metadata() RETURNS trigger
 begin
   delete from store.metadata where account_id = old.id or user_id = old.id;
   return null;
+end $$;
+
+CREATE FUNCTION logic.close_mailbox_view(session bytea, account bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+begin
+  delete from live.mailbox_view v using live.web_session s
+  where s.id = v.session_id and s.token_hash = session and v.account_id = account and s.login = current_setting('mailwright.actor', true);
+  return '{}';
 end $$;
 
 CREATE FUNCTION logic.count_annotation() RETURNS trigger
@@ -2294,8 +2336,9 @@ CREATE FUNCTION logic.guard_domain() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes)
-    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes) then
+  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes, new.administrators_read_mail)
+    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes,
+      old.administrators_read_mail) then
     raise exception 'only a system administrator may change the name and the limits of a domain' using errcode = 'insufficient_privilege';
   end if;
   return new;
@@ -2346,6 +2389,24 @@ begin
   return new;
 end $_$;
 
+CREATE FUNCTION logic.guard_own_account() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if to_jsonb(new) - '{display_name,forward_to,forward_keep}'::text[] is distinct from to_jsonb(old) - '{display_name,forward_to,forward_keep}'::text[] then
+    raise exception 'of your account you may change your name and the forwarding, nothing else' using errcode = 'insufficient_privilege';
+  end if;
+  if char_length(new.display_name) > 200 or new.display_name ~ '[[:cntrl:]]' then
+    raise exception 'a name has at most 200 characters' using errcode = 'check_violation', column = 'display_name';
+  end if;
+  if (new.forward_to, new.forward_keep) is distinct from (old.forward_to, old.forward_keep)
+    and not (select d.users_may_forward from directory.domain d where d.id = new.domain_id) then
+    raise exception 'the administrator of your domain does not let users forward their mail' using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+
 CREATE FUNCTION logic.has_room_for_mailbox(owner bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2368,19 +2429,6 @@ CREATE FUNCTION logic.has_room_for_value(owner bigint, box bigint, whose bigint,
     select count(*) from store.metadata m where m.account_id = owner and m.mailbox_id = box and m.user_id = whose)
   from control.imap
 $$;
-
-CREATE FUNCTION logic.hash_token() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-begin
-  if new.token ~ '^sha256:[0-9a-f]{64}$' then return new; end if;
-  if length(new.token) < 20 then
-    raise exception 'a token has at least 20 characters, so that nobody guesses it' using errcode = 'check_violation', column = 'token';
-  end if;
-  new.token := 'sha256:' || encode(sha256(convert_to(new.token, 'UTF8')), 'hex');
-  return new;
-end $_$;
 
 CREATE FUNCTION logic.hasten(name text, subdomains boolean) RETURNS bigint
     LANGUAGE plpgsql
@@ -2416,6 +2464,19 @@ CREATE FUNCTION logic.identifier(grantee_id bigint, grantee_domain_id bigint, ow
     when grantee_domain_id = (select domain_id from directory.account where id = owner) then 'anyone'
     else (select '@' || name from directory.domain where id = grantee_domain_id) end
 $$;
+
+CREATE FUNCTION logic.import_users(rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare state text; message text; hint text; con text; of_table text; of_schema text; col text;
+begin
+  return jsonb_build_object('made', logic.make_users(array(select e from jsonb_array_elements(rows) e)));
+exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege then
+  get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name,
+    of_table = table_name, of_schema = schema_name, col = column_name;
+  return jsonb_build_object('wrong', (
+    select value from jsonb_each_text(logic.page_error('admin.account', state, message, hint, con, of_table, of_schema, col)) limit 1));
+end $$;
 
 CREATE FUNCTION logic.inherit_acl() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2455,6 +2516,57 @@ CREATE FUNCTION logic.look_at_destinations(domains text[], times timestamp with 
   on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at)
 $$;
 
+CREATE FUNCTION logic.mailbox_view(session bytea, account bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare
+  minutes integer := (select w.mailbox_view_minutes from control.web w);
+  found jsonb;
+begin
+  if not logic.may_view_mailbox(account) then
+    raise exception 'you may not look into this mailbox' using errcode = 'insufficient_privilege';
+  end if;
+  select jsonb_build_object('address', a.address, 'minutes', minutes, 'reason', v.reason, 'until', v.since + make_interval(mins => minutes)) into found
+  from logic.account a
+  left join live.web_session s on s.token_hash = session and s.login = current_setting('mailwright.actor', true) and not s.awaits_code
+  left join live.mailbox_view v on v.session_id = s.id and v.account_id = a.account_id and v.since > now() - make_interval(mins => minutes)
+  where a.account_id = mailbox_view.account;
+  return found;
+end $$;
+
+CREATE FUNCTION logic.make_users(rows jsonb[]) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+declare
+  made integer;
+  aliases integer;
+begin
+  insert into directory.account (domain_id, local_part, display_name, active, password_hash, scram, quota_bytes, max_message_bytes,
+    forbidden_services, forward_to, forward_keep)
+  select d.id, r.local_part, r.display_name, r.active, r.hash, r.scram, r.quota_bytes, r.max_message_bytes, r.forbidden_services, r.forward_to, r.forward_keep
+  from unnest(rows) e
+  cross join lateral jsonb_to_record(e) as r (local_part text, domain text, display_name text, active boolean, hash text, scram text,
+    quota_bytes bigint, max_message_bytes bigint, forbidden_services text[], forward_to text[], forward_keep boolean)
+  join directory.domain d on d.name = r.domain;
+  get diagnostics made = row_count;
+  if made <> cardinality(rows) then
+    raise exception 'a domain of these users is not here, or not yours' using errcode = 'foreign_key_violation';
+  end if;
+  select coalesce(sum(jsonb_array_length(e -> 'aliases')), 0) into aliases from unnest(rows) e;
+  if aliases > 0 then
+    insert into directory.alias (domain_id, local_part, targets)
+    select d.id, a ->> 0, array[(e ->> 'local_part') || '@' || (e ->> 'domain')]
+    from unnest(rows) e cross join lateral jsonb_array_elements(e -> 'aliases') a
+    join directory.domain d on d.name = a ->> 1;
+    get diagnostics made = row_count;
+    if made <> aliases then
+      raise exception 'the domain of an alias is not here, or not yours' using errcode = 'foreign_key_violation';
+    end if;
+  end if;
+  return cardinality(rows);
+end $$;
+
 CREATE FUNCTION logic.may_make(owner bigint, name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2474,6 +2586,18 @@ CREATE FUNCTION logic.may_send_as(account bigint, local text, domain text) RETUR
       and p.pattern in (may_send_as.local || '@' || may_send_as.domain, '*@' || may_send_as.domain))
   from directory.account a left join lateral logic.address_of(may_send_as.local, may_send_as.domain) x on true
   where a.id = may_send_as.account
+$$;
+
+CREATE FUNCTION logic.may_view_mailbox(account bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case logic.web_kind()
+    when 'system' then exists (select 1 from directory.account a where a.id = account)
+    when 'domain' then exists (
+      select 1 from directory.account a join directory.domain d on d.id = a.domain_id
+      where a.id = account and d.id = logic.web_domain() and d.administrators_read_mail)
+    else false end
 $$;
 
 CREATE FUNCTION logic.me() RETURNS bigint
@@ -2657,6 +2781,15 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION logic.note_view(account bigint, what jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  insert into log.audit (actor, peer, path, table_name, action, key, new)
+  values (current_setting('mailwright.actor', true), current_setting('mailwright.peer', true), current_setting('application_name'), 'directory.account',
+    'view', jsonb_build_object('id', account), what)
+$$;
+
 CREATE TABLE store.mailbox (
     account_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -2711,6 +2844,28 @@ begin
   return m;
 end $$;
 
+CREATE FUNCTION logic.open_mailbox_view(session bytea, account bigint, why text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare
+  s bigint;
+  con text;
+begin
+  if not logic.may_view_mailbox(account) then
+    raise exception 'you may not look into this mailbox' using errcode = 'insufficient_privilege';
+  end if;
+  select id into s from live.web_session w
+  where w.token_hash = session and w.login = current_setting('mailwright.actor', true) and not w.awaits_code;
+  insert into live.mailbox_view (session_id, account_id, reason) values (s, account, btrim(why))
+  on conflict (session_id, account_id) do update set reason = excluded.reason, since = now();
+  perform logic.note_view(account, jsonb_build_object('reason', btrim(why)));
+  return '{}';
+exception when check_violation then
+  get stacked diagnostics con = constraint_name;
+  return jsonb_build_object('wrong', con);
+end $$;
+
 CREATE FUNCTION logic.ordered_rights(letters text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2719,99 +2874,27 @@ CREATE FUNCTION logic.ordered_rights(letters text) RETURNS text
   where position(letter in translate(letters, 'c', 'k')) > 0 or letter in ('x', 't', 'e') and position('d' in letters) > 0
 $$;
 
-CREATE FUNCTION logic.overview(asked text) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
+CREATE FUNCTION logic.own_address() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
-#variable_conflict use_column
-declare
-  t record := logic.overview_times(asked);
-  -- How slow others are now: the last hour, or since yesterday.
-  coarse text := case t.grain when 'minute' then 'hour' else 'day' end;
-  last_day date;
-begin
-  if not logic.web_sees() then
-    raise exception 'you may not see the overview of the whole server' using errcode = 'insufficient_privilege';
-  end if;
-  select max(s.day) into last_day from log.domain_storage s;
-  return jsonb_build_object(
-    'pages', logic.pages(),
-    'from', extract(epoch from t.since), 'step', extract(epoch from t.step), 'steps', t.steps, 'now', extract(epoch from now()),
-    'traffic', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from x.at), x.step, x.count, x.messages, x.bytes)), '[]') from (
-      select at, step, sum(count) as count, sum(messages) as messages, sum(bytes) as bytes from log.mail_count
-      where span = t.grain and at >= t.since group by at, step) x),
-    'gauges', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from at), name, value)), '[]') from log.gauge
-      where span = t.grain and at >= t.since),
-    'queue', (select to_jsonb(q) from logic.queue_now() q),
-    -- Deliveries, to mailboxes here and to other servers, in a second of the last minute and the present one.
-    'per_second', (select coalesce(sum(count), 0) / (60 + extract(epoch from now() - date_trunc('minute', now(), 'UTC'))) from log.mail_count
-      where span = 'minute' and at >= date_trunc('minute', now(), 'UTC') - interval '1 minute' and step in ('placed', 'delivered')),
-    'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from (
-      select service, count(*) as count from live.session group by service) x),
-    'services', (select jsonb_object_agg(name, enabled) from control.service),
-    'failed', (select coalesce(jsonb_agg(node || ': ' || service || ': ' || coalesce(error, state) order by node, service), '[]')
-      from live.service_status where state = 'failed'),
-    'storage', (select coalesce(jsonb_agg(jsonb_build_array(x.domain_id, coalesce(d.name, '(removed)'), x.bytes) order by x.bytes desc), '[]') from (
-      select domain_id, bytes from log.domain_storage where day = last_day and bytes > 0 order by bytes desc limit 10) x
-      left join directory.domain d on d.id = x.domain_id),
-    'stored', (select jsonb_build_array(coalesce(sum(bytes), 0), coalesce(sum(messages), 0), coalesce(sum(accounts), 0)) from log.domain_storage
-      where day = last_day),
-    'destinations', (select coalesce(jsonb_agg(jsonb_build_array(x.domain, x.mean) order by x.mean desc), '[]') from (
-      select domain, sum(milliseconds) / sum(attempts) / 1000.0 as mean from log.destination_count
-      where span = coarse and at >= date_trunc(coarse, now() - ('1 ' || coarse)::interval, 'UTC') group by domain order by 2 desc limit 10) x),
-    'certificates', (select coalesce(jsonb_agg(jsonb_build_array(x.id, array_to_string(x.names, ', '), extract(epoch from x.not_after), x.error)
-      order by x.not_after), '[]') from (
-      select id, coalesce(nullif(own_names, '{}'), names) as names, not_after, error from control.certificate where active order by not_after limit 10) x),
-    'dns', (select jsonb_build_object('checked', count(*), 'missing', count(*) filter (where state = 'missing' and need <> 'optional'),
-        'differs', count(*) filter (where state = 'differs' and need <> 'optional'), 'unknown', count(*) filter (where state = 'unknown' and need <> 'optional'))
-      from directory.dns_record),
-    'missing', (select coalesce(jsonb_agg(jsonb_build_array(x.domain_id, x.place, x.name, x.type, x.content)), '[]') from (
-      select domain_id, place, name, type, content from directory.dns_record
-      where state = 'missing' and need <> 'optional' order by need, domain_id, place limit 10) x),
-    'begun', jsonb_build_object(
-      'hostname', exists (select from control.server where hostname is not null),
-      'domain', exists (select from directory.domain),
-      'account', exists (select from directory.account),
-      'dns', exists (select from directory.dns_record) and not exists (select from directory.dns_record where need <> 'optional' and state <> 'ok'),
-      'mail', exists (select from log.mail_count)));
-end $$;
+  select a.address from logic.account a where a.account_id = logic.web_account()
+$$;
 
-CREATE FUNCTION logic.overview_of_domain() RETURNS jsonb
-    LANGUAGE plpgsql STABLE
+CREATE FUNCTION logic.own_aliases() RETURNS TABLE(id bigint, address text, active boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
-#variable_conflict use_column
-declare
-  t record := logic.overview_times('month');
-  own bigint := logic.web_domain();
-begin
-  if own is null then
-    raise exception 'you do not manage a domain any more' using errcode = 'insufficient_privilege';
-  end if;
-  return jsonb_build_object(
-    'pages', logic.pages(), 'domain', (select name from directory.domain where id = own),
-    'from', extract(epoch from t.since), 'step', extract(epoch from t.step), 'steps', t.steps, 'now', extract(epoch from now()),
-    -- By their keys for each day, whatever number of other domains there is.
-    'traffic', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from p.at), x.step, x.count, x.count, x.bytes)), '[]')
-      from generate_series(t.since, now(), t.step) p (at) cross join lateral (
-        select c.step, sum(c.count) as count, sum(c.bytes) as bytes from log.domain_count c
-        where c.day = (p.at at time zone 'UTC')::date and c.domain_id = own group by c.step) x),
-    'growth', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from p.at), x.bytes)), '[]')
-      from generate_series(t.since, now(), t.step) p (at) cross join lateral (
-        select s.bytes from log.domain_storage s where s.day = (p.at at time zone 'UTC')::date and s.domain_id = own) x),
-    'stored', (select jsonb_build_array(s.bytes, s.messages) from log.domain_storage s
-      where s.domain_id = own and s.day >= (now() at time zone 'UTC')::date - 1 order by s.day desc limit 1),
-    'accounts', (select count(*) from directory.account where domain_id = own),
-    'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from logic.sessions_of_domain()),
-    'dns', (select jsonb_build_object('checked', count(*), 'missing', count(*) filter (where state = 'missing' and need <> 'optional'),
-        'differs', count(*) filter (where state = 'differs' and need <> 'optional'), 'unknown', count(*) filter (where state = 'unknown' and need <> 'optional'))
-      from directory.dns_record where domain_id = own));
-end $$;
+  select a.id, a.local_part || '@' || d.name, a.active and d.active
+  from directory.alias a join directory.domain d on d.id = a.domain_id
+  where exists (select 1 from unnest(a.targets) t where lower(t) = logic.own_address())
+$$;
 
-CREATE FUNCTION logic.overview_times(asked text, OUT grain text, OUT since timestamp with time zone, OUT step interval, OUT steps integer) RETURNS record
-    LANGUAGE sql STABLE
+CREATE FUNCTION logic.own_quota() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
     AS $$
-  select g, date_trunc(g, now(), 'UTC') - (n - 1) * s, s, n
-  from (select case asked when 'hour' then 'minute' when 'day' then 'hour' else 'day' end) x (g)
-  cross join lateral (select ('1 ' || g)::interval, case g when 'minute' then 60 when 'hour' then 24 else 30 end) y (s, n)
+  select a.quota_bytes from logic.account a where a.account_id = logic.web_account()
 $$;
 
 CREATE FUNCTION logic.owners() RETURNS bigint[]
@@ -2845,6 +2928,12 @@ begin
       from pg_proc f cross join lateral (select coalesce(obj_description(f.oid), f.proname) as words) w
       where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
         and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
+    -- The one row that there is for who looks.
+    'sole', case when page = 'my_account' then jsonb_build_object('id', logic.web_account()) end,
+    -- Pages of the daemon about a row; its key comes behind the address.
+    'links', case when page = 'account' and (logic.web_kind() = 'system' or logic.web_kind() = 'domain' and exists (
+        select 1 from directory.domain d where d.id = logic.web_domain() and d.administrators_read_mail))
+      then '[["Look into the mailbox (a reason is asked for)", "/admin/mailbox/"]]'::jsonb else '[]' end,
     'children', coalesce((
       select jsonb_agg(jsonb_build_object('page', ch.name, 'title', ch.title, 'column', a.attname) order by ch.place)
       from pg_constraint k join logic.page ch on ch.of_table = k.conrelid and logic.web_kind() = any(ch.kinds)
@@ -3021,6 +3110,7 @@ CREATE FUNCTION logic.page_rights(v regclass) RETURNS integer
     AS $$
   select pg_relation_is_updatable(v, true) & case logic.web_kind()
     when 'system' then 28
+    when 'user' then case v::text when 'admin.my_account' then 4 else 0 end
     when 'domain' then case v::text when 'admin.account' then 28 when 'admin.alias' then 28 when 'admin.domain' then 4 else 0 end
     else 0 end
 $$;
@@ -3216,27 +3306,6 @@ CREATE FUNCTION logic.place_page(name text, menu text, title text, help text, ki
     AS $$
   insert into logic.page (name, menu, title, help, kinds) values (name, menu, title, help, kinds)
 $$;
-
-CREATE FUNCTION logic.queue_now(OUT waiting bigint, OUT held bigint, OUT oldest_seconds double precision, OUT counted boolean) RETURNS record
-    LANGUAGE plpgsql STABLE
-    AS $$
-declare
-  recent constant timestamptz := now() - interval '3 minutes';
-begin
-  counted := pg_relation_size('queue.recipient') + pg_relation_size('queue.message') < 12 * 1024 * 1024;
-  if not counted then
-    select max(g.value) filter (where g.name = 'queue.waiting'), max(g.value) filter (where g.name = 'queue.held'),
-      max(g.value) filter (where g.name = 'queue.oldest_seconds')
-    into waiting, held, oldest_seconds
-    from log.gauge g
-    where g.span = 'minute' and g.at = (select max(l.at) from log.gauge l where l.span = 'minute' and l.at > recent and l.name = 'queue.waiting');
-  end if;
-  if waiting is null then
-    select count(*) filter (where r.state = 'waiting'), count(*) filter (where r.state = 'held') into waiting, held from queue.recipient r;
-    select coalesce(extract(epoch from now() - min(m.received_at)), 0) into oldest_seconds from queue.message m;
-    counted := true;
-  end if;
-end $$;
 
 CREATE FUNCTION logic.raise_generation() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3587,14 +3656,6 @@ CREATE FUNCTION logic.served_names(c control.certificate) RETURNS text[]
   select case when cardinality(c.names) > 0 then c.names else coalesce(c.own_names, '{}') end
 $$;
 
-CREATE FUNCTION logic.sessions_of_domain() RETURNS TABLE(service text, count bigint)
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
-    AS $$
-  select s.service, count(*) from live.session s join directory.account a on a.id = s.account_id
-  where a.domain_id = logic.web_domain() group by s.service
-$$;
-
 CREATE FUNCTION logic.tell_nodes() RETURNS void
     LANGUAGE sql
     AS $$
@@ -3613,24 +3674,27 @@ begin
   return null;
 end $$;
 
-CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
+CREATE FUNCTION logic.view_message(session bytea, account bigint, mailbox bigint, uid bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare found jsonb := logic.mailbox_view(session, account);
+begin
+  if found ->> 'until' is not null then
+    perform logic.note_view(account, jsonb_build_object('reason', found ->> 'reason', 'uid', view_message.uid,
+      'mailbox', (select b.name from store.mailbox b where b.account_id = account and b.id = mailbox)));
+  end if;
+  return found;
+end $$;
+
+CREATE FUNCTION logic.web_account() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
     AS $$
-  select bytes from store.usage where account_id = account
+  select a.id from directory.account a join directory.domain d on d.id = a.domain_id
+  where logic.web_kind() = 'user' and a.id = nullif(current_setting('mailwright.account', true), '')::bigint
+    and a.active and d.active and not a.public
 $$;
-
-CREATE FUNCTION logic.want_dns_check(domain bigint) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if not (logic.web_changes() or coalesce(logic.web_domain() = domain, false)) then
-    raise exception 'you may not do this here' using errcode = 'insufficient_privilege';
-  end if;
-  insert into directory.dns_check (domain_id) values (domain) on conflict (domain_id) do update set wanted_at = excluded.wanted_at;
-  return 'the DNS is asked: look again in a moment';
-end $$;
 
 CREATE FUNCTION logic.web_changes() RETURNS boolean
     LANGUAGE sql STABLE
@@ -3658,6 +3722,13 @@ CREATE FUNCTION logic.web_kind() RETURNS text
     AS $$
   select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
   from pg_class c where c.oid = 'store.mailbox'::regclass
+$$;
+
+CREATE FUNCTION logic.web_manages(account bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select exists (select 1 from directory.account a where a.id = account and a.manages_domain)
 $$;
 
 CREATE FUNCTION logic.web_sees() RETURNS boolean
@@ -3888,6 +3959,75 @@ COMMENT ON COLUMN control.smtp.vrfy IS 'Whether VRFY tells users and relaying pe
 COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying peers who is behind an alias';
 
 COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
+
+CREATE TABLE directory.domain (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    catch_all text,
+    max_accounts control."limit" DEFAULT 0 NOT NULL,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    forwarding_forbidden boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    users_may_forward boolean DEFAULT true NOT NULL,
+    administrators_read_mail boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
+);
+
+COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
+
+COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
+
+COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
+
+COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
+
+COMMENT ON COLUMN directory.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN directory.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
 
 CREATE TABLE log.trace (
     id bigint NOT NULL,
@@ -4205,60 +4345,6 @@ end $$;
 
 COMMENT ON FUNCTION store.share(account text, mailbox text, who text, rights text, negative boolean) IS 'Shares a mailbox: store.share(''team@example.test'', ''INBOX'', ''anyone'', ''lrs''). No rights: takes the entry away';
 
-CREATE VIEW admin.account WITH (security_invoker='true') AS
- SELECT account.id,
-    account.domain_id,
-    account.local_part,
-    account.display_name,
-    account.active,
-    (NULL::text)::control.password AS password,
-    account.forward_to,
-    account.forward_keep,
-    logic.used_bytes(account.id) AS used_bytes,
-    account.quota_bytes,
-    account.max_messages,
-    account.max_message_bytes,
-    account.forbidden_services,
-    account.mail_from_policy,
-    account.sender_needs_login,
-    account.manages_domain,
-    account.created_at
-   FROM directory.account;
-
-COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
-
-COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN admin.account.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN admin.account.display_name IS 'The person''s name';
-
-COMMENT ON COLUMN admin.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
-
-COMMENT ON COLUMN admin.account.password IS 'A new password; left empty, the old one stays';
-
-COMMENT ON COLUMN admin.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
-
-COMMENT ON COLUMN admin.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
-
-COMMENT ON COLUMN admin.account.used_bytes IS 'Bytes of mail that the account keeps';
-
-COMMENT ON COLUMN admin.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
-
-COMMENT ON COLUMN admin.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
-
-COMMENT ON COLUMN admin.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
-
-COMMENT ON COLUMN admin.account.created_at IS 'When the account was made';
-
 CREATE TABLE control.acme (
     only_row boolean DEFAULT true NOT NULL,
     active boolean DEFAULT false NOT NULL,
@@ -4528,47 +4614,6 @@ COMMENT ON COLUMN admin.acme_order.url IS 'The order''s name there';
 
 COMMENT ON COLUMN admin.acme_order.created_at IS 'When it was begun';
 
-CREATE TABLE control.administrator (
-    name text NOT NULL,
-    password_hash control.secret,
-    active boolean DEFAULT true NOT NULL,
-    role control.administrator_role DEFAULT 'system'::control.administrator_role NOT NULL,
-    must_change_password boolean DEFAULT false NOT NULL,
-    CONSTRAINT "an administrator has a name without @" CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
-);
-
-COMMENT ON TABLE control.administrator IS 'Administrators of the whole server; they have no address and no mailbox';
-
-COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at the first start';
-
-COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
-
-COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
-
-COMMENT ON COLUMN control.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
-
-COMMENT ON COLUMN control.administrator.must_change_password IS 'The next login leads to a new password before anything else';
-
-CREATE VIEW admin.administrator WITH (security_invoker='true') AS
- SELECT administrator.name,
-    administrator.role,
-    administrator.active,
-    (NULL::text)::control.password AS password,
-    administrator.must_change_password
-   FROM control.administrator;
-
-COMMENT ON VIEW admin.administrator IS 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
-
-COMMENT ON COLUMN admin.administrator.name IS 'Login name; system is made at the first start';
-
-COMMENT ON COLUMN admin.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
-
-COMMENT ON COLUMN admin.administrator.active IS 'Whether this administrator may log in';
-
-COMMENT ON COLUMN admin.administrator.password IS 'A new password; left empty, the old one stays';
-
-COMMENT ON COLUMN admin.administrator.must_change_password IS 'The next login leads to a new password before anything else';
-
 CREATE TABLE directory.alias (
     id bigint NOT NULL,
     domain_id bigint NOT NULL,
@@ -4611,51 +4656,6 @@ COMMENT ON COLUMN admin.alias.targets IS 'Where the mail goes: addresses here or
 COMMENT ON COLUMN admin.alias.active IS 'An inactive alias is an unknown address';
 
 COMMENT ON COLUMN admin.alias.authenticated_only IS 'Whether only users who have logged in may write to it';
-
-CREATE VIEW admin.attempt WITH (security_invoker='true') AS
- SELECT attempt.id,
-    attempt.at,
-    attempt.outcome,
-    attempt.recipient,
-    attempt.sender,
-    attempt.host,
-    host(attempt.address) AS address,
-    attempt.reply,
-    attempt.milliseconds,
-    attempt.attempt,
-    attempt.tls,
-    attempt.size,
-    attempt.message_id,
-    attempt.node
-   FROM queue.attempt;
-
-COMMENT ON VIEW admin.attempt IS 'Running: Attempts. What became of each attempt to deliver mail to other servers';
-
-COMMENT ON COLUMN admin.attempt.at IS 'When it ended';
-
-COMMENT ON COLUMN admin.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
-
-COMMENT ON COLUMN admin.attempt.recipient IS 'The recipient';
-
-COMMENT ON COLUMN admin.attempt.sender IS 'Reverse path; empty = null sender';
-
-COMMENT ON COLUMN admin.attempt.host IS 'The server it was made with, by name';
-
-COMMENT ON COLUMN admin.attempt.address IS 'And by address';
-
-COMMENT ON COLUMN admin.attempt.reply IS 'What the server said, or what went wrong';
-
-COMMENT ON COLUMN admin.attempt.milliseconds IS 'How long it took';
-
-COMMENT ON COLUMN admin.attempt.attempt IS 'The how-many-th it was';
-
-COMMENT ON COLUMN admin.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
-
-COMMENT ON COLUMN admin.attempt.size IS 'Bytes';
-
-COMMENT ON COLUMN admin.attempt.message_id IS 'The message as it was called in queue.message';
-
-COMMENT ON COLUMN admin.attempt.node IS 'The node that made it';
 
 CREATE TABLE control.authentication (
     only_row boolean DEFAULT true NOT NULL,
@@ -4945,10 +4945,8 @@ CREATE TABLE control.dns (
     timeout_milliseconds integer DEFAULT 3000 NOT NULL,
     attempts integer DEFAULT 2 NOT NULL,
     cache_entries integer DEFAULT 32768 NOT NULL,
-    check_hours integer DEFAULT 6 NOT NULL,
     CONSTRAINT "attempts is from 1 to 10" CHECK (((attempts >= 1) AND (attempts <= 10))),
     CONSTRAINT "cache_entries is from 0 to 10 million" CHECK (((cache_entries >= 0) AND (cache_entries <= 10000000))),
-    CONSTRAINT "check_hours is from 0 to 720" CHECK (((check_hours >= 0) AND (check_hours <= 720))),
     CONSTRAINT dns_only_row_check CHECK (only_row),
     CONSTRAINT "timeout_milliseconds is from 100 to 60000" CHECK (((timeout_milliseconds >= 100) AND (timeout_milliseconds <= 60000)))
 );
@@ -4965,16 +4963,13 @@ COMMENT ON COLUMN control.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN control.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
-COMMENT ON COLUMN control.dns.check_hours IS 'How often the DNS is asked for the records that the domains here need, hours; 0 = only when somebody wants it. Nothing is asked while control.server.hostname is empty';
-
 CREATE VIEW admin.dns WITH (security_invoker='true') AS
  SELECT dns.only_row,
     dns.servers,
     dns.dnssec,
     dns.timeout_milliseconds,
     dns.attempts,
-    dns.cache_entries,
-    dns.check_hours
+    dns.cache_entries
    FROM control.dns;
 
 COMMENT ON VIEW admin.dns IS 'Settings: Dns. How names are looked up';
@@ -4989,7 +4984,46 @@ COMMENT ON COLUMN admin.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN admin.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
-COMMENT ON COLUMN admin.dns.check_hours IS 'How often the DNS is asked for the records that the domains here need, hours; 0 = only when somebody wants it. Nothing is asked while control.server.hostname is empty';
+CREATE VIEW admin.domain WITH (security_invoker='true') AS
+ SELECT d.id,
+    d.name,
+    d.active,
+    d.is_default,
+    ( SELECT count(*) AS count
+           FROM directory.account a
+          WHERE (a.domain_id = d.id)) AS accounts,
+    d.catch_all,
+    d.max_accounts,
+    d.quota_bytes,
+    d.max_message_bytes,
+    d.users_may_forward,
+    d.administrators_read_mail,
+    d.created_at
+   FROM directory.domain d;
+
+COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
+
+COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
+
+COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN admin.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
+
+COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
 
 CREATE TABLE log.event (
     id bigint NOT NULL,
@@ -5314,13 +5348,9 @@ CREATE TABLE control.log (
     event_days integer DEFAULT 30 NOT NULL,
     trace boolean DEFAULT true NOT NULL,
     trace_days integer DEFAULT 30 NOT NULL,
-    minute_days integer DEFAULT 7 NOT NULL,
-    count_days integer DEFAULT 1095 NOT NULL,
-    CONSTRAINT "count_days is from 1 to 36500" CHECK (((count_days >= 1) AND (count_days <= 36500))),
     CONSTRAINT "event_days is from 1 to 3650" CHECK (((event_days >= 1) AND (event_days <= 3650))),
     CONSTRAINT "event_level is off, error, warn, info, debug or trace" CHECK ((event_level = ANY (ARRAY['off'::text, 'error'::text, 'warn'::text, 'info'::text, 'debug'::text, 'trace'::text]))),
     CONSTRAINT log_only_row_check CHECK (only_row),
-    CONSTRAINT "minute_days is from 1 to 60" CHECK (((minute_days >= 1) AND (minute_days <= 60))),
     CONSTRAINT "trace_days is from 1 to 3650" CHECK (((trace_days >= 1) AND (trace_days <= 3650)))
 );
 
@@ -5330,22 +5360,16 @@ COMMENT ON COLUMN control.log.event_level IS 'Which events are kept in log.event
 
 COMMENT ON COLUMN control.log.event_days IS 'How long events are kept';
 
-COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message. Mail is counted (log.mail_count) all the same';
+COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message';
 
 COMMENT ON COLUMN control.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
-
-COMMENT ON COLUMN control.log.minute_days IS 'How long numbers are kept that were counted by the minute';
-
-COMMENT ON COLUMN control.log.count_days IS 'How long numbers are kept that were counted by the hour and by the day';
 
 CREATE VIEW admin.log WITH (security_invoker='true') AS
  SELECT log.only_row,
     log.event_level,
     log.event_days,
     log.trace,
-    log.trace_days,
-    log.minute_days,
-    log.count_days
+    log.trace_days
    FROM control.log;
 
 COMMENT ON VIEW admin.log IS 'Settings: Log. Settings of what is kept of events and of the trace of messages';
@@ -5354,42 +5378,46 @@ COMMENT ON COLUMN admin.log.event_level IS 'Which events are kept in log.event: 
 
 COMMENT ON COLUMN admin.log.event_days IS 'How long events are kept';
 
-COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message. Mail is counted (log.mail_count) all the same';
+COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message';
 
 COMMENT ON COLUMN admin.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
 
-COMMENT ON COLUMN admin.log.minute_days IS 'How long numbers are kept that were counted by the minute';
+CREATE VIEW admin.my_account WITH (security_invoker='true') AS
+ SELECT account.id,
+    logic.own_address() AS address,
+    account.display_name,
+    account.forward_to,
+    account.forward_keep,
+    logic.used_bytes(account.id) AS used_bytes,
+    logic.own_quota() AS quota_bytes
+   FROM directory.account
+  WHERE (account.id = ( SELECT logic.web_account() AS web_account));
 
-COMMENT ON COLUMN admin.log.count_days IS 'How long numbers are kept that were counted by the hour and by the day';
+COMMENT ON VIEW admin.my_account IS 'Mine: Account. Your address, your name, and where your mail goes on to';
 
-CREATE TABLE control.metrics_token (
-    name text NOT NULL,
-    token control.secret NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT "a token has a name" CHECK ((name <> ''::text))
-);
+COMMENT ON COLUMN admin.my_account.address IS 'Your address';
 
-COMMENT ON TABLE control.metrics_token IS 'Tokens with which monitoring may read /metrics and all of /readyz from everywhere: Authorization: Bearer';
+COMMENT ON COLUMN admin.my_account.display_name IS 'Your name';
 
-COMMENT ON COLUMN control.metrics_token.name IS 'Who uses it';
+COMMENT ON COLUMN admin.my_account.forward_to IS 'Addresses that get your mail, e.g. someone@example.net';
 
-COMMENT ON COLUMN control.metrics_token.token IS 'A long random text. Only its hash is kept, so note it';
+COMMENT ON COLUMN admin.my_account.forward_keep IS 'Whether forwarded mail is kept in your mailbox as well';
 
-COMMENT ON COLUMN control.metrics_token.created_at IS 'When it was made';
+COMMENT ON COLUMN admin.my_account.used_bytes IS 'Bytes of mail that you keep';
 
-CREATE VIEW admin.metrics_token WITH (security_invoker='true') AS
- SELECT metrics_token.name,
-    (NULL::text)::control.secret AS token,
-    metrics_token.created_at
-   FROM control.metrics_token;
+COMMENT ON COLUMN admin.my_account.quota_bytes IS 'Bytes of mail that you may keep; empty = no limit';
 
-COMMENT ON VIEW admin.metrics_token IS 'Server: Metrics tokens. With which monitoring may read /metrics: Authorization: Bearer TOKEN. Only a hash is kept';
+CREATE VIEW admin.my_alias WITH (security_invoker='true') AS
+ SELECT own_aliases.id,
+    own_aliases.address,
+    own_aliases.active
+   FROM logic.own_aliases() own_aliases(id, address, active);
 
-COMMENT ON COLUMN admin.metrics_token.name IS 'Who uses it';
+COMMENT ON VIEW admin.my_alias IS 'Mine: Aliases. Further addresses whose mail comes to you';
 
-COMMENT ON COLUMN admin.metrics_token.token IS 'A long random text, at least 20 characters; it is never shown, so note it. Left empty, the old one stays';
+COMMENT ON COLUMN admin.my_alias.address IS 'The address';
 
-COMMENT ON COLUMN admin.metrics_token.created_at IS 'When it was made';
+COMMENT ON COLUMN admin.my_alias.active IS 'An inactive alias is an unknown address';
 
 CREATE TABLE control.oidc_issuer (
     id bigint NOT NULL,
@@ -6367,9 +6395,11 @@ CREATE TABLE control.web (
     require_tls boolean DEFAULT true NOT NULL,
     idle_minutes integer DEFAULT 30 NOT NULL,
     session_hours integer DEFAULT 12 NOT NULL,
-    monitor_ip_list_id bigint,
+    require_second_factor control.second_factor_rule DEFAULT 'none'::control.second_factor_rule NOT NULL,
+    mailbox_view_minutes integer DEFAULT 15 NOT NULL,
     CONSTRAINT "a session lasts from 1 to 720 hours" CHECK (((session_hours >= 1) AND (session_hours <= 720))),
     CONSTRAINT "a session may be idle for 1 to 1440 minutes" CHECK (((idle_minutes >= 1) AND (idle_minutes <= 1440))),
+    CONSTRAINT "a view of a mailbox lasts from 1 to 240 minutes" CHECK (((mailbox_view_minutes >= 1) AND (mailbox_view_minutes <= 240))),
     CONSTRAINT web_only_row_check CHECK (only_row)
 );
 
@@ -6381,14 +6411,17 @@ COMMENT ON COLUMN control.web.idle_minutes IS 'After so long without a click an 
 
 COMMENT ON COLUMN control.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
 
-COMMENT ON COLUMN control.web.monitor_ip_list_id IS 'The IP list of those who may read /metrics and all of /readyz without a token; none = this host (127.0.0.1, ::1) only';
+COMMENT ON COLUMN control.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
+
+COMMENT ON COLUMN control.web.mailbox_view_minutes IS 'After so long an administrator who looks into a user''s mailbox has to give his reason again';
 
 CREATE VIEW admin.web WITH (security_invoker='true') AS
  SELECT web.only_row,
     web.require_tls,
     web.idle_minutes,
     web.session_hours,
-    web.monitor_ip_list_id
+    web.require_second_factor,
+    web.mailbox_view_minutes
    FROM control.web;
 
 COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
@@ -6399,7 +6432,9 @@ COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an ad
 
 COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
 
-COMMENT ON COLUMN admin.web.monitor_ip_list_id IS 'The IP list of those who may read /metrics and all of /readyz without a token; none = this host (127.0.0.1, ::1) only';
+COMMENT ON COLUMN admin.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
+
+COMMENT ON COLUMN admin.web.mailbox_view_minutes IS 'After so long an administrator who looks into a user''s mailbox has to give his reason again';
 
 ALTER TABLE control.acme_certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME control.acme_certificate_id_seq
@@ -6584,20 +6619,6 @@ ALTER TABLE directory.dkim_key ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     CACHE 1
 );
 
-CREATE TABLE directory.dns_check (
-    domain_id bigint NOT NULL,
-    wanted_at timestamp with time zone DEFAULT now() NOT NULL,
-    checked_at timestamp with time zone
-);
-
-COMMENT ON TABLE directory.dns_check IS 'When the DNS records of a domain were looked for';
-
-COMMENT ON COLUMN directory.dns_check.domain_id IS 'The domain';
-
-COMMENT ON COLUMN directory.dns_check.wanted_at IS 'When somebody wanted it last; setting now() has them looked for at once';
-
-COMMENT ON COLUMN directory.dns_check.checked_at IS 'When it was done last';
-
 CREATE TABLE directory.domain_alias (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -6646,6 +6667,32 @@ COMMENT ON COLUMN directory.domain_name.domain_id IS 'The domain with this name'
 COMMENT ON COLUMN directory.domain_name.alias_id IS 'The other name of a domain';
 
 COMMENT ON COLUMN directory.domain_name.remote_id IS 'The remote domain with this name';
+
+CREATE TABLE directory.recovery_code (
+    id bigint NOT NULL,
+    second_factor_id bigint NOT NULL,
+    code_hash control.secret NOT NULL,
+    used_at timestamp with time zone
+);
+
+COMMENT ON TABLE directory.recovery_code IS 'Codes for a login without the app, each good for once';
+
+COMMENT ON COLUMN directory.recovery_code.id IS 'Number';
+
+COMMENT ON COLUMN directory.recovery_code.second_factor_id IS 'The second factor that it stands in for';
+
+COMMENT ON COLUMN directory.recovery_code.code_hash IS 'SHA-256 of the code, which has 80 random bits, in hexadecimal';
+
+COMMENT ON COLUMN directory.recovery_code.used_at IS 'When it was used; empty = it is still good';
+
+ALTER TABLE directory.recovery_code ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME directory.recovery_code_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE directory.remote_domain (
     id bigint NOT NULL,
@@ -6698,6 +6745,15 @@ COMMENT ON TABLE directory.remote_recipient IS 'Who exists in a remote domain. W
 COMMENT ON COLUMN directory.remote_recipient.domain_id IS 'The remote domain';
 
 COMMENT ON COLUMN directory.remote_recipient.local_part IS 'The part before @, kept in lower case';
+
+ALTER TABLE directory.second_factor ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME directory.second_factor_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE directory.sender_permission (
     id bigint NOT NULL,
@@ -6782,6 +6838,24 @@ COMMENT ON COLUMN live.listener_status.state IS 'open or failed';
 
 COMMENT ON COLUMN live.listener_status.error IS 'Why it is not open; it is tried again every few seconds';
 
+CREATE UNLOGGED TABLE live.mailbox_view (
+    session_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a reason has 3 to 500 characters" CHECK (((char_length(btrim(reason)) >= 3) AND (char_length(btrim(reason)) <= 500)))
+);
+
+COMMENT ON TABLE live.mailbox_view IS 'Mailboxes that administrators look into; deleting a row ends the view';
+
+COMMENT ON COLUMN live.mailbox_view.session_id IS 'The login that looks';
+
+COMMENT ON COLUMN live.mailbox_view.account_id IS 'Whose mailbox';
+
+COMMENT ON COLUMN live.mailbox_view.reason IS 'Why';
+
+COMMENT ON COLUMN live.mailbox_view.since IS 'Since when';
+
 CREATE UNLOGGED TABLE live.node (
     name text NOT NULL,
     boot uuid NOT NULL,
@@ -6843,6 +6917,39 @@ CREATE SEQUENCE live.session_id
 
 COMMENT ON SEQUENCE live.session_id IS 'Each node takes 1048576 session ids at a time';
 
+CREATE UNLOGGED TABLE live.user_import (
+    session_id bigint NOT NULL,
+    state live.import_state DEFAULT 'checked'::live.import_state NOT NULL,
+    sealed bytea,
+    report jsonb NOT NULL,
+    total integer NOT NULL,
+    hashed integer DEFAULT 0 NOT NULL,
+    said text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    touched_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "what is to be imported has at most 32 MiB" CHECK ((octet_length(sealed) <= (32 << 20)))
+);
+
+COMMENT ON TABLE live.user_import IS 'Files with users that somebody is importing in the browser; gone with his login, and after an hour';
+
+COMMENT ON COLUMN live.user_import.session_id IS 'The login that brought it: nobody else imports it';
+
+COMMENT ON COLUMN live.user_import.state IS 'checked, importing, done or failed';
+
+COMMENT ON COLUMN live.user_import.sealed IS 'The users, passwords included, encrypted with a key that only the cookie of that login knows; empty when it is over';
+
+COMMENT ON COLUMN live.user_import.report IS 'What was found when it was checked, without passwords';
+
+COMMENT ON COLUMN live.user_import.total IS 'Passwords to be hashed';
+
+COMMENT ON COLUMN live.user_import.hashed IS 'Passwords that are';
+
+COMMENT ON COLUMN live.user_import.said IS 'What came of it';
+
+COMMENT ON COLUMN live.user_import.created_at IS 'When it was brought';
+
+COMMENT ON COLUMN live.user_import.touched_at IS 'Last sign of life of the node that imports it';
+
 ALTER TABLE live.web_session ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME live.web_session_id_seq
     START WITH 1
@@ -6860,43 +6967,6 @@ ALTER TABLE log.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE log.destination_count (
-    span log.span NOT NULL,
-    at timestamp with time zone NOT NULL,
-    domain text NOT NULL,
-    node text NOT NULL,
-    attempts bigint NOT NULL,
-    delivered bigint NOT NULL,
-    delayed bigint NOT NULL,
-    failed bigint NOT NULL,
-    milliseconds bigint NOT NULL,
-    longest integer NOT NULL,
-    CONSTRAINT destination_count_span_check CHECK (((span)::text <> 'minute'::text))
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE log.destination_count IS 'How mail for other domains went, by hour and day (UTC)';
-
-COMMENT ON COLUMN log.destination_count.span IS 'hour or day';
-
-COMMENT ON COLUMN log.destination_count.at IS 'When it began';
-
-COMMENT ON COLUMN log.destination_count.domain IS 'Domain of the recipients';
-
-COMMENT ON COLUMN log.destination_count.node IS 'The node that counted';
-
-COMMENT ON COLUMN log.destination_count.attempts IS 'Attempts to deliver';
-
-COMMENT ON COLUMN log.destination_count.delivered IS 'Of these: the other server took it';
-
-COMMENT ON COLUMN log.destination_count.delayed IS 'Of these: it is tried again later';
-
-COMMENT ON COLUMN log.destination_count.failed IS 'Of these: it never will be, or was tried for too long';
-
-COMMENT ON COLUMN log.destination_count.milliseconds IS 'How long the attempts took, all together';
-
-COMMENT ON COLUMN log.destination_count.longest IS 'How long the longest of them took, milliseconds';
 
 CREATE TABLE log.dmarc_count (
     day date NOT NULL,
@@ -7016,55 +7086,6 @@ COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
 
 COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
 
-CREATE TABLE log.domain_count (
-    day date NOT NULL,
-    domain_id bigint NOT NULL,
-    node text NOT NULL,
-    step text NOT NULL,
-    count bigint NOT NULL,
-    bytes bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT domain_count_step_check CHECK ((step = ANY (ARRAY['placed'::text, 'submitted'::text])))
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE log.domain_count IS 'How much mail the users of each domain got and sent, by day (UTC)';
-
-COMMENT ON COLUMN log.domain_count.day IS 'The day';
-
-COMMENT ON COLUMN log.domain_count.domain_id IS 'The domain, as directory.domain called it';
-
-COMMENT ON COLUMN log.domain_count.node IS 'The node that counted';
-
-COMMENT ON COLUMN log.domain_count.step IS 'placed: put into a mailbox of the domain; submitted: sent by a user of the domain';
-
-COMMENT ON COLUMN log.domain_count.count IS 'How many messages';
-
-COMMENT ON COLUMN log.domain_count.bytes IS 'Bytes of what was submitted';
-
-CREATE TABLE log.domain_storage (
-    day date NOT NULL,
-    domain_id bigint NOT NULL,
-    accounts bigint NOT NULL,
-    messages bigint NOT NULL,
-    bytes bigint NOT NULL,
-    looked_at timestamp with time zone DEFAULT now() NOT NULL
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE log.domain_storage IS 'What the mailboxes of each domain keep, a row for each day; that of today is renewed every few minutes';
-
-COMMENT ON COLUMN log.domain_storage.day IS 'The day (UTC)';
-
-COMMENT ON COLUMN log.domain_storage.domain_id IS 'The domain, as directory.domain called it';
-
-COMMENT ON COLUMN log.domain_storage.accounts IS 'Accounts in the domain';
-
-COMMENT ON COLUMN log.domain_storage.messages IS 'Messages in their mailboxes';
-
-COMMENT ON COLUMN log.domain_storage.bytes IS 'Bytes of these';
-
-COMMENT ON COLUMN log.domain_storage.looked_at IS 'When this was counted last';
-
 ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME log.event_id_seq
     START WITH 1
@@ -7073,57 +7094,6 @@ ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE log.gauge (
-    span log.span NOT NULL,
-    at timestamp with time zone NOT NULL,
-    name text NOT NULL,
-    value double precision NOT NULL
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE log.gauge IS 'How long the queue was and how many sessions there were, looked at each minute; for hours and days the highest of these';
-
-COMMENT ON COLUMN log.gauge.span IS 'minute, hour or day';
-
-COMMENT ON COLUMN log.gauge.at IS 'When it began';
-
-COMMENT ON COLUMN log.gauge.name IS 'queue.waiting and queue.held: recipients; queue.oldest_seconds: age of the oldest message; sessions.smtp, sessions.imap …';
-
-COMMENT ON COLUMN log.gauge.value IS 'The number';
-
-CREATE TABLE log.mail_count (
-    span log.span NOT NULL,
-    at timestamp with time zone NOT NULL,
-    node text NOT NULL,
-    step text NOT NULL,
-    count bigint NOT NULL,
-    messages bigint DEFAULT 0 NOT NULL,
-    submitted bigint DEFAULT 0 NOT NULL,
-    bytes bigint DEFAULT 0 NOT NULL,
-    milliseconds bigint DEFAULT 0 NOT NULL
-)
-WITH (fillfactor='50');
-
-COMMENT ON TABLE log.mail_count IS 'How much mail there was, by minute, hour and day (UTC); the sums of log.trace and queue.attempt, kept for longer than these. What people do to the queue by SQL is not counted';
-
-COMMENT ON COLUMN log.mail_count.span IS 'minute, hour or day; each line of the trace is counted in all three';
-
-COMMENT ON COLUMN log.mail_count.at IS 'When it began';
-
-COMMENT ON COLUMN log.mail_count.node IS 'The node that counted';
-
-COMMENT ON COLUMN log.mail_count.step IS 'What happened, as log.trace.step or queue.attempt.outcome calls it';
-
-COMMENT ON COLUMN log.mail_count.count IS 'How often: for each recipient once';
-
-COMMENT ON COLUMN log.mail_count.messages IS 'Of accepted: how many messages that were';
-
-COMMENT ON COLUMN log.mail_count.submitted IS 'Of these messages: how many were sent by users of ours who had logged in';
-
-COMMENT ON COLUMN log.mail_count.bytes IS 'Bytes: of accepted, those of the messages; of attempts, once for each recipient';
-
-COMMENT ON COLUMN log.mail_count.milliseconds IS 'How long attempts to deliver took, all together';
 
 CREATE TABLE log.tls_count (
     day date NOT NULL,
@@ -7230,7 +7200,7 @@ COMMENT ON COLUMN logic.page.title IS 'What it is called';
 
 COMMENT ON COLUMN logic.page.help IS 'What it is for';
 
-COMMENT ON COLUMN logic.page.kinds IS 'The kinds of administrators who find it in their menu';
+COMMENT ON COLUMN logic.page.kinds IS 'The kinds of logins that find it in their menu: system, auditor, domain, user';
 
 COMMENT ON COLUMN logic.page.place IS 'Order in the menu';
 
@@ -7481,31 +7451,6 @@ COMMENT ON COLUMN report.dkim_record.remove_at IS 'When the record of a retired 
 
 COMMENT ON COLUMN report.dkim_record.key_id IS 'The key, for directory.activate_dkim_key';
 
-CREATE VIEW report.dns_record AS
- SELECT d.name AS domain,
-    r.name,
-    r.type,
-    r.content,
-    (r.need)::text AS need,
-    (r.state)::text AS state,
-    r.found,
-    r.checked_at
-   FROM (directory.dns_record r
-     JOIN directory.domain d ON ((d.id = r.domain_id)));
-
-COMMENT ON VIEW report.dns_record IS 'The DNS records that each domain needs, and which of them are there';
-
-COMMENT ON COLUMN report.dns_record.domain IS 'The domain';
-
-CREATE VIEW report.gauge AS
- SELECT g.span,
-    g.at,
-    g.name,
-    g.value
-   FROM log.gauge g;
-
-COMMENT ON VIEW report.gauge IS 'How long the queue was and how many sessions there were, each minute; for hours and days the highest of these';
-
 CREATE TABLE screen.greylist (
     network cidr NOT NULL,
     sender text NOT NULL,
@@ -7541,20 +7486,6 @@ CREATE VIEW report.greylist AS
    FROM screen.greylist;
 
 COMMENT ON VIEW report.greylist IS 'Senders that greylisting knows';
-
-CREATE VIEW report.mail_count AS
- SELECT t.span,
-    t.at,
-    t.node,
-    t.step,
-    t.count,
-    t.messages,
-    t.submitted,
-    t.bytes,
-    t.milliseconds
-   FROM log.mail_count t;
-
-COMMENT ON VIEW report.mail_count IS 'How much mail there was, by minute, hour and day (UTC), node and step, as it was counted';
 
 CREATE TABLE store.message (
     account_id bigint NOT NULL,
@@ -7726,67 +7657,6 @@ CREATE VIEW report.rbl AS
 
 COMMENT ON VIEW report.rbl IS 'DNS lists, and how they answer';
 
-CREATE VIEW report.slowest_destination AS
- SELECT t.domain,
-    (sum(t.attempts))::bigint AS attempts,
-    (sum(t.delivered))::bigint AS delivered,
-    (sum(t.delayed))::bigint AS delayed,
-    (sum(t.failed))::bigint AS failed,
-    round(((sum(t.milliseconds) / sum(t.attempts)) / 1000.0), 3) AS mean_seconds,
-    round(((max(t.longest))::numeric / 1000.0), 3) AS longest_seconds
-   FROM log.destination_count t
-  WHERE (((t.span)::text = 'hour'::text) AND (t.at > (now() - '25:00:00'::interval)))
-  GROUP BY t.domain
-  ORDER BY (round(((sum(t.milliseconds) / sum(t.attempts)) / 1000.0), 3)) DESC;
-
-COMMENT ON VIEW report.slowest_destination IS 'Other domains, of the last day, those first that took longest to take mail';
-
-COMMENT ON COLUMN report.slowest_destination.domain IS 'Domain of the recipients';
-
-COMMENT ON COLUMN report.slowest_destination.attempts IS 'Attempts to deliver';
-
-COMMENT ON COLUMN report.slowest_destination.delivered IS 'Of these: the other server took it';
-
-COMMENT ON COLUMN report.slowest_destination.delayed IS 'Of these: it is tried again later';
-
-COMMENT ON COLUMN report.slowest_destination.failed IS 'Of these: it never will be, or was tried for too long';
-
-COMMENT ON COLUMN report.slowest_destination.mean_seconds IS 'How long an attempt took, on average';
-
-COMMENT ON COLUMN report.slowest_destination.longest_seconds IS 'How long the longest took';
-
-CREATE VIEW report.storage_by_day AS
- SELECT s.day,
-    d.name AS domain,
-    s.accounts,
-    s.messages,
-    s.bytes,
-    s.domain_id
-   FROM (log.domain_storage s
-     LEFT JOIN directory.domain d ON ((d.id = s.domain_id)));
-
-COMMENT ON VIEW report.storage_by_day IS 'What the mailboxes of each domain kept at the end of each day (UTC); today: some minutes ago';
-
-COMMENT ON COLUMN report.storage_by_day.domain IS 'The domain; empty = it has been removed';
-
-CREATE VIEW report.storage_by_domain AS
-SELECT
-    NULL::text AS domain,
-    NULL::boolean AS active,
-    NULL::bigint AS accounts,
-    NULL::bigint AS messages,
-    NULL::bigint AS bytes;
-
-COMMENT ON VIEW report.storage_by_domain IS 'What the mailboxes of each domain keep now';
-
-COMMENT ON COLUMN report.storage_by_domain.domain IS 'The domain';
-
-COMMENT ON COLUMN report.storage_by_domain.accounts IS 'Accounts in the domain';
-
-COMMENT ON COLUMN report.storage_by_domain.messages IS 'Messages in their mailboxes';
-
-COMMENT ON COLUMN report.storage_by_domain.bytes IS 'Bytes of these';
-
 CREATE TABLE store.text (
     content_id bigint NOT NULL,
     version smallint NOT NULL,
@@ -7861,174 +7731,6 @@ UNION ALL
   WHERE (counter.kind = ANY (ARRAY['incoming'::text, 'outgoing'::text]));
 
 COMMENT ON VIEW report.traffic IS 'Mail that passed in each interval of the traffic service, the running one included';
-
-CREATE VIEW report.traffic_by_domain AS
- SELECT t.day,
-    d.name AS domain,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'submitted'::text)), (0)::numeric))::bigint AS submitted,
-    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'submitted'::text)), (0)::numeric))::bigint AS submitted_bytes,
-    t.domain_id
-   FROM (log.domain_count t
-     LEFT JOIN directory.domain d ON ((d.id = t.domain_id)))
-  GROUP BY t.day, t.domain_id, d.name;
-
-COMMENT ON VIEW report.traffic_by_domain IS 'How much mail the users of each domain got and sent, by day (UTC)';
-
-COMMENT ON COLUMN report.traffic_by_domain.domain IS 'The domain; empty = it has been removed';
-
-COMMENT ON COLUMN report.traffic_by_domain.placed IS 'Copies put into mailboxes of the domain';
-
-COMMENT ON COLUMN report.traffic_by_domain.submitted IS 'Messages that users of the domain sent';
-
-COMMENT ON COLUMN report.traffic_by_domain.submitted_bytes IS 'Bytes of these';
-
-CREATE VIEW report.traffic_day AS
- SELECT t.at,
-    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
-    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
-    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
-    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
-   FROM log.mail_count t
-  WHERE ((t.span)::text = 'day'::text)
-  GROUP BY t.at;
-
-COMMENT ON VIEW report.traffic_day IS 'How much mail there was in each day (UTC), of all nodes together; where nothing happened there is no row';
-
-COMMENT ON COLUMN report.traffic_day.at IS 'When the day began';
-
-COMMENT ON COLUMN report.traffic_day.accepted IS 'Messages that were answered 250';
-
-COMMENT ON COLUMN report.traffic_day.submitted IS 'Of these, those that users of ours sent';
-
-COMMENT ON COLUMN report.traffic_day.accepted_bytes IS 'Bytes of what was accepted';
-
-COMMENT ON COLUMN report.traffic_day.refused IS 'Senders, recipients and messages that were refused';
-
-COMMENT ON COLUMN report.traffic_day.placed IS 'Copies put into mailboxes here';
-
-COMMENT ON COLUMN report.traffic_day.queued IS 'Recipients at other servers, whose mail was queued';
-
-COMMENT ON COLUMN report.traffic_day.delivered IS 'Recipients whose mail another server has taken';
-
-COMMENT ON COLUMN report.traffic_day.delivered_bytes IS 'Bytes of that, for each recipient';
-
-COMMENT ON COLUMN report.traffic_day.delayed IS 'Attempts to deliver that are made again later';
-
-COMMENT ON COLUMN report.traffic_day.failed IS 'Recipients whose mail could not be delivered';
-
-COMMENT ON COLUMN report.traffic_day.reported IS 'Reports to senders: bounces, delays, receipts';
-
-COMMENT ON COLUMN report.traffic_day.junk IS 'Messages found to be junk; 0 while nothing looks for it';
-
-COMMENT ON COLUMN report.traffic_day.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
-
-CREATE VIEW report.traffic_hour AS
- SELECT t.at,
-    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
-    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
-    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
-    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
-   FROM log.mail_count t
-  WHERE ((t.span)::text = 'hour'::text)
-  GROUP BY t.at;
-
-COMMENT ON VIEW report.traffic_hour IS 'How much mail there was in each hour (UTC), of all nodes together; where nothing happened there is no row';
-
-COMMENT ON COLUMN report.traffic_hour.at IS 'When the hour began';
-
-COMMENT ON COLUMN report.traffic_hour.accepted IS 'Messages that were answered 250';
-
-COMMENT ON COLUMN report.traffic_hour.submitted IS 'Of these, those that users of ours sent';
-
-COMMENT ON COLUMN report.traffic_hour.accepted_bytes IS 'Bytes of what was accepted';
-
-COMMENT ON COLUMN report.traffic_hour.refused IS 'Senders, recipients and messages that were refused';
-
-COMMENT ON COLUMN report.traffic_hour.placed IS 'Copies put into mailboxes here';
-
-COMMENT ON COLUMN report.traffic_hour.queued IS 'Recipients at other servers, whose mail was queued';
-
-COMMENT ON COLUMN report.traffic_hour.delivered IS 'Recipients whose mail another server has taken';
-
-COMMENT ON COLUMN report.traffic_hour.delivered_bytes IS 'Bytes of that, for each recipient';
-
-COMMENT ON COLUMN report.traffic_hour.delayed IS 'Attempts to deliver that are made again later';
-
-COMMENT ON COLUMN report.traffic_hour.failed IS 'Recipients whose mail could not be delivered';
-
-COMMENT ON COLUMN report.traffic_hour.reported IS 'Reports to senders: bounces, delays, receipts';
-
-COMMENT ON COLUMN report.traffic_hour.junk IS 'Messages found to be junk; 0 while nothing looks for it';
-
-COMMENT ON COLUMN report.traffic_hour.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
-
-CREATE VIEW report.traffic_minute AS
- SELECT t.at,
-    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
-    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
-    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
-    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
-    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
-   FROM log.mail_count t
-  WHERE ((t.span)::text = 'minute'::text)
-  GROUP BY t.at;
-
-COMMENT ON VIEW report.traffic_minute IS 'How much mail there was in each minute (UTC), of all nodes together; where nothing happened there is no row';
-
-COMMENT ON COLUMN report.traffic_minute.at IS 'When the minute began';
-
-COMMENT ON COLUMN report.traffic_minute.accepted IS 'Messages that were answered 250';
-
-COMMENT ON COLUMN report.traffic_minute.submitted IS 'Of these, those that users of ours sent';
-
-COMMENT ON COLUMN report.traffic_minute.accepted_bytes IS 'Bytes of what was accepted';
-
-COMMENT ON COLUMN report.traffic_minute.refused IS 'Senders, recipients and messages that were refused';
-
-COMMENT ON COLUMN report.traffic_minute.placed IS 'Copies put into mailboxes here';
-
-COMMENT ON COLUMN report.traffic_minute.queued IS 'Recipients at other servers, whose mail was queued';
-
-COMMENT ON COLUMN report.traffic_minute.delivered IS 'Recipients whose mail another server has taken';
-
-COMMENT ON COLUMN report.traffic_minute.delivered_bytes IS 'Bytes of that, for each recipient';
-
-COMMENT ON COLUMN report.traffic_minute.delayed IS 'Attempts to deliver that are made again later';
-
-COMMENT ON COLUMN report.traffic_minute.failed IS 'Recipients whose mail could not be delivered';
-
-COMMENT ON COLUMN report.traffic_minute.reported IS 'Reports to senders: bounces, delays, receipts';
-
-COMMENT ON COLUMN report.traffic_minute.junk IS 'Messages found to be junk; 0 while nothing looks for it';
-
-COMMENT ON COLUMN report.traffic_minute.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
 
 CREATE TABLE screen.greylist_network (
     network cidr NOT NULL,
@@ -8325,9 +8027,6 @@ ALTER TABLE ONLY control.log
 ALTER TABLE ONLY control.logic
     ADD CONSTRAINT logic_pkey PRIMARY KEY (only_row);
 
-ALTER TABLE ONLY control.metrics_token
-    ADD CONSTRAINT metrics_token_pkey PRIMARY KEY (name);
-
 ALTER TABLE ONLY control.oidc_issuer
     ADD CONSTRAINT oidc_issuer_issuer_key UNIQUE (issuer);
 
@@ -8415,12 +8114,6 @@ ALTER TABLE ONLY directory.alias
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY directory.dns_check
-    ADD CONSTRAINT dns_check_pkey PRIMARY KEY (domain_id);
-
-ALTER TABLE ONLY directory.dns_record
-    ADD CONSTRAINT dns_record_pkey PRIMARY KEY (domain_id, place);
-
 ALTER TABLE ONLY directory.domain_alias
     ADD CONSTRAINT domain_alias_name_key UNIQUE (name);
 
@@ -8433,6 +8126,9 @@ ALTER TABLE ONLY directory.domain
 ALTER TABLE ONLY directory.domain
     ADD CONSTRAINT domain_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY directory.remote_domain
     ADD CONSTRAINT remote_domain_name_key UNIQUE (name);
 
@@ -8441,6 +8137,15 @@ ALTER TABLE ONLY directory.remote_domain
 
 ALTER TABLE ONLY directory.remote_recipient
     ADD CONSTRAINT remote_recipient_pkey PRIMARY KEY (domain_id, local_part);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_account_id_key UNIQUE (account_id);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_administrator_key UNIQUE (administrator);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY directory.sender_permission
     ADD CONSTRAINT sender_permission_pkey PRIMARY KEY (id);
@@ -8469,6 +8174,9 @@ ALTER TABLE ONLY live.listener_status
 ALTER TABLE ONLY live.login_failure
     ADD CONSTRAINT login_failure_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_pkey PRIMARY KEY (session_id, account_id);
+
 ALTER TABLE ONLY live.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (name);
 
@@ -8480,6 +8188,9 @@ ALTER TABLE ONLY live.service_status
 
 ALTER TABLE ONLY live.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY live.user_import
+    ADD CONSTRAINT user_import_pkey PRIMARY KEY (session_id);
 
 ALTER TABLE ONLY live.web_session
     ADD CONSTRAINT web_session_pkey PRIMARY KEY (id);
@@ -8493,9 +8204,6 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY log.destination_count
-    ADD CONSTRAINT destination_count_pkey PRIMARY KEY (span, at, domain, node);
-
 ALTER TABLE ONLY log.dmarc_count
     ADD CONSTRAINT dmarc_count_key PRIMARY KEY (day, domain, policy_domain, policy, peer, disposition, overridden, dkim_aligned, spf_aligned, envelope_from, spf, dkim);
 
@@ -8505,20 +8213,8 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
 
-ALTER TABLE ONLY log.domain_count
-    ADD CONSTRAINT domain_count_pkey PRIMARY KEY (day, domain_id, node, step);
-
-ALTER TABLE ONLY log.domain_storage
-    ADD CONSTRAINT domain_storage_pkey PRIMARY KEY (day, domain_id);
-
 ALTER TABLE ONLY log.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
-
-ALTER TABLE ONLY log.gauge
-    ADD CONSTRAINT gauge_pkey PRIMARY KEY (span, at, name);
-
-ALTER TABLE ONLY log.mail_count
-    ADD CONSTRAINT mail_count_pkey PRIMARY KEY (span, at, node, step);
 
 ALTER TABLE ONLY log.tls_count
     ADD CONSTRAINT tls_count_key PRIMARY KEY (day, domain, policy_type, policy_digest, host, address, result, reason);
@@ -8531,9 +8227,6 @@ ALTER TABLE ONLY log.traffic
 
 ALTER TABLE ONLY logic.page
     ADD CONSTRAINT page_pkey PRIMARY KEY (name);
-
-ALTER TABLE ONLY queue.attempt
-    ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY queue.destination
     ADD CONSTRAINT destination_pkey PRIMARY KEY (domain);
@@ -8619,11 +8312,15 @@ CREATE UNIQUE INDEX domain_name_remote ON directory.domain_name USING btree (rem
 
 CREATE UNIQUE INDEX "only one domain can be the default" ON directory.domain USING btree (is_default) WHERE is_default;
 
+CREATE INDEX recovery_code_factor ON directory.recovery_code USING btree (second_factor_id);
+
 CREATE INDEX remote_domain_local_domain ON directory.remote_domain USING btree (local_domain_id);
 
 CREATE INDEX sql_login_account ON directory.sql_login USING btree (account_id);
 
 CREATE INDEX counter_end ON live.counter USING btree (ends_at);
+
+CREATE INDEX mailbox_view_account ON live.mailbox_view USING btree (account_id);
 
 CREATE INDEX session_node ON live.session USING btree (node);
 
@@ -8685,32 +8382,17 @@ CREATE INDEX metadata_user ON store.metadata USING btree (user_id) WHERE (user_i
 
 CREATE INDEX url_key_mailbox ON store.url_key USING btree (mailbox_id);
 
-CREATE OR REPLACE VIEW report.storage_by_domain AS
- SELECT d.name AS domain,
-    d.active,
-    count(a.id) AS accounts,
-    (COALESCE(sum(u.messages), (0)::numeric))::bigint AS messages,
-    (COALESCE(sum(u.bytes), (0)::numeric))::bigint AS bytes
-   FROM ((directory.domain d
-     LEFT JOIN directory.account a ON ((a.domain_id = d.id)))
-     LEFT JOIN store.usage u ON ((u.account_id = a.id)))
-  GROUP BY d.id;
-
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.delete_account();
 
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.delete_administrator();
 
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.delete_certificate();
 
-CREATE TRIGGER remove INSTEAD OF DELETE ON admin.metrics_token FOR EACH ROW EXECUTE FUNCTION admin.delete_metrics_token();
-
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.write_account();
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.write_administrator();
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.write_certificate();
-
-CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.metrics_token FOR EACH ROW EXECUTE FUNCTION admin.write_metrics_token();
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.acme REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'external_key');
 
@@ -8753,8 +8435,6 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_rule REFERENCING OLD TABL
 CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.log REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
-
-CREATE TRIGGER audit_delete AFTER DELETE ON control.metrics_token REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -8838,8 +8518,6 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TAB
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
-CREATE TRIGGER audit_insert AFTER INSERT ON control.metrics_token REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
-
 CREATE TRIGGER audit_insert AFTER INSERT ON control.oidc_issuer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.pop3 REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -8922,8 +8600,6 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TAB
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.log REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
-CREATE TRIGGER audit_update AFTER UPDATE ON control.metrics_token REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
-
 CREATE TRIGGER audit_update AFTER UPDATE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.pop3 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -8971,8 +8647,6 @@ CREATE TRIGGER check_name_servers BEFORE INSERT OR UPDATE ON control.dns FOR EAC
 CREATE TRIGGER check_words BEFORE INSERT OR UPDATE ON control.template FOR EACH ROW EXECUTE FUNCTION logic.check_template();
 
 CREATE TRIGGER expand BEFORE INSERT OR UPDATE OF address ON control.listener FOR EACH ROW EXECUTE FUNCTION logic.expand_listener();
-
-CREATE TRIGGER hash BEFORE INSERT OR UPDATE OF token ON control.metrics_token FOR EACH ROW EXECUTE FUNCTION logic.hash_token();
 
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF names ON control.acme_certificate FOR EACH ROW EXECUTE FUNCTION logic.normalise_acme_names();
 
@@ -9032,8 +8706,6 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.lis
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.log FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
-CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.metrics_token FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
-
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.oidc_issuer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.pop3 FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -9078,23 +8750,25 @@ CREATE TRIGGER a_guard BEFORE INSERT OR UPDATE ON directory.account FOR EACH ROW
 
 CREATE TRIGGER a_guard BEFORE UPDATE ON directory.domain FOR EACH ROW WHEN ((logic.web_kind() = 'domain'::text)) EXECUTE FUNCTION logic.guard_domain();
 
+CREATE TRIGGER a_guard_own BEFORE UPDATE ON directory.account FOR EACH ROW WHEN ((logic.web_kind() = 'user'::text)) EXECUTE FUNCTION logic.guard_own_account();
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
-CREATE TRIGGER audit_delete AFTER DELETE ON directory.dns_check REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
-
-CREATE TRIGGER audit_delete AFTER DELETE ON directory.dns_record REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
-
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.recovery_code REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.second_factor REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -9106,17 +8780,17 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABL
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.dkim_key REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
-CREATE TRIGGER audit_insert AFTER INSERT ON directory.dns_check REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
-
-CREATE TRIGGER audit_insert AFTER INSERT ON directory.dns_record REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
-
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain_alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.recovery_code REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.second_factor REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.sender_permission REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -9128,17 +8802,17 @@ CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABL
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
-CREATE TRIGGER audit_update AFTER UPDATE ON directory.dns_check REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
-
-CREATE TRIGGER audit_update AFTER UPDATE ON directory.dns_record REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
-
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.recovery_code REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.second_factor REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -9184,17 +8858,17 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.a
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dkim_key FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
-CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dns_check FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
-
-CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dns_record FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
-
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain_alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.recovery_code FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_recipient FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.second_factor FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.sender_permission FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -9285,9 +8959,6 @@ ALTER TABLE ONLY control.smtp
 ALTER TABLE ONLY control.template
     ADD CONSTRAINT template_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY control.web
-    ADD CONSTRAINT web_monitor_ip_list_id_fkey FOREIGN KEY (monitor_ip_list_id) REFERENCES control.ip_list(id);
-
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
@@ -9306,12 +8977,6 @@ ALTER TABLE ONLY directory.alias
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY directory.dns_check
-    ADD CONSTRAINT dns_check_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY directory.dns_record
-    ADD CONSTRAINT dns_record_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY directory.domain_alias
     ADD CONSTRAINT domain_alias_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
@@ -9324,17 +8989,35 @@ ALTER TABLE ONLY directory.domain_name
 ALTER TABLE ONLY directory.domain_name
     ADD CONSTRAINT domain_name_remote_id_fkey FOREIGN KEY (remote_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY directory.recovery_code
+    ADD CONSTRAINT recovery_code_second_factor_id_fkey FOREIGN KEY (second_factor_id) REFERENCES directory.second_factor(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY directory.remote_domain
     ADD CONSTRAINT remote_domain_local_domain_id_fkey FOREIGN KEY (local_domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY directory.remote_recipient
     ADD CONSTRAINT remote_recipient_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_administrator_fkey FOREIGN KEY (administrator) REFERENCES control.administrator(name) ON UPDATE CASCADE ON DELETE CASCADE;
+
 ALTER TABLE ONLY directory.sender_permission
     ADD CONSTRAINT sender_permission_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY directory.sql_login
     ADD CONSTRAINT sql_login_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_session_id_fkey FOREIGN KEY (session_id) REFERENCES live.web_session(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY live.user_import
+    ADD CONSTRAINT user_import_session_id_fkey FOREIGN KEY (session_id) REFERENCES live.web_session(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_report_id_fkey FOREIGN KEY (report_id) REFERENCES log.dmarc_report(id) ON DELETE CASCADE;
@@ -9416,8 +9099,6 @@ ALTER TABLE control.listener ENABLE ROW LEVEL SECURITY;
 ALTER TABLE control.log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.logic ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE control.metrics_token ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.oidc_issuer ENABLE ROW LEVEL SECURITY;
 
@@ -9509,8 +9190,6 @@ CREATE POLICY web_changes ON control.log USING (( SELECT logic.web_changes() AS 
 
 CREATE POLICY web_changes ON control.logic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
-CREATE POLICY web_changes ON control.metrics_token USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
-
 CREATE POLICY web_changes ON control.oidc_issuer USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.pop3 USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
@@ -9601,8 +9280,6 @@ CREATE POLICY web_sees ON control.log FOR SELECT USING (( SELECT logic.web_sees(
 
 CREATE POLICY web_sees ON control.logic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
-CREATE POLICY web_sees ON control.metrics_token FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
-
 CREATE POLICY web_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.pop3 FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9653,19 +9330,19 @@ ALTER TABLE directory.alias ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.dkim_key ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE directory.dns_check ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE directory.dns_record ENABLE ROW LEVEL SECURITY;
-
 ALTER TABLE directory.domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.domain_alias ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.domain_name ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE directory.recovery_code ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE directory.remote_domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.remote_recipient ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.second_factor ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.sender_permission ENABLE ROW LEVEL SECURITY;
 
@@ -9679,19 +9356,19 @@ CREATE POLICY web_changes ON directory.alias USING (( SELECT logic.web_changes()
 
 CREATE POLICY web_changes ON directory.dkim_key USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
-CREATE POLICY web_changes ON directory.dns_check USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
-
-CREATE POLICY web_changes ON directory.dns_record USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
-
 CREATE POLICY web_changes ON directory.domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.domain_alias USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.domain_name USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON directory.recovery_code USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON directory.remote_domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.remote_recipient USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.second_factor USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.sender_permission USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9703,6 +9380,8 @@ CREATE POLICY web_domain_changes ON directory.alias USING ((domain_id = ( SELECT
 
 CREATE POLICY web_domain_changes ON directory.domain FOR UPDATE USING ((id = ( SELECT logic.web_domain() AS web_domain))) WITH CHECK ((id = ( SELECT logic.web_domain() AS web_domain)));
 
+CREATE POLICY web_domain_resets ON directory.second_factor FOR DELETE USING ((logic.web_has_account(account_id) AND (NOT logic.web_manages(account_id))));
+
 CREATE POLICY web_domain_sees ON directory.account FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.address FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
@@ -9711,10 +9390,6 @@ CREATE POLICY web_domain_sees ON directory.alias FOR SELECT USING ((domain_id = 
 
 CREATE POLICY web_domain_sees ON directory.dkim_key FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
-CREATE POLICY web_domain_sees ON directory.dns_check FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
-
-CREATE POLICY web_domain_sees ON directory.dns_record FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
-
 CREATE POLICY web_domain_sees ON directory.domain FOR SELECT USING ((id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.domain_alias FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
@@ -9722,6 +9397,8 @@ CREATE POLICY web_domain_sees ON directory.domain_alias FOR SELECT USING ((domai
 CREATE POLICY web_domain_sees ON directory.domain_name FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.remote_recipient FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.second_factor FOR SELECT USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_sees ON directory.sender_permission FOR SELECT USING (logic.web_has_account(account_id));
 
@@ -9735,29 +9412,35 @@ CREATE POLICY web_sees ON directory.alias FOR SELECT USING (( SELECT logic.web_s
 
 CREATE POLICY web_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
-CREATE POLICY web_sees ON directory.dns_check FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
-
-CREATE POLICY web_sees ON directory.dns_record FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
-
 CREATE POLICY web_sees ON directory.domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.domain_alias FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.domain_name FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON directory.recovery_code FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON directory.remote_domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.remote_recipient FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON directory.second_factor FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON directory.sender_permission FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.sql_login FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_user_changes ON directory.account FOR UPDATE USING ((id = ( SELECT logic.web_account() AS web_account))) WITH CHECK ((id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON directory.account FOR SELECT USING ((id = ( SELECT logic.web_account() AS web_account)));
 
 ALTER TABLE live.counter ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.listener_status ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.login_failure ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE live.mailbox_view ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.node ENABLE ROW LEVEL SECURITY;
 
@@ -9767,11 +9450,15 @@ ALTER TABLE live.service_status ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.session ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE live.user_import ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY web_changes ON live.counter USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.listener_status USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.login_failure USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.mailbox_view USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.node USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9781,11 +9468,15 @@ CREATE POLICY web_changes ON live.service_status USING (( SELECT logic.web_chang
 
 CREATE POLICY web_changes ON live.session USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON live.user_import USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON live.web_session USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_domain_changes ON live.session FOR DELETE USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_changes ON live.web_session FOR DELETE USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_domain_sees ON live.mailbox_view FOR SELECT USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_sees ON live.session FOR SELECT USING (logic.web_has_account(account_id));
 
@@ -9797,6 +9488,8 @@ CREATE POLICY web_sees ON live.listener_status FOR SELECT USING (( SELECT logic.
 
 CREATE POLICY web_sees ON live.login_failure FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON live.mailbox_view FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON live.node FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9805,13 +9498,21 @@ CREATE POLICY web_sees ON live.service_status FOR SELECT USING (( SELECT logic.w
 
 CREATE POLICY web_sees ON live.session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON live.user_import FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON live.web_session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 ALTER TABLE live.web_session ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE log.audit ENABLE ROW LEVEL SECURITY;
+CREATE POLICY web_user_ends ON live.session FOR DELETE USING ((account_id = ( SELECT logic.web_account() AS web_account)));
 
-ALTER TABLE log.destination_count ENABLE ROW LEVEL SECURITY;
+CREATE POLICY web_user_ends ON live.web_session FOR DELETE USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON live.session FOR SELECT USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON live.web_session FOR SELECT USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+ALTER TABLE log.audit ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_count ENABLE ROW LEVEL SECURITY;
 
@@ -9819,15 +9520,7 @@ ALTER TABLE log.dmarc_report ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_report_row ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE log.domain_count ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE log.domain_storage ENABLE ROW LEVEL SECURITY;
-
 ALTER TABLE log.event ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE log.gauge ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE log.mail_count ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.tls_count ENABLE ROW LEVEL SECURITY;
 
@@ -9837,23 +9530,13 @@ ALTER TABLE log.traffic ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY web_changes ON log.audit USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
-CREATE POLICY web_changes ON log.destination_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
-
 CREATE POLICY web_changes ON log.dmarc_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.dmarc_report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.dmarc_report_row USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
-CREATE POLICY web_changes ON log.domain_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
-
-CREATE POLICY web_changes ON log.domain_storage USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
-
 CREATE POLICY web_changes ON log.event USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
-
-CREATE POLICY web_changes ON log.gauge USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
-
-CREATE POLICY web_changes ON log.mail_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.tls_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9861,13 +9544,7 @@ CREATE POLICY web_changes ON log.trace USING (( SELECT logic.web_changes() AS we
 
 CREATE POLICY web_changes ON log.traffic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
-CREATE POLICY web_domain_sees ON log.domain_count FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
-
-CREATE POLICY web_domain_sees ON log.domain_storage FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
-
 CREATE POLICY web_sees ON log.audit FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
-
-CREATE POLICY web_sees ON log.destination_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -9875,15 +9552,7 @@ CREATE POLICY web_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.web_
 
 CREATE POLICY web_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
-CREATE POLICY web_sees ON log.domain_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
-
-CREATE POLICY web_sees ON log.domain_storage FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
-
 CREATE POLICY web_sees ON log.event FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
-
-CREATE POLICY web_sees ON log.gauge FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
-
-CREATE POLICY web_sees ON log.mail_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.tls_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 

@@ -223,6 +223,17 @@ pub struct Web {
     pub idle_minutes: i32,
     pub session_hours: i32,
     pub monitor_ip_list_id: Option<i64>,
+    pub require_second_factor: SecondFactorRule,
+}
+
+/// Who needs a second factor to log in to the pages.
+#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum SecondFactorRule {
+    None,
+    /// System administrators.
+    System,
+    Everybody,
 }
 
 #[derive(Debug, Deserialize)]

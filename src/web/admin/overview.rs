@@ -139,11 +139,11 @@ pub(super) async fn show(
     admin: Admin,
     Query(fields): Query<Vec<(String, String)>>,
 ) -> Result<Response, Fault> {
-    let whole = admin.who.kind != Kind::Domain;
+    let whole = matches!(admin.who.kind, Kind::System | Kind::Auditor);
     let asked = field(&fields, "span");
     let span = SPANS.into_iter().map(|(name, _)| name).find(|name| *name == asked).unwrap_or("day");
     let told = admin.site.tables.overview(&admin.who, span).await?;
-    let frame = admin.frame_of(told.get("pages").unwrap_or(&json!([])), "overview");
+    let frame = admin.framed(told.get("pages").unwrap_or(&json!([])), "overview");
     let told: Told = serde_json::from_value(told)
         .map_err(|error| Error::Fault(format!("the overview is told in another way: {error}")))?;
     let begin = told.begun.as_ref().filter(|begun| !begun.mail).map(begin).unwrap_or_default();
