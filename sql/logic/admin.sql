@@ -50,6 +50,7 @@ $$;
 
 -- Running ------------------------------------------------------------------------------------------------------
 
+select logic.place_page('overview', 'Running', 'Overview', 'What the server does now and has done, and what is to be done', '{system,auditor,domain}');
 select logic.place_page('services', 'Running', 'Services', 'What runs, where it listens, and who is connected now', '{system,auditor}');
 
 create view admin.service with (security_invoker) as
@@ -171,6 +172,11 @@ select id, at, step, sender, recipient, reply, host(peer) as peer, message, comm
 comment on view admin.trace is 'Running: Trace. What became of messages, one line for each step; all steps of one message bear the same message';
 select logic.describe_page('admin.trace', 'log.trace');
 
+create view admin.attempt with (security_invoker) as
+select id, at, outcome, recipient, sender, host, host(address) as address, reply, milliseconds, attempt, tls, size, message_id, node from queue.attempt;
+comment on view admin.attempt is 'Running: Attempts. What became of each attempt to deliver mail to other servers';
+select logic.describe_page('admin.attempt', 'queue.attempt');
+
 create view admin.login with (security_invoker) as
 select id, login, kind, host(peer) as peer, browser, since, seen_at, awaits_code from live.web_session;
 comment on view admin.login is 'Running: Logins. Who has logged in to these pages';
@@ -257,6 +263,26 @@ create view admin.alias with (security_invoker) as
 select id, domain_id, local_part, targets, active, authenticated_only from directory.alias;
 comment on view admin.alias is 'Mail: Aliases. Addresses that expand to others';
 select logic.describe_page('admin.alias', 'directory.alias');
+
+-- Of two tables, so that it is read only: the server writes it.
+create view admin.dns_record with (security_invoker) as
+select r.domain_id, r.place, r.name, r.type, r.content, r.need, r.state, r.found, r.checked_at
+from directory.dns_record r join directory.domain d on d.id = r.domain_id;
+comment on view admin.dns_record is 'Mail: DNS records. What the DNS should say of each domain here, and whether it does. Nothing is looked for while the server has no name (Settings: Server)';
+select logic.describe_page('admin.dns_record', 'directory.dns_record');
+-- As the owner, for an administrator of a domain may not write there; who may is asked here.
+create function logic.want_dns_check(domain bigint) returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not (logic.web_changes() or coalesce(logic.web_domain() = domain, false)) then
+    raise exception 'you may not do this here' using errcode = 'insufficient_privilege';
+  end if;
+  insert into directory.dns_check (domain_id) values (domain) on conflict (domain_id) do update set wanted_at = excluded.wanted_at;
+  return 'the DNS is asked: look again in a moment';
+end $$;
+create function admin.check_records(r admin.dns_record) returns text language sql as $$ select logic.want_dns_check(r.domain_id) $$;
+comment on function admin.check_records is 'Look again';
+create function admin.check_dns(d admin.domain) returns text language sql as $$ select logic.want_dns_check(d.id) $$;
+comment on function admin.check_dns is 'Check DNS';
 
 -- What a user finds -------------------------------------------------------------------------------------------
 
@@ -357,6 +383,31 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.certificate for each row execute function admin.delete_certificate();
+
+create view admin.metrics_token with (security_invoker) as
+select name, null::control.secret as token, created_at from control.metrics_token;
+comment on view admin.metrics_token is 'Server: Metrics tokens. With which monitoring may read /metrics: Authorization: Bearer TOKEN. Only a hash is kept';
+comment on column admin.metrics_token.token is 'A long random text, at least 20 characters; it is never shown, so note it. Left empty, the old one stays';
+select logic.describe_page('admin.metrics_token', 'control.metrics_token');
+create function admin.write_metrics_token() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into control.metrics_token (name, token) values (new.name, nullif(new.token, ''));
+  else
+    update control.metrics_token set name = new.name where name = old.name;
+    if new.token <> '' then
+      update control.metrics_token set token = new.token where name = new.name;
+    end if;
+  end if;
+  return new;
+end $$;
+create trigger write instead of insert or update on admin.metrics_token for each row execute function admin.write_metrics_token();
+create function admin.delete_metrics_token() returns trigger language plpgsql as $$
+begin
+  delete from control.metrics_token where name = old.name;
+  return old;
+end $$;
+create trigger remove instead of delete on admin.metrics_token for each row execute function admin.delete_metrics_token();
 
 create view admin.report with (security_invoker) as
 select name, description, active, query, parameters, chart, chart_name, chart_values, max_rows, timeout_seconds from control.report;

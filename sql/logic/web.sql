@@ -57,7 +57,7 @@ begin
     execute format('create policy web_changes on %s using ((select logic.web_changes())) with check ((select logic.web_changes()))', t.name);
     own := case
       when t.name = 'directory.domain' then 'id = (select logic.web_domain())'
-      when t.nspname = 'directory' and t.by_domain then 'domain_id = (select logic.web_domain())'
+      when t.nspname in ('directory', 'log') and t.by_domain then 'domain_id = (select logic.web_domain())'
       when t.nspname in ('directory', 'live') and t.by_account then 'logic.web_has_account(account_id)' end;
     if own is not null then
       execute format('create policy web_domain_sees on %s for select using (%s)', t.name, own);

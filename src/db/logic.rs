@@ -22,9 +22,11 @@ const FILES: &[&str] = &[
     sql!("logic/report"),
     sql!("logic/log"),
     sql!("logic/verify"),
+    sql!("logic/count"),
     sql!("logic/web"),
     sql!("logic/admin"),
     sql!("logic/page"),
+    sql!("logic/overview"),
     sql!("logic/reporting"),
     // After it, whose words it uses.
     sql!("logic/import"),

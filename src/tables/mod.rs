@@ -31,6 +31,8 @@ const ROW: &str = sql!("tables/row");
 const SERVICES: &str = sql!("tables/services");
 const SAVE: &str = sql!("tables/save");
 const ACT: &str = sql!("tables/act");
+const OVERVIEW: &str = sql!("tables/overview");
+const OVERVIEW_OF_DOMAIN: &str = sql!("tables/overview_of_domain");
 const PATIENCE: &str = sql!("tables/patience");
 const CHECK_USERS: &str = sql!("tables/check_users");
 const MAILBOX_VIEW: &str = sql!("tables/mailbox_view");
@@ -215,6 +217,16 @@ impl Tables {
         uid: u32,
     ) -> Result<Value, Error> {
         self.ask(who, VIEW_MESSAGE, &[&session, &account.0, &mailbox.0, &i64::from(uid)]).await
+    }
+
+    /// What the overview shows, the menu included: of the whole server for the last `span` (hour, day, month), or of the domain of a
+    /// domain administrator for the last 30 days.
+    pub async fn overview(&self, who: &Who, span: &str) -> Result<Value, Error> {
+        match who.kind {
+            // A user has none; the function says so.
+            Kind::Domain | Kind::User => self.ask(who, OVERVIEW_OF_DOMAIN, &[]).await,
+            Kind::System | Kind::Auditor => self.ask(who, OVERVIEW, &[&span]).await,
+        }
     }
 
     async fn ask(

@@ -27,7 +27,7 @@ const NAME_MAX: usize = 28;
 const WIDTH: u32 = 720;
 const HEIGHT: u32 = 240;
 const BAR: i32 = 26;
-const FONT: (&str, i32) = ("sans-serif", 16);
+const FONT: (&str, i32) = ("sans-serif", 20);
 
 /// Colours that stand for classes: the drawing library knows nothing else. None of them reaches the page.
 const INK: RGBColor = RGBColor(0xfe, 0xed, 0x01);
@@ -110,6 +110,9 @@ pub(super) struct Chart {
     heads: Vec<String>,
     rows: Vec<Row>,
 }
+
+// Its template escapes what others have made up.
+impl askama::filters::HtmlSafe for Chart {}
 
 #[derive(Debug)]
 struct Row {
@@ -197,8 +200,8 @@ impl OverTime<'_> {
         let mut chart = ChartBuilder::on(&area)
             .margin_top(12)
             .margin_right(24)
-            .x_label_area_size(26)
-            .y_label_area_size(72)
+            .x_label_area_size(30)
+            .y_label_area_size(84)
             .build_cartesian_2d(
                 Axis { range: from as f64..to as f64, marks: times(from, to) },
                 Axis { range: 0.0..top, marks },
@@ -259,7 +262,8 @@ impl Bars<'_> {
         let most = self.bars.iter().max_by(|one, other| one.value.total_cmp(&other.value));
         let described = most.map_or("There is nothing to show.".to_owned(), |most| {
             let count = self.bars.len();
-            format!("{count} horizontal bars; the longest: {}, {}.", most.label, self.unit.text(most.value))
+            let bars = if count == 1 { "bar" } else { "bars" };
+            format!("{count} horizontal {bars}; the longest: {}, {}.", most.label, self.unit.text(most.value))
         });
         let size = (WIDTH, self.bars.len() as u32 * BAR as u32 + 8);
         Chart {
@@ -302,6 +306,8 @@ impl Bars<'_> {
 impl Unit {
     /// A number as people read it.
     pub(super) fn text(self, value: f64) -> String {
+        // The sum of nothing is -0.
+        let value = value + 0.0;
         match self {
             Unit::Count if value.fract() == 0.0 => thousands(value),
             Unit::Count | Unit::PerSecond if value >= 100.0 => thousands(value.round()),
@@ -530,6 +536,17 @@ mod tests {
     }
 
     #[test]
+    fn a_chart_stays_a_chart_in_a_page() {
+        #[derive(Template)]
+        #[template(source = "<p>{{ chart }}</p>", ext = "html")]
+        struct Page {
+            chart: Chart,
+        }
+        let page = Page { chart: lines(1, &[Some(1.0)]) }.render().unwrap();
+        assert!(page.contains("<figure class=\"chart\"") && page.contains("&lt;line&gt; 0"), "{page}");
+    }
+
+    #[test]
     fn bars_are_as_long_as_their_numbers() {
         let bar = |label: &str, value| Bar { label: label.to_owned(), value, link: None };
         let long = "a-very-long-name-of-a-domain.example.test";
@@ -559,6 +576,7 @@ mod tests {
     fn numbers_as_people_read_them() {
         for (unit, value, expected) in [
             (Unit::Count, 0.0, "0"),
+            (Unit::Count, -0.0, "0"),
             (Unit::Count, 1_234_567.0, "1\u{202f}234\u{202f}567"),
             (Unit::Count, 2.5, "2.5"),
             (Unit::Bytes, 1023.0, "1023 B"),

@@ -7,8 +7,9 @@
 
 mod admin;
 mod answer;
-#[allow(dead_code, reason = "pages follow that draw all kinds")]
 mod chart;
+mod monitor;
+mod prometheus;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 struct Site {
     house: Arc<House>,
     tables: Tables,
+    readiness: Arc<monitor::Readiness>,
 }
 
 /// Where a request comes from.
@@ -83,13 +85,14 @@ impl Web {
     /// The face on this house.
     pub fn new(house: Arc<House>) -> Arc<Self> {
         let tables = Tables::new(house.control.clone());
-        let site = Site { house, tables };
+        let site = Site { house, tables, readiness: Arc::default() };
         let router = Router::new()
             .route("/", get(|| async { Redirect::to("/admin") }))
             .route("/static/pages.css", get(style))
             .route("/static/pages.js", get(script))
             .route("/.well-known/acme-challenge/{token}", get(challenge))
             .merge(admin::routes())
+            .merge(monitor::routes())
             .fallback(|| async { answer::not_found() })
             .layer(DefaultBodyLimit::max(BODY_MAX))
             .layer(from_fn(guarded))

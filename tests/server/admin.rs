@@ -62,7 +62,7 @@ async fn the_first_login_leads_to_a_password() {
     assert!(!set("first-password", "short", "short").await);
     assert!(!set("wrong", "second-password", "second-password").await);
     assert!(set("first-password", "second-password", "second-password").await);
-    assert_eq!(pages.get("/admin").await.location(), "/admin/services");
+    assert_eq!(pages.get("/admin").await.location(), "/admin/overview");
     let hash: String =
         db.value("select password_hash::text from control.administrator where name = 'system'").await;
     assert!(hash.starts_with("$argon2id$"), "{hash}");

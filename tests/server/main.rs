@@ -52,6 +52,7 @@ mod lost;
 mod mailbox_view;
 mod oauth;
 mod open_relay;
+mod overview;
 mod pop3_conformance;
 mod queue_scale;
 mod receive;

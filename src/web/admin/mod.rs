@@ -5,6 +5,7 @@ mod import;
 mod list;
 mod login;
 mod mailbox;
+mod overview;
 mod reports;
 mod second_factor;
 mod services;
@@ -38,6 +39,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/code", get(second_factor::show_code).post(second_factor::take_code))
         .route("/admin/second-factor", get(second_factor::show).post(second_factor::change))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/overview", get(overview::show))
         .route("/admin/services", get(services::show))
         .route("/admin/services/events", get(services::events))
         .route("/admin/reports", get(reports::show))
@@ -65,8 +67,7 @@ async fn first(visitor: Admin) -> Response {
         (Kind::User, Some(account)) => {
             list::row_address("my_account", &serde_json::json!({ "id": account.0 }).to_string())
         }
-        (Kind::User, None) | (Kind::Domain, _) => "/admin/page/account".to_owned(),
-        (Kind::System | Kind::Auditor, _) => "/admin/services".to_owned(),
+        _ => "/admin/overview".to_owned(),
     };
     Redirect::to(&address).into_response()
 }
