@@ -20,11 +20,15 @@ COMMENT ON SCHEMA log IS 'What has happened';
 
 CREATE SCHEMA logic;
 
+COMMENT ON SCHEMA logic IS 'How it works inside: functions, triggers, and what the policies ask. Not for people, and rebuilt with each version';
+
 CREATE SCHEMA queue;
 
 COMMENT ON SCHEMA queue IS 'Mail on its way to other servers';
 
 CREATE SCHEMA report;
+
+COMMENT ON SCHEMA report IS 'What there is and what has happened, for people and their reporting tools: views whose names and columns stay';
 
 CREATE SCHEMA screen;
 
@@ -42,6 +46,12 @@ CREATE TYPE control.acme_challenge AS ENUM (
 CREATE TYPE control.administrator_role AS ENUM (
     'system',
     'auditor'
+);
+
+CREATE TYPE control.chart AS ENUM (
+    'none',
+    'line',
+    'bars'
 );
 
 CREATE TYPE control.check_action AS ENUM (
@@ -103,6 +113,11 @@ COMMENT ON DOMAIN control.password IS 'A new password: never shown. What is stor
 CREATE DOMAIN control.port AS integer
 	CONSTRAINT "a port is a number from 1 to 65535" CHECK (((VALUE >= 1) AND (VALUE <= 65535)));
 
+CREATE DOMAIN control.query AS text
+	CONSTRAINT "a query has from 1 to 20000 characters" CHECK (((length(VALUE) <= 20000) AND (VALUE ~ '\S'::text)));
+
+COMMENT ON DOMAIN control.query IS 'SQL that the pages run and show, under the role mailwright_report';
+
 CREATE TYPE control.rbl_action AS ENUM (
     'reject',
     'tempfail',
@@ -156,6 +171,19 @@ CREATE TYPE control.unresolvable_policy AS ENUM (
 
 COMMENT ON TYPE control.unresolvable_policy IS 'What is done with senders whose domain takes no mail';
 
+CREATE TYPE directory.dns_need AS ENUM (
+    'required',
+    'recommended',
+    'optional'
+);
+
+CREATE TYPE directory.dns_state AS ENUM (
+    'ok',
+    'missing',
+    'differs',
+    'unknown'
+);
+
 CREATE DOMAIN directory.local_part AS text
 	CONSTRAINT "before the @ stand 1 to 64 bytes without spaces or ""(),:;<>@" CHECK (((VALUE <> ''::text) AND (octet_length(VALUE) <= 64) AND (VALUE !~ '[[:space:][:cntrl:]@<>"\\(),:;]'::text) AND (VALUE !~ '^\.|\.$|\.\.'::text)));
 
@@ -182,6 +210,11 @@ CREATE TYPE log.level AS ENUM (
     'warn',
     'error'
 );
+
+CREATE DOMAIN log.span AS text
+	CONSTRAINT "a span is minute, hour or day" CHECK ((VALUE = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])));
+
+COMMENT ON DOMAIN log.span IS 'How long what is counted together lasts: minute, hour or day';
 
 CREATE TYPE log.step AS ENUM (
     'accepted',
@@ -224,6 +257,8 @@ CREATE TABLE queue.message (
 );
 
 COMMENT ON TABLE queue.message IS 'Messages for other servers; deleting one cancels its delivery';
+
+COMMENT ON COLUMN queue.message.id IS 'Number of the row';
 
 COMMENT ON COLUMN queue.message.content_id IS 'Its content in store.content';
 
@@ -280,6 +315,10 @@ WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_t
 
 COMMENT ON TABLE queue.recipient IS 'One row for each recipient of a queued message';
 
+COMMENT ON COLUMN queue.recipient.id IS 'Number of the row';
+
+COMMENT ON COLUMN queue.recipient.message_id IS 'The message, a row of queue.message';
+
 COMMENT ON COLUMN queue.recipient.address IS 'Forward path';
 
 COMMENT ON COLUMN queue.recipient.domain IS 'Domain of the address, in lower case and ASCII';
@@ -321,6 +360,10 @@ CREATE VIEW admin.delivery WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.delivery IS 'Running: Queue. Mail that waits to go out, one line for each recipient';
 
+COMMENT ON COLUMN admin.delivery.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.delivery.recipient IS 'Where it goes';
+
 COMMENT ON COLUMN admin.delivery.sender IS 'Reverse path; empty = null sender';
 
 COMMENT ON COLUMN admin.delivery.state IS 'waiting, held, delivered or failed';
@@ -337,6 +380,8 @@ COMMENT ON COLUMN admin.delivery.size IS 'Bytes, prefix included';
 
 COMMENT ON COLUMN admin.delivery.domain IS 'Domain of the address, in lower case and ASCII';
 
+COMMENT ON COLUMN admin.delivery.message_id IS 'The message, a row of queue.message';
+
 CREATE FUNCTION admin.cancel(d admin.delivery) RETURNS text
     LANGUAGE sql
     AS $$
@@ -345,117 +390,20 @@ $$;
 
 COMMENT ON FUNCTION admin.cancel(d admin.delivery) IS 'Cancel!: the recipient never gets the message, and the sender is not told';
 
-CREATE FUNCTION admin.delete_account() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
+CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+declare
+  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
+  v6 text;
 begin
-  delete from directory.account where id = old.id;
-  return old;
-end $$;
-
-CREATE FUNCTION admin.delete_administrator() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  delete from control.administrator where name = old.name;
-  return old;
-end $$;
-
-CREATE FUNCTION admin.delete_certificate() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  delete from control.certificate where id = old.id;
-  return old;
-end $$;
-
-CREATE FUNCTION admin.hold(d admin.delivery) RETURNS text
-    LANGUAGE sql
-    AS $$
-  update queue.recipient set state = 'held' where id = d.id returning 'it is held'
-$$;
-
-COMMENT ON FUNCTION admin.hold(d admin.delivery) IS 'Hold';
-
-CREATE UNLOGGED TABLE live.web_session (
-    id bigint NOT NULL,
-    token_hash bytea NOT NULL,
-    kind text NOT NULL,
-    login text NOT NULL,
-    account_id bigint,
-    peer inet NOT NULL,
-    browser text,
-    since timestamp with time zone DEFAULT now() NOT NULL,
-    seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    awaits_code boolean DEFAULT false NOT NULL,
-    offered_secret control.secret,
-    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text, 'user'::text]))),
-    CONSTRAINT web_session_token_hash_check CHECK ((octet_length(token_hash) = 32))
-);
-
-COMMENT ON TABLE live.web_session IS 'Logins in the browser; deleting a row ends that login';
-
-COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
-
-COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
-
-COMMENT ON COLUMN live.web_session.login IS 'Who: the administrator''s name, or the address of the account';
-
-COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator or user';
-
-COMMENT ON COLUMN live.web_session.peer IS 'Address of the browser at the login';
-
-COMMENT ON COLUMN live.web_session.browser IS 'What the browser says it is';
-
-COMMENT ON COLUMN live.web_session.since IS 'When the login was';
-
-COMMENT ON COLUMN live.web_session.seen_at IS 'Last page';
-
-COMMENT ON COLUMN live.web_session.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
-
-COMMENT ON COLUMN live.web_session.offered_secret IS 'A second factor that is being set up, until its first code has come';
-
-CREATE VIEW admin.login WITH (security_invoker='true') AS
- SELECT web_session.id,
-    web_session.login,
-    web_session.kind,
-    host(web_session.peer) AS peer,
-    web_session.browser,
-    web_session.since,
-    web_session.seen_at,
-    web_session.awaits_code
-   FROM live.web_session;
-
-COMMENT ON VIEW admin.login IS 'Running: Logins. Who has logged in to these pages';
-
-COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
-
-COMMENT ON COLUMN admin.login.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
-
-COMMENT ON COLUMN admin.login.peer IS 'Address of the browser at the login';
-
-COMMENT ON COLUMN admin.login.browser IS 'What the browser says it is';
-
-COMMENT ON COLUMN admin.login.since IS 'When the login was';
-
-COMMENT ON COLUMN admin.login.seen_at IS 'Last page';
-
-COMMENT ON COLUMN admin.login.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
-
-CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
-    LANGUAGE sql
-    AS $$
-  delete from live.web_session where id = l.id returning l.login || ' has to log in again'
-$$;
-
-COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
-
-CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
-    AS $$
-  select bytes from store.usage where account_id = account
-$$;
+  if address ~ ('^' || v4) then return true; end if;
+  -- The last four bytes may be written as IPv4: two groups.
+  v6 := regexp_replace(address, ':' || v4, ':0:0');
+  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
+    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
+      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
+end $_$;
 
 CREATE TABLE directory.account (
     id bigint NOT NULL,
@@ -489,6 +437,8 @@ CREATE TABLE directory.account (
 );
 
 COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
+
+COMMENT ON COLUMN directory.account.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
 
@@ -531,6 +481,454 @@ COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may k
 COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
 
 COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+CREATE TABLE directory.domain (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    catch_all text,
+    max_accounts control."limit" DEFAULT 0 NOT NULL,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    forwarding_forbidden boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    users_may_forward boolean DEFAULT true NOT NULL,
+    administrators_read_mail boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
+);
+
+COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
+
+COMMENT ON COLUMN directory.domain.id IS 'Number of the row';
+
+COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
+
+COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
+
+COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
+
+COMMENT ON COLUMN directory.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN directory.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
+
+CREATE VIEW admin.domain WITH (security_invoker='true') AS
+ SELECT d.id,
+    d.name,
+    d.active,
+    d.is_default,
+    ( SELECT count(*) AS count
+           FROM directory.account a
+          WHERE (a.domain_id = d.id)) AS accounts,
+    d.catch_all,
+    d.max_accounts,
+    d.quota_bytes,
+    d.max_message_bytes,
+    d.users_may_forward,
+    d.administrators_read_mail,
+    d.created_at
+   FROM directory.domain d;
+
+COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
+
+COMMENT ON COLUMN admin.domain.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
+
+COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN admin.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
+
+COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
+
+CREATE FUNCTION admin.check_dns(d admin.domain) RETURNS text
+    LANGUAGE sql
+    AS $$ select logic.want_dns_check(d.id) $$;
+
+COMMENT ON FUNCTION admin.check_dns(d admin.domain) IS 'Check DNS';
+
+CREATE TABLE directory.dns_record (
+    domain_id bigint NOT NULL,
+    place integer NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    content text NOT NULL,
+    need directory.dns_need NOT NULL,
+    state directory.dns_state NOT NULL,
+    found text,
+    checked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE directory.dns_record IS 'The DNS records that each domain needs, and which of them are there; looked for every control.dns.check_hours';
+
+COMMENT ON COLUMN directory.dns_record.domain_id IS 'The domain';
+
+COMMENT ON COLUMN directory.dns_record.place IS 'Order among the records of the domain';
+
+COMMENT ON COLUMN directory.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN directory.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN directory.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN directory.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN directory.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN directory.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN directory.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE VIEW admin.dns_record WITH (security_invoker='true') AS
+ SELECT r.domain_id,
+    r.place,
+    r.name,
+    r.type,
+    r.content,
+    r.need,
+    r.state,
+    r.found,
+    r.checked_at
+   FROM (directory.dns_record r
+     JOIN directory.domain d ON ((d.id = r.domain_id)));
+
+COMMENT ON VIEW admin.dns_record IS 'Mail: DNS records. What the DNS should say of each domain here, and whether it does. Nothing is looked for while the server has no name (Settings: Server)';
+
+COMMENT ON COLUMN admin.dns_record.domain_id IS 'The domain';
+
+COMMENT ON COLUMN admin.dns_record.place IS 'Order among the records of the domain';
+
+COMMENT ON COLUMN admin.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN admin.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN admin.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN admin.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN admin.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN admin.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN admin.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE FUNCTION admin.check_records(r admin.dns_record) RETURNS text
+    LANGUAGE sql
+    AS $$ select logic.want_dns_check(r.domain_id) $$;
+
+COMMENT ON FUNCTION admin.check_records(r admin.dns_record) IS 'Look again';
+
+CREATE FUNCTION admin.delete_account() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from directory.account where id = old.id;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.delete_administrator() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from control.administrator where name = old.name;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.delete_certificate() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from control.certificate where id = old.id;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.delete_metrics_token() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from control.metrics_token where name = old.name;
+  return old;
+end $$;
+
+CREATE TABLE control.service (
+    name text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    ip_list_id bigint,
+    max_connections control."limit" DEFAULT 20000 NOT NULL,
+    max_connections_per_peer control."limit" DEFAULT 500 NOT NULL,
+    max_connections_per_account control."limit" DEFAULT 100 NOT NULL,
+    CONSTRAINT "this is none of the ten services" CHECK ((name = ANY (ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'rpc'::text, 'webmail'::text, 'rbl'::text, 'antispam'::text, 'antivirus'::text, 'list'::text, 'traffic'::text])))
+);
+
+COMMENT ON TABLE control.service IS 'The services; switching one off closes its listeners and sessions at once';
+
+COMMENT ON COLUMN control.service.name IS 'Name of the service';
+
+COMMENT ON COLUMN control.service.enabled IS 'Whether the service runs';
+
+COMMENT ON COLUMN control.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
+
+COMMENT ON COLUMN control.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
+
+COMMENT ON COLUMN control.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
+
+COMMENT ON COLUMN control.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+
+CREATE UNLOGGED TABLE live.service_status (
+    node text NOT NULL,
+    service text NOT NULL,
+    state text NOT NULL,
+    error text,
+    since timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE live.service_status IS 'How each service is on each node';
+
+COMMENT ON COLUMN live.service_status.node IS 'The node';
+
+COMMENT ON COLUMN live.service_status.service IS 'The service';
+
+COMMENT ON COLUMN live.service_status.state IS 'running, stopping, stopped or failed';
+
+COMMENT ON COLUMN live.service_status.error IS 'Why it does not run, or which of its listeners do not';
+
+COMMENT ON COLUMN live.service_status.since IS 'Since when it is in this state';
+
+CREATE UNLOGGED TABLE live.session (
+    id bigint NOT NULL,
+    node text NOT NULL,
+    service text NOT NULL,
+    listener_id bigint,
+    peer inet NOT NULL,
+    peer_port integer NOT NULL,
+    tls text,
+    account_id bigint,
+    login text,
+    state text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    active_at timestamp with time zone DEFAULT now() NOT NULL,
+    client text
+);
+
+COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
+
+COMMENT ON COLUMN live.session.id IS 'Number of the session, as log.event and log.trace call it';
+
+COMMENT ON COLUMN live.session.node IS 'The node that serves it';
+
+COMMENT ON COLUMN live.session.service IS 'smtp, imap, pop3 …';
+
+COMMENT ON COLUMN live.session.listener_id IS 'The listener it came in by';
+
+COMMENT ON COLUMN live.session.peer IS 'Address of the client';
+
+COMMENT ON COLUMN live.session.peer_port IS 'Port of the client';
+
+COMMENT ON COLUMN live.session.tls IS 'TLS version and cipher; empty = not encrypted';
+
+COMMENT ON COLUMN live.session.account_id IS 'Who has logged in';
+
+COMMENT ON COLUMN live.session.login IS 'Address of that account';
+
+COMMENT ON COLUMN live.session.state IS 'What it is doing';
+
+COMMENT ON COLUMN live.session.since IS 'When it began';
+
+COMMENT ON COLUMN live.session.active_at IS 'Last command';
+
+COMMENT ON COLUMN live.session.client IS 'What the client says it is: name and version of IMAP''s command ID';
+
+CREATE VIEW admin.service WITH (security_invoker='true') AS
+ SELECT s.name,
+    s.enabled,
+    ( SELECT string_agg((((t.node || ': '::text) || t.state) || COALESCE(((' ('::text || t.error) || ')'::text), ''::text)), '; '::text ORDER BY t.node) AS string_agg
+           FROM live.service_status t
+          WHERE (t.service = s.name)) AS state,
+    ( SELECT count(*) AS count
+           FROM live.session l
+          WHERE (l.service = s.name)) AS sessions,
+    s.ip_list_id,
+    s.max_connections,
+    s.max_connections_per_peer,
+    s.max_connections_per_account
+   FROM control.service s;
+
+COMMENT ON VIEW admin.service IS 'Running: Connection control. Switching one off closes its listeners and sessions at once, on every node';
+
+COMMENT ON COLUMN admin.service.name IS 'Name of the service';
+
+COMMENT ON COLUMN admin.service.enabled IS 'Whether the service runs';
+
+COMMENT ON COLUMN admin.service.state IS 'How it is on each node';
+
+COMMENT ON COLUMN admin.service.sessions IS 'Sessions that are open now';
+
+COMMENT ON COLUMN admin.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
+
+COMMENT ON COLUMN admin.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
+
+COMMENT ON COLUMN admin.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
+
+COMMENT ON COLUMN admin.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+
+CREATE FUNCTION admin.end_sessions(s admin.service) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare ended bigint;
+begin
+  delete from live.session where service = s.name;
+  get diagnostics ended = row_count;
+  return format('%s sessions of %s end', ended, s.name);
+end $$;
+
+COMMENT ON FUNCTION admin.end_sessions(s admin.service) IS 'End all sessions!: sends away everybody who is connected to this service; they may come back';
+
+CREATE FUNCTION admin.hold(d admin.delivery) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update queue.recipient set state = 'held' where id = d.id returning 'it is held'
+$$;
+
+COMMENT ON FUNCTION admin.hold(d admin.delivery) IS 'Hold';
+
+CREATE UNLOGGED TABLE live.web_session (
+    id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    kind text NOT NULL,
+    login text NOT NULL,
+    account_id bigint,
+    peer inet NOT NULL,
+    browser text,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    awaits_code boolean DEFAULT false NOT NULL,
+    offered_secret control.secret,
+    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text, 'user'::text]))),
+    CONSTRAINT web_session_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
+COMMENT ON TABLE live.web_session IS 'Logins in the browser; deleting a row ends that login';
+
+COMMENT ON COLUMN live.web_session.id IS 'Number of the row';
+
+COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
+
+COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
+
+COMMENT ON COLUMN live.web_session.login IS 'Who: the administrator''s name, or the address of the account';
+
+COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator or user';
+
+COMMENT ON COLUMN live.web_session.peer IS 'Address of the browser at the login';
+
+COMMENT ON COLUMN live.web_session.browser IS 'What the browser says it is';
+
+COMMENT ON COLUMN live.web_session.since IS 'When the login was';
+
+COMMENT ON COLUMN live.web_session.seen_at IS 'Last page';
+
+COMMENT ON COLUMN live.web_session.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
+
+COMMENT ON COLUMN live.web_session.offered_secret IS 'A second factor that is being set up, until its first code has come';
+
+CREATE VIEW admin.login WITH (security_invoker='true') AS
+ SELECT web_session.id,
+    web_session.login,
+    web_session.kind,
+    host(web_session.peer) AS peer,
+    web_session.browser,
+    web_session.since,
+    web_session.seen_at,
+    web_session.awaits_code
+   FROM live.web_session;
+
+COMMENT ON VIEW admin.login IS 'Running: Logins. Who has logged in to these pages';
+
+COMMENT ON COLUMN admin.login.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
+
+COMMENT ON COLUMN admin.login.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
+
+COMMENT ON COLUMN admin.login.peer IS 'Address of the browser at the login';
+
+COMMENT ON COLUMN admin.login.browser IS 'What the browser says it is';
+
+COMMENT ON COLUMN admin.login.since IS 'When the login was';
+
+COMMENT ON COLUMN admin.login.seen_at IS 'Last page';
+
+COMMENT ON COLUMN admin.login.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
+
+CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from live.web_session where id = l.id returning l.login || ' has to log in again'
+$$;
+
+COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
+
+CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select bytes from store.usage where account_id = account
+$$;
 
 CREATE TABLE directory.second_factor (
     id bigint NOT NULL,
@@ -581,6 +979,8 @@ CREATE VIEW admin.account WITH (security_invoker='true') AS
    FROM directory.account;
 
 COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
+
+COMMENT ON COLUMN admin.account.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
 
@@ -686,125 +1086,6 @@ $$;
 
 COMMENT ON FUNCTION admin.retry(d admin.delivery) IS 'Retry now';
 
-CREATE TABLE control.service (
-    name text NOT NULL,
-    enabled boolean DEFAULT true NOT NULL,
-    ip_list_id bigint,
-    max_connections control."limit" DEFAULT 20000 NOT NULL,
-    max_connections_per_peer control."limit" DEFAULT 500 NOT NULL,
-    max_connections_per_account control."limit" DEFAULT 100 NOT NULL,
-    CONSTRAINT "this is none of the ten services" CHECK ((name = ANY (ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'rpc'::text, 'webmail'::text, 'rbl'::text, 'antispam'::text, 'antivirus'::text, 'list'::text, 'traffic'::text])))
-);
-
-COMMENT ON TABLE control.service IS 'The services; switching one off closes its listeners and sessions at once';
-
-COMMENT ON COLUMN control.service.name IS 'Name of the service';
-
-COMMENT ON COLUMN control.service.enabled IS 'Whether the service runs';
-
-COMMENT ON COLUMN control.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
-
-COMMENT ON COLUMN control.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
-
-COMMENT ON COLUMN control.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
-
-COMMENT ON COLUMN control.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
-
-CREATE UNLOGGED TABLE live.service_status (
-    node text NOT NULL,
-    service text NOT NULL,
-    state text NOT NULL,
-    error text,
-    since timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE live.service_status IS 'How each service is on each node';
-
-COMMENT ON COLUMN live.service_status.node IS 'The node';
-
-COMMENT ON COLUMN live.service_status.service IS 'The service';
-
-COMMENT ON COLUMN live.service_status.state IS 'running, stopping, stopped or failed';
-
-COMMENT ON COLUMN live.service_status.error IS 'Why it does not run, or which of its listeners do not';
-
-COMMENT ON COLUMN live.service_status.since IS 'Since when it is in this state';
-
-CREATE UNLOGGED TABLE live.session (
-    id bigint NOT NULL,
-    node text NOT NULL,
-    service text NOT NULL,
-    listener_id bigint,
-    peer inet NOT NULL,
-    peer_port integer NOT NULL,
-    tls text,
-    account_id bigint,
-    login text,
-    state text NOT NULL,
-    since timestamp with time zone DEFAULT now() NOT NULL,
-    active_at timestamp with time zone DEFAULT now() NOT NULL,
-    client text
-);
-
-COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
-
-COMMENT ON COLUMN live.session.node IS 'The node that serves it';
-
-COMMENT ON COLUMN live.session.service IS 'smtp, imap, pop3 …';
-
-COMMENT ON COLUMN live.session.listener_id IS 'The listener it came in by';
-
-COMMENT ON COLUMN live.session.peer IS 'Address of the client';
-
-COMMENT ON COLUMN live.session.peer_port IS 'Port of the client';
-
-COMMENT ON COLUMN live.session.tls IS 'TLS version and cipher; empty = not encrypted';
-
-COMMENT ON COLUMN live.session.account_id IS 'Who has logged in';
-
-COMMENT ON COLUMN live.session.login IS 'Address of that account';
-
-COMMENT ON COLUMN live.session.state IS 'What it is doing';
-
-COMMENT ON COLUMN live.session.since IS 'When it began';
-
-COMMENT ON COLUMN live.session.active_at IS 'Last command';
-
-COMMENT ON COLUMN live.session.client IS 'What the client says it is: name and version of IMAP''s command ID';
-
-CREATE VIEW admin.service WITH (security_invoker='true') AS
- SELECT s.name,
-    s.enabled,
-    ( SELECT string_agg((((t.node || ': '::text) || t.state) || COALESCE(((' ('::text || t.error) || ')'::text), ''::text)), '; '::text ORDER BY t.node) AS string_agg
-           FROM live.service_status t
-          WHERE (t.service = s.name)) AS state,
-    ( SELECT count(*) AS count
-           FROM live.session l
-          WHERE (l.service = s.name)) AS sessions,
-    s.ip_list_id,
-    s.max_connections,
-    s.max_connections_per_peer,
-    s.max_connections_per_account
-   FROM control.service s;
-
-COMMENT ON VIEW admin.service IS 'Running: Services. Switching one off closes its listeners and sessions at once, on every node';
-
-COMMENT ON COLUMN admin.service.name IS 'Name of the service';
-
-COMMENT ON COLUMN admin.service.enabled IS 'Whether the service runs';
-
-COMMENT ON COLUMN admin.service.state IS 'How it is on each node';
-
-COMMENT ON COLUMN admin.service.sessions IS 'Sessions that are open now';
-
-COMMENT ON COLUMN admin.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
-
-COMMENT ON COLUMN admin.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
-
-COMMENT ON COLUMN admin.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
-
-COMMENT ON COLUMN admin.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
-
 CREATE FUNCTION admin.start(s admin.service) RETURNS text
     LANGUAGE sql
     AS $$
@@ -883,6 +1164,8 @@ CREATE TABLE log.audit (
 
 COMMENT ON TABLE log.audit IS 'Every change of settings and directory, and every look into a mailbox: who, from where, what; control.undo(id) takes a change back';
 
+COMMENT ON COLUMN log.audit.id IS 'Number of the row';
+
 COMMENT ON COLUMN log.audit.at IS 'When';
 
 COMMENT ON COLUMN log.audit.actor IS 'Who: the administrator, or the database user';
@@ -918,6 +1201,8 @@ CREATE VIEW admin.change WITH (security_invoker='true') AS
    FROM log.audit;
 
 COMMENT ON VIEW admin.change IS 'Running: Changes. Every change of settings and directory: who, from where, what; each can be taken back';
+
+COMMENT ON COLUMN admin.change.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.change.at IS 'When';
 
@@ -1055,6 +1340,21 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION admin.write_metrics_token() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into control.metrics_token (name, token) values (new.name, nullif(new.token, ''));
+  else
+    update control.metrics_token set name = new.name where name = old.name;
+    if new.token <> '' then
+      update control.metrics_token set token = new.token where name = new.name;
+    end if;
+  end if;
+  return new;
+end $$;
+
 CREATE FUNCTION control.check_name_servers() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1080,21 +1380,6 @@ begin
   end if;
   return new;
 end $$;
-
-CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-    AS $_$
-declare
-  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
-  v6 text;
-begin
-  if address ~ ('^' || v4) then return true; end if;
-  -- The last four bytes may be written as IPv4: two groups.
-  v6 := regexp_replace(address, ':' || v4, ':0:0');
-  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
-    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
-      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
-end $_$;
 
 CREATE FUNCTION control.is_ip_pattern(pattern text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -1255,6 +1540,8 @@ CREATE TABLE control.listener (
 
 COMMENT ON TABLE control.listener IS 'Addresses and ports the services listen on; the node''s port offset is added to the port';
 
+COMMENT ON COLUMN control.listener.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.listener.service IS 'The service that answers';
 
 COMMENT ON COLUMN control.listener.address IS '* for all addresses, or one address. The short form "192.168.0.1 25, * 587" makes one row for each';
@@ -1300,6 +1587,8 @@ CREATE TABLE control.traffic_rule (
 );
 
 COMMENT ON TABLE control.traffic_rule IS 'How much mail may pass in one interval; of the rules that match, only the most specific one counts';
+
+COMMENT ON COLUMN control.traffic_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.traffic_rule.direction IS 'incoming: mail from hosts that have not logged in; outgoing: mail of users to other servers';
 
@@ -1358,6 +1647,7 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
     'web', (select to_jsonb(s) from control.web s),
+    'metrics_tokens', (select coalesce(jsonb_agg(t.token order by t.name), '[]') from control.metrics_token t),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
     'acme', logic.acme_snapshot(),
@@ -1507,6 +1797,8 @@ CREATE TABLE directory.dkim_key (
 );
 
 COMMENT ON TABLE directory.dkim_key IS 'Keys that sign mail (DKIM, ARC). Make one with directory.make_dkim_key(''example.test''), publish what report.dkim_record shows, then directory.activate_dkim_key(id)';
+
+COMMENT ON COLUMN directory.dkim_key.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.dkim_key.domain_id IS 'The domain that signs';
 
@@ -1726,6 +2018,46 @@ CREATE FUNCTION logic.allowed(needed text, one_of text DEFAULT ''::text) RETURNS
   select g.account_id, g.mailbox_id from logic.granted(logic.me()) g
   where translate(needed, g.rights, '') = '' and (one_of = '' or translate(one_of, g.rights, '') <> one_of)
 $$;
+
+CREATE FUNCTION logic.arrange_report_role() RETURNS text
+    LANGUAGE plpgsql
+    AS $_$
+declare t record;
+begin
+  if to_regrole('mailwright_report') is null then
+    begin
+      create role mailwright_report nologin;
+      execute format('grant mailwright_report to %I', current_user);
+    exception
+      when duplicate_object or unique_violation then null;
+      when insufficient_privilege then
+        return format('reports cannot be run: the role mailwright_report does not exist, and may not be made by the role %1$I. '
+          'Let somebody who may run: create role mailwright_report nologin; grant mailwright_report to %1$I', current_user);
+    end;
+  end if;
+  if not pg_has_role('mailwright_report', 'member') then
+    return format('reports cannot be run: the role %1$I is no member of mailwright_report. '
+      'Let somebody who may run: grant mailwright_report to %1$I', current_user);
+  end if;
+  grant usage on schema control, directory, queue, live, log, screen, report to mailwright_report;
+  for t in
+    select format('%I.%I', n.nspname, c.relname) as name,
+      string_agg(quote_ident(a.attname), ', ') filter (where a.atttypid <> 'control.secret'::regtype) as readable
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relkind = 'r' and n.nspname in ('control', 'directory', 'queue', 'live', 'log', 'screen')
+      and c.relname not in ('generation', 'touched', 'lease', 'logic', 'sql_login', 'web_session')
+      or c.relkind = 'v' and n.nspname = 'report' and c.relname <> 'message'
+    group by 1
+  loop
+    execute format('grant select (%s) on %s to mailwright_report', t.readable, t.name);
+  end loop;
+  -- Its owner must be allowed to make things in the schema for the moment of becoming it.
+  grant create on schema logic to mailwright_report;
+  alter function logic.run_report(text, text[], integer, bigint) owner to mailwright_report;
+  alter function logic.run_report(text, text[], integer, bigint) security definer;
+  revoke all on schema logic from mailwright_report;
+  return null;
+end $_$;
 
 CREATE FUNCTION logic.arrange_user_role() RETURNS text
     LANGUAGE plpgsql
@@ -2173,24 +2505,16 @@ begin
 end $$;
 
 CREATE FUNCTION logic.describe_page(page regclass, of_table regclass) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE sql
     AS $_$
-declare c record;
-begin
   insert into logic.page (name, of_table, menu, title, help, kinds)
-  select relname, describe_page.of_table, m[1], m[2], nullif(m[3], ''),
-    case when relname = 'session' or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
+  select relname, of_table, m[1], m[2], nullif(m[3], ''),
+    case when relname = 'session' or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
       then '{system,auditor,domain}' else '{system,auditor}' end::text[]
   from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
   where oid = page on conflict do nothing;
-  for c in
-    select a.attname, col_description(of_table, b.attnum) as words
-    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
-    where a.attrelid = page and a.attnum > 0 and col_description(page, a.attnum) is null
-  loop
-    execute format('comment on column %s.%I is %L', page, c.attname, c.words);
-  end loop;
-end $_$;
+  select logic.take_comments(page, of_table);
+$_$;
 
 CREATE FUNCTION logic.domain_of(name text) RETURNS bigint
     LANGUAGE sql STABLE
@@ -2429,6 +2753,19 @@ CREATE FUNCTION logic.has_room_for_value(owner bigint, box bigint, whose bigint,
     select count(*) from store.metadata m where m.account_id = owner and m.mailbox_id = box and m.user_id = whose)
   from control.imap
 $$;
+
+CREATE FUNCTION logic.hash_token() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  if new.token ~ '^sha256:[0-9a-f]{64}$' then return new; end if;
+  if length(new.token) < 20 then
+    raise exception 'a token has at least 20 characters, so that nobody guesses it' using errcode = 'check_violation', column = 'token';
+  end if;
+  new.token := 'sha256:' || encode(sha256(convert_to(new.token, 'UTF8')), 'hex');
+  return new;
+end $_$;
 
 CREATE FUNCTION logic.hasten(name text, subdomains boolean) RETURNS bigint
     LANGUAGE plpgsql
@@ -2812,6 +3149,8 @@ COMMENT ON TABLE store.mailbox IS 'Mailboxes (folders) of the accounts; levels a
 
 COMMENT ON COLUMN store.mailbox.account_id IS 'The owner';
 
+COMMENT ON COLUMN store.mailbox.id IS 'Number of the mailbox: MAILBOXID of IMAP (RFC 8474) is made of it';
+
 COMMENT ON COLUMN store.mailbox.name IS 'Full name, INBOX in capitals, levels separated by /';
 
 COMMENT ON COLUMN store.mailbox.uid_validity IS 'UIDVALIDITY (RFC 9051, 2.3.1.1): never used twice within an account';
@@ -2872,6 +3211,101 @@ CREATE FUNCTION logic.ordered_rights(letters text) RETURNS text
   select coalesce(string_agg(letter, '' order by place), '')
   from string_to_table('l r s w i p k x t e n a', ' ') with ordinality known (letter, place)
   where position(letter in translate(letters, 'c', 'k')) > 0 or letter in ('x', 't', 'e') and position('d' in letters) > 0
+$$;
+
+CREATE FUNCTION logic.overview(asked text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+declare
+  t record := logic.overview_times(asked);
+  -- How slow others are now: the last hour, or since yesterday.
+  coarse text := case t.grain when 'minute' then 'hour' else 'day' end;
+  last_day date;
+begin
+  if not logic.web_sees() then
+    raise exception 'you may not see the overview of the whole server' using errcode = 'insufficient_privilege';
+  end if;
+  select max(s.day) into last_day from log.domain_storage s;
+  return jsonb_build_object(
+    'pages', logic.pages(),
+    'from', extract(epoch from t.since), 'step', extract(epoch from t.step), 'steps', t.steps, 'now', extract(epoch from now()),
+    'traffic', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from x.at), x.step, x.count, x.messages, x.bytes)), '[]') from (
+      select at, step, sum(count) as count, sum(messages) as messages, sum(bytes) as bytes from log.mail_count
+      where span = t.grain and at >= t.since group by at, step) x),
+    'gauges', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from at), name, value)), '[]') from log.gauge
+      where span = t.grain and at >= t.since),
+    'queue', (select to_jsonb(q) from logic.queue_now() q),
+    -- Deliveries, to mailboxes here and to other servers, in a second of the last minute and the present one.
+    'per_second', (select coalesce(sum(count), 0) / (60 + extract(epoch from now() - date_trunc('minute', now(), 'UTC'))) from log.mail_count
+      where span = 'minute' and at >= date_trunc('minute', now(), 'UTC') - interval '1 minute' and step in ('placed', 'delivered')),
+    'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from (
+      select service, count(*) as count from live.session group by service) x),
+    'services', (select jsonb_object_agg(name, enabled) from control.service),
+    'failed', (select coalesce(jsonb_agg(node || ': ' || service || ': ' || coalesce(error, state) order by node, service), '[]')
+      from live.service_status where state = 'failed'),
+    'storage', (select coalesce(jsonb_agg(jsonb_build_array(x.domain_id, coalesce(d.name, '(removed)'), x.bytes) order by x.bytes desc), '[]') from (
+      select domain_id, bytes from log.domain_storage where day = last_day and bytes > 0 order by bytes desc limit 10) x
+      left join directory.domain d on d.id = x.domain_id),
+    'stored', (select jsonb_build_array(coalesce(sum(bytes), 0), coalesce(sum(messages), 0), coalesce(sum(accounts), 0)) from log.domain_storage
+      where day = last_day),
+    'destinations', (select coalesce(jsonb_agg(jsonb_build_array(x.domain, x.mean) order by x.mean desc), '[]') from (
+      select domain, sum(milliseconds) / sum(attempts) / 1000.0 as mean from log.destination_count
+      where span = coarse and at >= date_trunc(coarse, now() - ('1 ' || coarse)::interval, 'UTC') group by domain order by 2 desc limit 10) x),
+    'certificates', (select coalesce(jsonb_agg(jsonb_build_array(x.id, array_to_string(x.names, ', '), extract(epoch from x.not_after), x.error)
+      order by x.not_after), '[]') from (
+      select id, coalesce(nullif(own_names, '{}'), names) as names, not_after, error from control.certificate where active order by not_after limit 10) x),
+    'dns', (select jsonb_build_object('checked', count(*), 'missing', count(*) filter (where state = 'missing' and need <> 'optional'),
+        'differs', count(*) filter (where state = 'differs' and need <> 'optional'), 'unknown', count(*) filter (where state = 'unknown' and need <> 'optional'))
+      from directory.dns_record),
+    'missing', (select coalesce(jsonb_agg(jsonb_build_array(x.domain_id, x.place, x.name, x.type, x.content)), '[]') from (
+      select domain_id, place, name, type, content from directory.dns_record
+      where state = 'missing' and need <> 'optional' order by need, domain_id, place limit 10) x),
+    'begun', jsonb_build_object(
+      'hostname', exists (select from control.server where hostname is not null),
+      'domain', exists (select from directory.domain),
+      'account', exists (select from directory.account),
+      'dns', exists (select from directory.dns_record) and not exists (select from directory.dns_record where need <> 'optional' and state <> 'ok'),
+      'mail', exists (select from log.mail_count)));
+end $$;
+
+CREATE FUNCTION logic.overview_of_domain() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+declare
+  t record := logic.overview_times('month');
+  own bigint := logic.web_domain();
+begin
+  if own is null then
+    raise exception 'you do not manage a domain any more' using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'pages', logic.pages(), 'domain', (select name from directory.domain where id = own),
+    'from', extract(epoch from t.since), 'step', extract(epoch from t.step), 'steps', t.steps, 'now', extract(epoch from now()),
+    -- By their keys for each day, whatever number of other domains there is.
+    'traffic', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from p.at), x.step, x.count, x.count, x.bytes)), '[]')
+      from generate_series(t.since, now(), t.step) p (at) cross join lateral (
+        select c.step, sum(c.count) as count, sum(c.bytes) as bytes from log.domain_count c
+        where c.day = (p.at at time zone 'UTC')::date and c.domain_id = own group by c.step) x),
+    'growth', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from p.at), x.bytes)), '[]')
+      from generate_series(t.since, now(), t.step) p (at) cross join lateral (
+        select s.bytes from log.domain_storage s where s.day = (p.at at time zone 'UTC')::date and s.domain_id = own) x),
+    'stored', (select jsonb_build_array(s.bytes, s.messages) from log.domain_storage s
+      where s.domain_id = own and s.day >= (now() at time zone 'UTC')::date - 1 order by s.day desc limit 1),
+    'accounts', (select count(*) from directory.account where domain_id = own),
+    'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from logic.sessions_of_domain()),
+    'dns', (select jsonb_build_object('checked', count(*), 'missing', count(*) filter (where state = 'missing' and need <> 'optional'),
+        'differs', count(*) filter (where state = 'differs' and need <> 'optional'), 'unknown', count(*) filter (where state = 'unknown' and need <> 'optional'))
+      from directory.dns_record where domain_id = own));
+end $$;
+
+CREATE FUNCTION logic.overview_times(asked text, OUT grain text, OUT since timestamp with time zone, OUT step interval, OUT steps integer) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+  select g, date_trunc(g, now(), 'UTC') - (n - 1) * s, s, n
+  from (select case asked when 'hour' then 'minute' when 'day' then 'hour' else 'day' end) x (g)
+  cross join lateral (select ('1 ' || g)::interval, case g when 'minute' then 60 when 'hour' then 24 else 30 end) y (s, n)
 $$;
 
 CREATE FUNCTION logic.own_address() RETURNS text
@@ -2997,13 +3431,14 @@ CREATE FUNCTION logic.page_columns(v regclass) RETURNS TABLE(name text, help tex
       when f.page is not null then 'reference'
       when a.atttypid = 'control.password'::regtype then 'password'
       when a.atttypid = 'control.secret'::regtype then 'secret'
+      when a.atttypid = 'control.query'::regtype then 'query'
       when base.typtype = 'e' then 'choice'
       when base.typcategory = 'A' then 'lines'
       when base.oid = 'boolean'::regtype then 'yes or no'
       when base.typcategory = 'N' then 'number'
       when base.oid = 'timestamptz'::regtype then 'time'
       when base.oid in ('jsonb'::regtype, 'json'::regtype) then 'document'
-      when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
+      when a.attname in ('chain', 'body', 'comment', 'text', 'rules', 'description') then 'long text'
       else 'text' end,
     coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
     coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row', 'own_names', 'not_before', 'not_after', 'error', 'last_error')
@@ -3045,6 +3480,23 @@ CREATE FUNCTION logic.page_error(v regclass, state text, message text, hint text
       else message || coalesce('. ' || nullif(hint, ''), '') end)
 $$;
 
+CREATE FUNCTION logic.page_form(page text, key jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  shown jsonb := logic.page(page);
+  options jsonb := '{}';
+  found jsonb := case when key is not null then logic.page_row(page, key) end;
+  c record;
+begin
+  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null and k.writable loop
+    options := options || jsonb_build_object(c.name, logic.page_options(c.refers)
+      || case when found -> 'row' ->> c.name is null then '[]' else logic.page_labels(c.refers, array[found -> 'row' ->> c.name]) end);
+  end loop;
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'options', options,
+    'history', case when key is null then '[]' else logic.page_history(page, key) end) || coalesce(found, '{}');
+end $$;
+
 CREATE FUNCTION logic.page_history(page text, key jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3085,23 +3537,59 @@ CREATE FUNCTION logic.page_label(v regclass) RETURNS text
     (select format('(%I)::text', k) from unnest(logic.page_key(v)) k limit 1))
 $$;
 
+CREATE FUNCTION logic.page_labels(page text, ids text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
+  key record;
+  found jsonb;
+begin
+  select k.name, k.type into key from logic.page_columns(v) k where k.is_key limit 1;
+  execute format('select coalesce(jsonb_agg(jsonb_build_array(%1$I::text, %2$s) order by %2$s), ''[]'') from %3$s where %1$I = any($1::%4$s[])',
+    key.name, logic.page_label(v), v, key.type) into found using ids;
+  return found;
+end $_$;
+
+CREATE FUNCTION logic.page_list(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  shown jsonb := logic.page(page);
+  way boolean := coalesce(downwards, shown -> 'columns' @> '[{"name": "at"}]');
+begin
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way)
+    || case when (shown ->> 'one_row')::boolean then '{}' else logic.page_rows(page, words, sorted, way, filters, behind, most) end;
+end $$;
+
 CREATE FUNCTION logic.page_match(v regclass) RETURNS text
     LANGUAGE sql STABLE
     AS $_$
   select string_agg(format('v.%I = ($1 ->> %L)::%s', k.name, k.name, k.type), ' and ') from logic.page_columns(v) k where k.is_key
 $_$;
 
-CREATE FUNCTION logic.page_options(page text, ids text[] DEFAULT NULL::text[]) RETURNS jsonb
+CREATE FUNCTION logic.page_named(page text, label text) RETURNS text
     LANGUAGE plpgsql STABLE
     AS $_$
 declare
   v regclass := logic.page_view(page);
-  key text := (logic.page_key(v))[1];
+  found text[];
+begin
+  execute format('select array(select %1$I::text from %2$s where %3$s = $1 limit 2)', (logic.page_key(v))[1], v, logic.page_label(v))
+    into found using label;
+  return case when cardinality(found) = 1 then found[1] end;
+end $_$;
+
+CREATE FUNCTION logic.page_options(page text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
   found jsonb;
 begin
   execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
-      select %1$I::text as id, %2$s as label from %3$s where $1 is null or %1$I::text = any($1) order by 2 limit 500) o',
-    key, logic.page_label(v), v) into found using ids;
+      select %1$I::text as id, %2$s as label from %3$s order by %2$s limit 301) o',
+    (logic.page_key(v))[1], logic.page_label(v), v) into found;
   return found;
 end $_$;
 
@@ -3161,7 +3649,7 @@ begin
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
   if words <> '' then
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
-    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
+    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
   end if;
   for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
     cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
@@ -3187,7 +3675,7 @@ begin
   for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     labels := labels || jsonb_build_object(c.name, (
       select jsonb_object_agg(o ->> 0, o ->> 1)
-      from jsonb_array_elements(logic.page_options(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
+      from jsonb_array_elements(logic.page_labels(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
   end loop;
   return jsonb_build_object('rows', (select coalesce(jsonb_agg(r order by n), '[]') from jsonb_array_elements(rows) with ordinality x (r, n) where n <= at_once),
     'more', jsonb_array_length(rows) > at_once, 'labels', labels);
@@ -3218,13 +3706,20 @@ begin
   for c in select k.* from logic.page_columns(v) k where k.writable and given ? k.name loop
     item := given -> c.name;
     if c.kind in ('secret', 'password') and item in ('""', 'null') then continue; end if;
-    if item = '""' and c.kind not in ('text', 'long text') then item := 'null'; end if;
+    if item = '""' and c.kind not in ('text', 'long text', 'query') then item := 'null'; end if;
     -- An empty field is none, unless the column must have something.
     if item = '""' and not exists (
       select 1 from logic.page p join pg_attribute a on a.attrelid = p.of_table and a.attname = c.name where p.name = page and a.attnotnull) then
       item := 'null';
     end if;
     if item = 'null' and key is null and c.preset is not null then continue; end if;
+    if c.refers is not null and jsonb_typeof(item) = 'object' then
+      item := to_jsonb(logic.page_named(c.refers, given -> c.name ->> 'named'));
+      if item is null then
+        wrong := wrong || jsonb_build_object(c.name, 'there is none that is called so, or more than one');
+        continue;
+      end if;
+    end if;
     begin
       if item <> 'null' and jsonb_typeof(item) = 'array' then
         execute format('select array(select jsonb_array_elements_text($1))::%s', c.type) using item;
@@ -3271,7 +3766,9 @@ end $_$;
 CREATE FUNCTION logic.page_title(name text) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
-  select upper(left(name, 1)) || replace(substr(name, 2), '_', ' ')
+  select string_agg(case when word in ('acme', 'arc', 'dkim', 'dmarc', 'dns', 'imap', 'ip', 'oidc', 'pop3', 'rbl', 'scram', 'smtp', 'spf', 'srs', 'tls', 'uid', 'url')
+    then upper(word) when nth = 1 then upper(left(word, 1)) || substr(word, 2) else word end, ' ' order by nth)
+  from regexp_split_to_table(name, '_') with ordinality w (word, nth)
 $$;
 
 CREATE FUNCTION logic.page_view(page text) RETURNS regclass
@@ -3307,6 +3804,27 @@ CREATE FUNCTION logic.place_page(name text, menu text, title text, help text, ki
   insert into logic.page (name, menu, title, help, kinds) values (name, menu, title, help, kinds)
 $$;
 
+CREATE FUNCTION logic.queue_now(OUT waiting bigint, OUT held bigint, OUT oldest_seconds double precision, OUT counted boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  recent constant timestamptz := now() - interval '3 minutes';
+begin
+  counted := pg_relation_size('queue.recipient') + pg_relation_size('queue.message') < 12 * 1024 * 1024;
+  if not counted then
+    select max(g.value) filter (where g.name = 'queue.waiting'), max(g.value) filter (where g.name = 'queue.held'),
+      max(g.value) filter (where g.name = 'queue.oldest_seconds')
+    into waiting, held, oldest_seconds
+    from log.gauge g
+    where g.span = 'minute' and g.at = (select max(l.at) from log.gauge l where l.span = 'minute' and l.at > recent and l.name = 'queue.waiting');
+  end if;
+  if waiting is null then
+    select count(*) filter (where r.state = 'waiting'), count(*) filter (where r.state = 'held') into waiting, held from queue.recipient r;
+    select coalesce(extract(epoch from now() - min(m.received_at)), 0) into oldest_seconds from queue.message m;
+    counted := true;
+  end if;
+end $$;
+
 CREATE FUNCTION logic.raise_generation() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3331,6 +3849,31 @@ CREATE FUNCTION logic.refuse_dkim_key(key bigint, why text) RETURNS void
 begin
   perform logic.as_a_person();
   update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
+end $$;
+
+CREATE FUNCTION logic.report(name text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('reports') then
+    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
+  end if;
+  return (select to_jsonb(r) from control.report r where r.active and r.name = report.name);
+end $$;
+
+CREATE FUNCTION logic.report_sees() RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(pg_has_role((to_regrole('mailwright_report'::text))::oid, 'usage'::text), false);
+
+CREATE FUNCTION logic.reports() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('reports') then
+    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
+  end if;
+  return (select coalesce(jsonb_agg(jsonb_build_object('name', r.name, 'description', r.description) order by r.name), '[]')
+    from control.report r where r.active);
 end $$;
 
 CREATE FUNCTION logic.reread_certificate() RETURNS trigger
@@ -3587,6 +4130,40 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION logic.run_report(query text, given text[], most integer, most_bytes bigint) RETURNS SETOF text[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  r record;
+  opened refcursor;
+  line text[];
+  lines integer := 0;
+  bytes bigint := 0;
+begin
+  if current_user <> 'mailwright_report' then
+    raise exception 'reports are run by the role mailwright_report alone' using errcode = 'insufficient_privilege';
+  end if;
+  if most = 0 then
+    open opened for execute query using given[1], given[2], given[3], given[4], given[5];
+    -- What would write is told so here.
+    move relative 0 from opened;
+    close opened;
+    return;
+  end if;
+  for r in execute query using given[1], given[2], given[3], given[4], given[5] loop
+    select array_agg(v.value::text order by v.nth), bytes + sum(octet_length(v.value::text))
+    into line, bytes from json_each(row_to_json(r)) with ordinality as v (key, value, nth);
+    if bytes > most_bytes then
+      raise exception 'the result is larger than %: select fewer columns or fewer rows', pg_size_pretty(most_bytes)
+        using errcode = 'program_limit_exceeded';
+    end if;
+    return next line;
+    lines := lines + 1;
+    exit when lines >= most;
+  end loop;
+end $$;
+
 CREATE FUNCTION logic.screen_snapshot() RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3630,6 +4207,8 @@ CREATE TABLE control.certificate (
 
 COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
 
+COMMENT ON COLUMN control.certificate.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
 
 COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
@@ -3655,6 +4234,59 @@ CREATE FUNCTION logic.served_names(c control.certificate) RETURNS text[]
     AS $$
   select case when cardinality(c.names) > 0 then c.names else coalesce(c.own_names, '{}') end
 $$;
+
+CREATE FUNCTION logic.services_shown() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('services') then
+    raise exception 'you may not see the page services' using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'services', (
+      select jsonb_agg(jsonb_build_object('name', s.name, 'enabled', s.enabled,
+        'nodes', coalesce((
+          select jsonb_agg(jsonb_build_object('node', t.node, 'state', t.state, 'error', t.error, 'since', t.since) order by t.node)
+          from live.service_status t where t.service = s.name), '[]'),
+        'listeners', coalesce((
+          select jsonb_agg(jsonb_build_object('id', l.id, 'address', l.address, 'port', l.port, 'tls', l.tls, 'mode', l.mode, 'enabled', l.enabled,
+            'open', coalesce((
+              select jsonb_agg(jsonb_build_object('node', o.node, 'port', o.port, 'state', o.state, 'error', o.error) order by o.node)
+              from live.listener_status o where o.listener_id = l.id), '[]')) order by l.port, l.address)
+          from control.listener l where l.service = s.name), '[]'),
+        'sessions', coalesce(c.n, 0), 'ip_list', i.name, 'max_connections', s.max_connections,
+        'max_connections_per_peer', s.max_connections_per_peer, 'max_connections_per_account', s.max_connections_per_account)
+        order by s.enabled desc, s.name)
+      from control.service s left join control.ip_list i on i.id = s.ip_list_id
+      left join (select service, count(*) as n from live.session group by service) c on c.service = s.name),
+    'sessions', coalesce((
+      select jsonb_agg(to_jsonb(x)) from (
+        select id, service, login, host(peer) as peer, tls, state, since, greatest(extract(epoch from now() - active_at), 0)::bigint as idle, node, client
+        from live.session order by active_at desc, id limit 100) x), '[]'),
+    'all_sessions', (select count(*) from live.session));
+end $$;
+
+CREATE FUNCTION logic.sessions_of_domain() RETURNS TABLE(service text, count bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select s.service, count(*) from live.session s join directory.account a on a.id = s.account_id
+  where a.domain_id = logic.web_domain() group by s.service
+$$;
+
+CREATE FUNCTION logic.take_comments(of_view regclass, of_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare c record;
+begin
+  for c in
+    select a.attname, col_description(of_table, b.attnum) as words
+    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname and b.attnum > 0 and not b.attisdropped
+    where a.attrelid = of_view and a.attnum > 0 and col_description(of_view, a.attnum) is null
+  loop
+    execute format('comment on column %s.%I is %L', of_view, c.attname, c.words);
+  end loop;
+end $$;
 
 CREATE FUNCTION logic.tell_nodes() RETURNS void
     LANGUAGE sql
@@ -3687,6 +4319,18 @@ begin
   return found;
 end $$;
 
+CREATE FUNCTION logic.want_dns_check(domain bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not (logic.web_changes() or coalesce(logic.web_domain() = domain, false)) then
+    raise exception 'you may not do this here' using errcode = 'insufficient_privilege';
+  end if;
+  insert into directory.dns_check (domain_id) values (domain) on conflict (domain_id) do update set wanted_at = excluded.wanted_at;
+  return 'the DNS is asked: look again in a moment';
+end $$;
+
 CREATE FUNCTION logic.web_account() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -3696,9 +4340,17 @@ CREATE FUNCTION logic.web_account() RETURNS bigint
     and a.active and d.active and not a.public
 $$;
 
+CREATE FUNCTION logic.web_kind() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case when session_user = pg_get_userbyid(c.relowner) and current_setting('role') = 'mailwright_web' then nullif(current_setting('mailwright.kind', true), '') end
+  from pg_class c where c.oid = 'store.mailbox'::regclass
+$$;
+
 CREATE FUNCTION logic.web_changes() RETURNS boolean
     LANGUAGE sql STABLE
-    AS $$ select coalesce(logic.web_kind() = 'system', false) $$;
+    RETURN COALESCE((logic.web_kind() = 'system'::text), false);
 
 CREATE FUNCTION logic.web_domain() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3716,14 +4368,6 @@ CREATE FUNCTION logic.web_has_account(account bigint) RETURNS boolean
   select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
 $$;
 
-CREATE FUNCTION logic.web_kind() RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
-    AS $$
-  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
-  from pg_class c where c.oid = 'store.mailbox'::regclass
-$$;
-
 CREATE FUNCTION logic.web_manages(account bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -3733,7 +4377,7 @@ $$;
 
 CREATE FUNCTION logic.web_sees() RETURNS boolean
     LANGUAGE sql STABLE
-    AS $$ select coalesce(logic.web_kind() in ('system', 'auditor'), false) $$;
+    RETURN COALESCE((logic.web_kind() = ANY (ARRAY['system'::text, 'auditor'::text])), false);
 
 CREATE FUNCTION queue.cancel(message bigint) RETURNS bigint
     LANGUAGE plpgsql
@@ -3805,6 +4449,8 @@ CREATE TABLE control.directory (
 
 COMMENT ON TABLE control.directory IS 'Settings of domains, accounts and logins';
 
+COMMENT ON COLUMN control.directory.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
 
 COMMENT ON COLUMN control.directory.max_login_failures IS 'Wrong passwords in a row after which an account is locked';
@@ -3849,6 +4495,8 @@ CREATE TABLE control.imap (
 );
 
 COMMENT ON TABLE control.imap IS 'Settings of the IMAP service';
+
+COMMENT ON COLUMN control.imap.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
 
@@ -3914,6 +4562,8 @@ CREATE TABLE control.smtp (
 
 COMMENT ON TABLE control.smtp IS 'Settings of the SMTP service';
 
+COMMENT ON COLUMN control.smtp.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
 
 COMMENT ON COLUMN control.smtp.max_recipients IS 'Recipients of one message; more are answered with 452, and the client sends them in a further message';
@@ -3960,75 +4610,6 @@ COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying pe
 
 COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
 
-CREATE TABLE directory.domain (
-    id bigint NOT NULL,
-    name text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    is_default boolean DEFAULT false NOT NULL,
-    catch_all text,
-    max_accounts control."limit" DEFAULT 0 NOT NULL,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    helo_name control.hostname,
-    source_ipv4 text,
-    source_ipv6 text,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    forwarding_forbidden boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    users_may_forward boolean DEFAULT true NOT NULL,
-    administrators_read_mail boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
-    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
-    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
-);
-
-COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
-
-COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
-
-COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
-
-COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
-
-COMMENT ON COLUMN directory.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
-
-COMMENT ON COLUMN directory.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
-
 CREATE TABLE log.trace (
     id bigint NOT NULL,
     at timestamp with time zone NOT NULL,
@@ -4050,6 +4631,8 @@ CREATE TABLE log.trace (
 );
 
 COMMENT ON TABLE log.trace IS 'What became of each message, up to a mailbox here or the queue; report.trace shows it together with the attempts that follow';
+
+COMMENT ON COLUMN log.trace.id IS 'Number of the row';
 
 COMMENT ON COLUMN log.trace.at IS 'When';
 
@@ -4092,6 +4675,8 @@ CREATE TABLE store.usage (
 WITH (fillfactor='50');
 
 COMMENT ON TABLE store.usage IS 'What each account keeps, counted by the statements that add or remove mail';
+
+COMMENT ON COLUMN store.usage.account_id IS 'The account';
 
 COMMENT ON COLUMN store.usage.bytes IS 'Sum of the sizes of its messages';
 
@@ -4149,6 +4734,8 @@ CREATE TABLE queue.attempt (
 );
 
 COMMENT ON TABLE queue.attempt IS 'What became of each attempt to deliver; kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN queue.attempt.id IS 'Number of the row';
 
 COMMENT ON COLUMN queue.attempt.at IS 'When it ended';
 
@@ -4225,6 +4812,42 @@ UNION ALL
      LEFT JOIN log.trace t ON (((t.queue_id = a.message_id) AND (t.recipient = a.recipient))));
 
 COMMENT ON VIEW report.trace IS 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), reported to the sender. All steps of one message bear the same message; order by at, trace_id';
+
+COMMENT ON COLUMN report.trace.at IS 'When';
+
+COMMENT ON COLUMN report.trace.message IS 'What the server calls the message: the id in its Received field, also said to who sent it. For what was refused before a message began: the session';
+
+COMMENT ON COLUMN report.trace.step IS 'What happened: see the table in docs/administer.md';
+
+COMMENT ON COLUMN report.trace.command IS 'What was refused: MAIL, RCPT or DATA';
+
+COMMENT ON COLUMN report.trace.sender IS 'Reverse path, empty = null sender, in the first row of a message; where it is queued: if it was rewritten';
+
+COMMENT ON COLUMN report.trace.recipient IS 'For whom';
+
+COMMENT ON COLUMN report.trace.reply IS 'What was said, here or by the other server';
+
+COMMENT ON COLUMN report.trace.peer IS 'Address of the client, or of the server that it was delivered to';
+
+COMMENT ON COLUMN report.trace.host IS 'Name of the server that it was delivered to';
+
+COMMENT ON COLUMN report.trace.account IS 'Who submitted it; where it was placed: whose mailbox it is';
+
+COMMENT ON COLUMN report.trace.mailbox IS 'The mailbox it was placed in';
+
+COMMENT ON COLUMN report.trace.uid IS 'Its UID there';
+
+COMMENT ON COLUMN report.trace.size IS 'Bytes';
+
+COMMENT ON COLUMN report.trace.header_message_id IS 'Its Message-ID, in the first row';
+
+COMMENT ON COLUMN report.trace.queue_id IS 'Its number in queue.message and queue.attempt';
+
+COMMENT ON COLUMN report.trace.session_id IS 'The session that brought the message, as live.session called it';
+
+COMMENT ON COLUMN report.trace.node IS 'The node that did it';
+
+COMMENT ON COLUMN report.trace.trace_id IS 'The row of log.trace; empty = an attempt of queue.attempt';
 
 CREATE FUNCTION report.find_trace(sender text DEFAULT NULL::text, recipient text DEFAULT NULL::text, message_id text DEFAULT NULL::text, peer inet DEFAULT NULL::inet, since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, most integer DEFAULT 100) RETURNS SETOF report.trace
     LANGUAGE plpgsql STABLE
@@ -4368,6 +4991,8 @@ CREATE TABLE control.acme (
 
 COMMENT ON TABLE control.acme IS 'The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
 
+COMMENT ON COLUMN control.acme.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.acme.active IS 'Whether certificates are ordered and renewed';
 
 COMMENT ON COLUMN control.acme.directory IS 'Address of the authority''s ACME directory; that of Let''s Encrypt unless another one is named';
@@ -4398,7 +5023,9 @@ CREATE VIEW admin.acme WITH (security_invoker='true') AS
     acme.external_key_id
    FROM control.acme;
 
-COMMENT ON VIEW admin.acme IS 'Settings: Acme. The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+COMMENT ON VIEW admin.acme IS 'Settings: ACME. The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+
+COMMENT ON COLUMN admin.acme.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.acme.active IS 'Whether certificates are ordered and renewed';
 
@@ -4444,7 +5071,7 @@ CREATE VIEW admin.acme_account WITH (security_invoker='true') AS
     acme_account.created_at
    FROM control.acme_account;
 
-COMMENT ON VIEW admin.acme_account IS 'Server: Acme account. Accounts with authorities; the server makes one when it first needs it. To change to a new key, delete the row';
+COMMENT ON VIEW admin.acme_account IS 'Server: ACME account. Accounts with authorities; the server makes one when it first needs it. To change to a new key, delete the row';
 
 COMMENT ON COLUMN admin.acme_account.directory IS 'The authority, by its directory';
 
@@ -4490,7 +5117,7 @@ CREATE VIEW admin.acme_answer WITH (security_invoker='true') AS
     acme_answer.created_at
    FROM control.acme_answer;
 
-COMMENT ON VIEW admin.acme_answer IS 'Server: Acme answer. What every node shows to the authority while an order is under way, to prove that a name is ours';
+COMMENT ON VIEW admin.acme_answer IS 'Server: ACME answer. What every node shows to the authority while an order is under way, to prove that a name is ours';
 
 COMMENT ON COLUMN admin.acme_answer.token IS 'The authority''s question; at http-01 the last part of the page''s path';
 
@@ -4520,6 +5147,8 @@ CREATE TABLE control.acme_certificate (
 );
 
 COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN control.acme_certificate.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
 
@@ -4555,7 +5184,9 @@ CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
     acme_certificate.created_at
    FROM control.acme_certificate;
 
-COMMENT ON VIEW admin.acme_certificate IS 'Server: Acme certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+COMMENT ON VIEW admin.acme_certificate IS 'Server: ACME certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN admin.acme_certificate.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
 
@@ -4604,7 +5235,7 @@ CREATE VIEW admin.acme_order WITH (security_invoker='true') AS
     acme_order.created_at
    FROM control.acme_order;
 
-COMMENT ON VIEW admin.acme_order IS 'Server: Acme order. Orders under way; another node goes on with them should this one fall';
+COMMENT ON VIEW admin.acme_order IS 'Server: ACME order. Orders under way; another node goes on with them should this one fall';
 
 COMMENT ON COLUMN admin.acme_order.acme_certificate_id IS 'What is ordered';
 
@@ -4625,6 +5256,8 @@ CREATE TABLE directory.alias (
 );
 
 COMMENT ON TABLE directory.alias IS 'Addresses that expand to others';
+
+COMMENT ON COLUMN directory.alias.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.alias.domain_id IS 'The domain of the address';
 
@@ -4647,6 +5280,8 @@ CREATE VIEW admin.alias WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.alias IS 'Mail: Aliases. Addresses that expand to others';
 
+COMMENT ON COLUMN admin.alias.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.alias.domain_id IS 'The domain of the address';
 
 COMMENT ON COLUMN admin.alias.local_part IS 'The part before @, kept in lower case';
@@ -4656,6 +5291,53 @@ COMMENT ON COLUMN admin.alias.targets IS 'Where the mail goes: addresses here or
 COMMENT ON COLUMN admin.alias.active IS 'An inactive alias is an unknown address';
 
 COMMENT ON COLUMN admin.alias.authenticated_only IS 'Whether only users who have logged in may write to it';
+
+CREATE VIEW admin.attempt WITH (security_invoker='true') AS
+ SELECT attempt.id,
+    attempt.at,
+    attempt.outcome,
+    attempt.recipient,
+    attempt.sender,
+    attempt.host,
+    host(attempt.address) AS address,
+    attempt.reply,
+    attempt.milliseconds,
+    attempt.attempt,
+    attempt.tls,
+    attempt.size,
+    attempt.message_id,
+    attempt.node
+   FROM queue.attempt;
+
+COMMENT ON VIEW admin.attempt IS 'Running: Attempts. What became of each attempt to deliver mail to other servers';
+
+COMMENT ON COLUMN admin.attempt.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN admin.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
+
+COMMENT ON COLUMN admin.attempt.recipient IS 'The recipient';
+
+COMMENT ON COLUMN admin.attempt.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN admin.attempt.host IS 'The server it was made with, by name';
+
+COMMENT ON COLUMN admin.attempt.address IS 'And by address';
+
+COMMENT ON COLUMN admin.attempt.reply IS 'What the server said, or what went wrong';
+
+COMMENT ON COLUMN admin.attempt.milliseconds IS 'How long it took';
+
+COMMENT ON COLUMN admin.attempt.attempt IS 'The how-many-th it was';
+
+COMMENT ON COLUMN admin.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
+
+COMMENT ON COLUMN admin.attempt.size IS 'Bytes';
+
+COMMENT ON COLUMN admin.attempt.message_id IS 'The message as it was called in queue.message';
+
+COMMENT ON COLUMN admin.attempt.node IS 'The node that made it';
 
 CREATE TABLE control.authentication (
     only_row boolean DEFAULT true NOT NULL,
@@ -4670,6 +5352,8 @@ CREATE TABLE control.authentication (
 );
 
 COMMENT ON TABLE control.authentication IS 'How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
+
+COMMENT ON COLUMN control.authentication.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
 
@@ -4691,6 +5375,8 @@ CREATE VIEW admin.authentication WITH (security_invoker='true') AS
    FROM control.authentication;
 
 COMMENT ON VIEW admin.authentication IS 'Settings: Authentication. How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
+
+COMMENT ON COLUMN admin.authentication.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
 
@@ -4756,6 +5442,8 @@ CREATE VIEW admin.certificate WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
 
+COMMENT ON COLUMN admin.certificate.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
 
 COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
@@ -4789,6 +5477,8 @@ CREATE TABLE control.connection_check (
 
 COMMENT ON TABLE control.connection_check IS 'Checks of hosts that bring mail without logging in: off, mark (a header field X-Mailwright-Check), tempfail (451) or reject (550). DNS trouble is never held against them';
 
+COMMENT ON COLUMN control.connection_check.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.connection_check.no_reverse_name IS 'The address has no name in DNS (PTR)';
 
 COMMENT ON COLUMN control.connection_check.reverse_name_unconfirmed IS 'It has one, but the name does not lead back to the address';
@@ -4816,6 +5506,8 @@ CREATE VIEW admin.connection_check WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.connection_check IS 'Settings: Connection check. Checks of hosts that bring mail without logging in: off, mark (a header field X-Mailwright-Check), tempfail (451) or reject (550). DNS trouble is never held against them';
 
+COMMENT ON COLUMN admin.connection_check.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN admin.connection_check.no_reverse_name IS 'The address has no name in DNS (PTR)';
 
 COMMENT ON COLUMN admin.connection_check.reverse_name_unconfirmed IS 'It has one, but the name does not lead back to the address';
@@ -4842,6 +5534,8 @@ CREATE VIEW admin.directory WITH (security_invoker='true') AS
    FROM control.directory;
 
 COMMENT ON VIEW admin.directory IS 'Settings: Directory. Settings of domains, accounts and logins';
+
+COMMENT ON COLUMN admin.directory.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
 
@@ -4871,6 +5565,8 @@ CREATE TABLE control.dkim (
 
 COMMENT ON TABLE control.dkim IS 'How the mail of our users is signed (DKIM, RFC 6376)';
 
+COMMENT ON COLUMN control.dkim.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
 
 COMMENT ON COLUMN control.dkim.rsa_bits IS 'Size of new RSA keys';
@@ -4887,7 +5583,9 @@ CREATE VIEW admin.dkim WITH (security_invoker='true') AS
     dkim.overlap_days
    FROM control.dkim;
 
-COMMENT ON VIEW admin.dkim IS 'Settings: Dkim. How the mail of our users is signed (DKIM, RFC 6376)';
+COMMENT ON VIEW admin.dkim IS 'Settings: DKIM. How the mail of our users is signed (DKIM, RFC 6376)';
+
+COMMENT ON COLUMN admin.dkim.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
 
@@ -4912,6 +5610,8 @@ CREATE TABLE control.dmarc (
 
 COMMENT ON TABLE control.dmarc IS 'Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
 
+COMMENT ON COLUMN control.dmarc.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
 
 COMMENT ON COLUMN control.dmarc.organization IS 'Name of the organization in reports; empty = the server''s name';
@@ -4928,7 +5628,9 @@ CREATE VIEW admin.dmarc WITH (security_invoker='true') AS
     dmarc.keep_days
    FROM control.dmarc;
 
-COMMENT ON VIEW admin.dmarc IS 'Settings: Dmarc. Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+COMMENT ON VIEW admin.dmarc IS 'Settings: DMARC. Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+
+COMMENT ON COLUMN admin.dmarc.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
 
@@ -4945,13 +5647,17 @@ CREATE TABLE control.dns (
     timeout_milliseconds integer DEFAULT 3000 NOT NULL,
     attempts integer DEFAULT 2 NOT NULL,
     cache_entries integer DEFAULT 32768 NOT NULL,
+    check_hours integer DEFAULT 6 NOT NULL,
     CONSTRAINT "attempts is from 1 to 10" CHECK (((attempts >= 1) AND (attempts <= 10))),
     CONSTRAINT "cache_entries is from 0 to 10 million" CHECK (((cache_entries >= 0) AND (cache_entries <= 10000000))),
+    CONSTRAINT "check_hours is from 0 to 720" CHECK (((check_hours >= 0) AND (check_hours <= 720))),
     CONSTRAINT dns_only_row_check CHECK (only_row),
     CONSTRAINT "timeout_milliseconds is from 100 to 60000" CHECK (((timeout_milliseconds >= 100) AND (timeout_milliseconds <= 60000)))
 );
 
 COMMENT ON TABLE control.dns IS 'How names are looked up';
+
+COMMENT ON COLUMN control.dns.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.dns.servers IS 'Name servers, as 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53; empty = those of the system (/etc/resolv.conf)';
 
@@ -4963,16 +5669,21 @@ COMMENT ON COLUMN control.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN control.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
+COMMENT ON COLUMN control.dns.check_hours IS 'How often the DNS is asked for the records that the domains here need, hours; 0 = only when somebody wants it. Nothing is asked while control.server.hostname is empty';
+
 CREATE VIEW admin.dns WITH (security_invoker='true') AS
  SELECT dns.only_row,
     dns.servers,
     dns.dnssec,
     dns.timeout_milliseconds,
     dns.attempts,
-    dns.cache_entries
+    dns.cache_entries,
+    dns.check_hours
    FROM control.dns;
 
-COMMENT ON VIEW admin.dns IS 'Settings: Dns. How names are looked up';
+COMMENT ON VIEW admin.dns IS 'Settings: DNS. How names are looked up';
+
+COMMENT ON COLUMN admin.dns.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dns.servers IS 'Name servers, as 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53; empty = those of the system (/etc/resolv.conf)';
 
@@ -4984,46 +5695,7 @@ COMMENT ON COLUMN admin.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN admin.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
-CREATE VIEW admin.domain WITH (security_invoker='true') AS
- SELECT d.id,
-    d.name,
-    d.active,
-    d.is_default,
-    ( SELECT count(*) AS count
-           FROM directory.account a
-          WHERE (a.domain_id = d.id)) AS accounts,
-    d.catch_all,
-    d.max_accounts,
-    d.quota_bytes,
-    d.max_message_bytes,
-    d.users_may_forward,
-    d.administrators_read_mail,
-    d.created_at
-   FROM directory.domain d;
-
-COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
-
-COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
-
-COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN admin.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
-
-COMMENT ON COLUMN admin.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
-
-COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
+COMMENT ON COLUMN admin.dns.check_hours IS 'How often the DNS is asked for the records that the domains here need, hours; 0 = only when somebody wants it. Nothing is asked while control.server.hostname is empty';
 
 CREATE TABLE log.event (
     id bigint NOT NULL,
@@ -5039,6 +5711,8 @@ CREATE TABLE log.event (
 );
 
 COMMENT ON TABLE log.event IS 'What the daemon says of itself: the same as on its standard error, as rows';
+
+COMMENT ON COLUMN log.event.id IS 'Number of the row';
 
 COMMENT ON COLUMN log.event.at IS 'When';
 
@@ -5072,6 +5746,8 @@ CREATE VIEW admin.event WITH (security_invoker='true') AS
    FROM log.event;
 
 COMMENT ON VIEW admin.event IS 'Running: Log. What the server says of itself';
+
+COMMENT ON COLUMN admin.event.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.event.at IS 'When';
 
@@ -5113,6 +5789,8 @@ CREATE TABLE control.greylist (
 
 COMMENT ON TABLE control.greylist IS 'Greylisting: mail of an unknown sender from an unknown network is refused for now, and taken when its server comes again, as honest ones do';
 
+COMMENT ON COLUMN control.greylist.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.greylist.enabled IS 'Whether mail is greylisted';
 
 COMMENT ON COLUMN control.greylist.delay_seconds IS 'A second attempt is taken after this time';
@@ -5148,6 +5826,8 @@ CREATE VIEW admin.greylist WITH (security_invoker='true') AS
    FROM control.greylist;
 
 COMMENT ON VIEW admin.greylist IS 'Settings: Greylist. Greylisting: mail of an unknown sender from an unknown network is refused for now, and taken when its server comes again, as honest ones do';
+
+COMMENT ON COLUMN admin.greylist.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.greylist.enabled IS 'Whether mail is greylisted';
 
@@ -5186,7 +5866,9 @@ CREATE VIEW admin.imap WITH (security_invoker='true') AS
     imap.submission_accounts
    FROM control.imap;
 
-COMMENT ON VIEW admin.imap IS 'Settings: Imap. Settings of the IMAP service';
+COMMENT ON VIEW admin.imap IS 'Settings: IMAP. Settings of the IMAP service';
+
+COMMENT ON COLUMN admin.imap.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
 
@@ -5227,6 +5909,8 @@ CREATE TABLE control.imap_capability (
 
 COMMENT ON TABLE control.imap_capability IS 'Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
 
+COMMENT ON COLUMN control.imap_capability.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.imap_capability.capability IS 'The capability as CAPABILITY lists it, in any case, such as COMPRESS=DEFLATE';
 
 COMMENT ON COLUMN control.imap_capability.client IS 'Which clients: "name version" as they say by the command ID, * for any characters, in any case, such as Outlook*; * = all, and those that do not say';
@@ -5243,7 +5927,9 @@ CREATE VIEW admin.imap_capability WITH (security_invoker='true') AS
     imap_capability.reason
    FROM control.imap_capability;
 
-COMMENT ON VIEW admin.imap_capability IS 'Server: Imap capability. Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
+COMMENT ON VIEW admin.imap_capability IS 'Server: IMAP capability. Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
+
+COMMENT ON COLUMN admin.imap_capability.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.imap_capability.capability IS 'The capability as CAPABILITY lists it, in any case, such as COMPRESS=DEFLATE';
 
@@ -5263,6 +5949,8 @@ CREATE TABLE control.ip_list (
 
 COMMENT ON TABLE control.ip_list IS 'Lists of addresses, used for connection control and trust';
 
+COMMENT ON COLUMN control.ip_list.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.ip_list.name IS 'What people call the list';
 
 COMMENT ON COLUMN control.ip_list.mode IS 'Whether only the addresses in the list are let in, or all except these';
@@ -5276,7 +5964,9 @@ CREATE VIEW admin.ip_list WITH (security_invoker='true') AS
     ip_list.comment
    FROM control.ip_list;
 
-COMMENT ON VIEW admin.ip_list IS 'Server: Ip list. Lists of addresses, used for connection control and trust';
+COMMENT ON VIEW admin.ip_list IS 'Server: IP list. Lists of addresses, used for connection control and trust';
+
+COMMENT ON COLUMN admin.ip_list.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.ip_list.name IS 'What people call the list';
 
@@ -5294,6 +5984,8 @@ CREATE TABLE control.ip_rule (
 
 COMMENT ON TABLE control.ip_rule IS 'The addresses in a list';
 
+COMMENT ON COLUMN control.ip_rule.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.ip_rule.list_id IS 'The list this rule belongs to';
 
 COMMENT ON COLUMN control.ip_rule.pattern IS 'One address, a prefix (192.168.0.1/16), or a pattern: * for trailing octets or groups, ? for one character';
@@ -5307,7 +5999,9 @@ CREATE VIEW admin.ip_rule WITH (security_invoker='true') AS
     ip_rule.comment
    FROM control.ip_rule;
 
-COMMENT ON VIEW admin.ip_rule IS 'Server: Ip rule. The addresses in a list';
+COMMENT ON VIEW admin.ip_rule IS 'Server: IP rule. The addresses in a list';
+
+COMMENT ON COLUMN admin.ip_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.ip_rule.list_id IS 'The list this rule belongs to';
 
@@ -5327,6 +6021,8 @@ CREATE VIEW admin.listener WITH (security_invoker='true') AS
    FROM control.listener;
 
 COMMENT ON VIEW admin.listener IS 'Server: Listener. Addresses and ports the services listen on; the node''s port offset is added to the port';
+
+COMMENT ON COLUMN admin.listener.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.listener.service IS 'The service that answers';
 
@@ -5348,39 +6044,86 @@ CREATE TABLE control.log (
     event_days integer DEFAULT 30 NOT NULL,
     trace boolean DEFAULT true NOT NULL,
     trace_days integer DEFAULT 30 NOT NULL,
+    minute_days integer DEFAULT 7 NOT NULL,
+    count_days integer DEFAULT 1095 NOT NULL,
+    CONSTRAINT "count_days is from 1 to 36500" CHECK (((count_days >= 1) AND (count_days <= 36500))),
     CONSTRAINT "event_days is from 1 to 3650" CHECK (((event_days >= 1) AND (event_days <= 3650))),
     CONSTRAINT "event_level is off, error, warn, info, debug or trace" CHECK ((event_level = ANY (ARRAY['off'::text, 'error'::text, 'warn'::text, 'info'::text, 'debug'::text, 'trace'::text]))),
     CONSTRAINT log_only_row_check CHECK (only_row),
+    CONSTRAINT "minute_days is from 1 to 60" CHECK (((minute_days >= 1) AND (minute_days <= 60))),
     CONSTRAINT "trace_days is from 1 to 3650" CHECK (((trace_days >= 1) AND (trace_days <= 3650)))
 );
 
 COMMENT ON TABLE control.log IS 'Settings of what is kept of events and of the trace of messages';
 
+COMMENT ON COLUMN control.log.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.log.event_level IS 'Which events are kept in log.event: those of this level and graver ones, as far as control.server.log_level lets them come up at all; off = none';
 
 COMMENT ON COLUMN control.log.event_days IS 'How long events are kept';
 
-COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message';
+COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message. Mail is counted (log.mail_count) all the same';
 
 COMMENT ON COLUMN control.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN control.log.minute_days IS 'How long numbers are kept that were counted by the minute';
+
+COMMENT ON COLUMN control.log.count_days IS 'How long numbers are kept that were counted by the hour and by the day';
 
 CREATE VIEW admin.log WITH (security_invoker='true') AS
  SELECT log.only_row,
     log.event_level,
     log.event_days,
     log.trace,
-    log.trace_days
+    log.trace_days,
+    log.minute_days,
+    log.count_days
    FROM control.log;
 
 COMMENT ON VIEW admin.log IS 'Settings: Log. Settings of what is kept of events and of the trace of messages';
+
+COMMENT ON COLUMN admin.log.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.log.event_level IS 'Which events are kept in log.event: those of this level and graver ones, as far as control.server.log_level lets them come up at all; off = none';
 
 COMMENT ON COLUMN admin.log.event_days IS 'How long events are kept';
 
-COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message';
+COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message. Mail is counted (log.mail_count) all the same';
 
 COMMENT ON COLUMN admin.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN admin.log.minute_days IS 'How long numbers are kept that were counted by the minute';
+
+COMMENT ON COLUMN admin.log.count_days IS 'How long numbers are kept that were counted by the hour and by the day';
+
+CREATE TABLE control.metrics_token (
+    name text NOT NULL,
+    token control.secret NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a token has a name" CHECK ((name <> ''::text))
+);
+
+COMMENT ON TABLE control.metrics_token IS 'Tokens with which monitoring may read /metrics and all of /readyz from everywhere: Authorization: Bearer';
+
+COMMENT ON COLUMN control.metrics_token.name IS 'Who uses it';
+
+COMMENT ON COLUMN control.metrics_token.token IS 'A long random text. Only its hash is kept, so note it';
+
+COMMENT ON COLUMN control.metrics_token.created_at IS 'When it was made';
+
+CREATE VIEW admin.metrics_token WITH (security_invoker='true') AS
+ SELECT metrics_token.name,
+    (NULL::text)::control.secret AS token,
+    metrics_token.created_at
+   FROM control.metrics_token;
+
+COMMENT ON VIEW admin.metrics_token IS 'Server: Metrics tokens. With which monitoring may read /metrics: Authorization: Bearer TOKEN. Only a hash is kept';
+
+COMMENT ON COLUMN admin.metrics_token.name IS 'Who uses it';
+
+COMMENT ON COLUMN admin.metrics_token.token IS 'A long random text, at least 20 characters; it is never shown, so note it. Left empty, the old one stays';
+
+COMMENT ON COLUMN admin.metrics_token.created_at IS 'When it was made';
 
 CREATE VIEW admin.my_account WITH (security_invoker='true') AS
  SELECT account.id,
@@ -5394,6 +6137,8 @@ CREATE VIEW admin.my_account WITH (security_invoker='true') AS
   WHERE (account.id = ( SELECT logic.web_account() AS web_account));
 
 COMMENT ON VIEW admin.my_account IS 'Mine: Account. Your address, your name, and where your mail goes on to';
+
+COMMENT ON COLUMN admin.my_account.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.my_account.address IS 'Your address';
 
@@ -5414,6 +6159,8 @@ CREATE VIEW admin.my_alias WITH (security_invoker='true') AS
    FROM logic.own_aliases() own_aliases(id, address, active);
 
 COMMENT ON VIEW admin.my_alias IS 'Mine: Aliases. Further addresses whose mail comes to you';
+
+COMMENT ON COLUMN admin.my_alias.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.my_alias.address IS 'The address';
 
@@ -5437,6 +6184,8 @@ CREATE TABLE control.oidc_issuer (
 );
 
 COMMENT ON TABLE control.oidc_issuer IS 'OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+
+COMMENT ON COLUMN control.oidc_issuer.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.oidc_issuer.issuer IS 'The issuer as tokens name it (iss)';
 
@@ -5463,7 +6212,9 @@ CREATE VIEW admin.oidc_issuer WITH (security_invoker='true') AS
     oidc_issuer.active
    FROM control.oidc_issuer;
 
-COMMENT ON VIEW admin.oidc_issuer IS 'Server: Oidc issuer. OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+COMMENT ON VIEW admin.oidc_issuer IS 'Server: OIDC issuer. OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+
+COMMENT ON COLUMN admin.oidc_issuer.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.oidc_issuer.issuer IS 'The issuer as tokens name it (iss)';
 
@@ -5493,6 +6244,8 @@ CREATE TABLE control.pop3 (
 
 COMMENT ON TABLE control.pop3 IS 'Settings of the POP3 service';
 
+COMMENT ON COLUMN control.pop3.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.pop3.require_tls_for_login IS 'Whether USER, PASS and AUTH PLAIN are refused without TLS';
 
 COMMENT ON COLUMN control.pop3.idle_timeout_seconds IS 'How long a silent client is kept after login';
@@ -5512,7 +6265,9 @@ CREATE VIEW admin.pop3 WITH (security_invoker='true') AS
     pop3.max_errors
    FROM control.pop3;
 
-COMMENT ON VIEW admin.pop3 IS 'Settings: Pop3. Settings of the POP3 service';
+COMMENT ON VIEW admin.pop3 IS 'Settings: POP3. Settings of the POP3 service';
+
+COMMENT ON COLUMN admin.pop3.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.pop3.require_tls_for_login IS 'Whether USER, PASS and AUTH PLAIN are refused without TLS';
 
@@ -5537,6 +6292,8 @@ CREATE TABLE control.rbl (
 );
 
 COMMENT ON TABLE control.rbl IS 'DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+
+COMMENT ON COLUMN control.rbl.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
 
@@ -5563,7 +6320,9 @@ CREATE VIEW admin.rbl WITH (security_invoker='true') AS
     rbl.comment
    FROM control.rbl;
 
-COMMENT ON VIEW admin.rbl IS 'Server: Rbl. DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+COMMENT ON VIEW admin.rbl IS 'Server: RBL. DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+
+COMMENT ON COLUMN admin.rbl.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
 
@@ -5594,6 +6353,8 @@ CREATE TABLE control.rbl_settings (
 
 COMMENT ON TABLE control.rbl_settings IS 'Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
 
+COMMENT ON COLUMN control.rbl_settings.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.rbl_settings.timeout_seconds IS 'How long all lists together are waited for; one that has not answered by then counts as not listing the sender';
 
 COMMENT ON COLUMN control.rbl_settings.mark_score IS 'Mail of senders whose lists'' weights sum up to this is marked; 0 = never';
@@ -5613,7 +6374,9 @@ CREATE VIEW admin.rbl_settings WITH (security_invoker='true') AS
     rbl_settings.exempt_postmaster
    FROM control.rbl_settings;
 
-COMMENT ON VIEW admin.rbl_settings IS 'Settings: Rbl settings. Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
+COMMENT ON VIEW admin.rbl_settings IS 'Settings: RBL settings. Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
+
+COMMENT ON COLUMN admin.rbl_settings.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.rbl_settings.timeout_seconds IS 'How long all lists together are waited for; one that has not answered by then counts as not listing the sender';
 
@@ -5664,6 +6427,8 @@ CREATE TABLE control.relay (
 );
 
 COMMENT ON TABLE control.relay IS 'Settings of sending mail to other servers';
+
+COMMENT ON COLUMN control.relay.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.relay.enabled IS 'Whether mail for other servers is sent; false keeps all of it in the queue';
 
@@ -5734,6 +6499,8 @@ CREATE VIEW admin.relay WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.relay IS 'Settings: Relay. Settings of sending mail to other servers';
 
+COMMENT ON COLUMN admin.relay.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN admin.relay.enabled IS 'Whether mail for other servers is sent; false keeps all of it in the queue';
 
 COMMENT ON COLUMN admin.relay.port IS 'Port of other servers, where no route says another: 25';
@@ -5790,6 +6557,8 @@ CREATE TABLE control.relay_tls (
 
 COMMENT ON TABLE control.relay_tls IS 'Which statements of other domains about their mail servers'' TLS are obeyed';
 
+COMMENT ON COLUMN control.relay_tls.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.relay_tls.dane IS 'Whether TLSA records are obeyed (DANE, RFC 7672) where DNSSEC vouches for them; see control.dns.dnssec';
 
 COMMENT ON COLUMN control.relay_tls.mta_sts IS 'Whether MTA-STS policies (RFC 8461) are fetched and obeyed, where there is no DANE';
@@ -5809,7 +6578,9 @@ CREATE VIEW admin.relay_tls WITH (security_invoker='true') AS
     relay_tls.report_organization
    FROM control.relay_tls;
 
-COMMENT ON VIEW admin.relay_tls IS 'Settings: Relay tls. Which statements of other domains about their mail servers'' TLS are obeyed';
+COMMENT ON VIEW admin.relay_tls IS 'Settings: Relay TLS. Which statements of other domains about their mail servers'' TLS are obeyed';
+
+COMMENT ON COLUMN admin.relay_tls.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.relay_tls.dane IS 'Whether TLSA records are obeyed (DANE, RFC 7672) where DNSSEC vouches for them; see control.dns.dnssec';
 
@@ -5820,6 +6591,83 @@ COMMENT ON COLUMN admin.relay_tls.mta_sts_port IS 'Port on which policies are fe
 COMMENT ON COLUMN admin.relay_tls.report_from IS 'Sender of the reports about their TLS that domains ask for (_smtp._tls) and get once a day; empty = none are sent';
 
 COMMENT ON COLUMN admin.relay_tls.report_organization IS 'Who sends these reports; empty = the server''s name';
+
+CREATE TABLE control.report (
+    name text NOT NULL,
+    description text,
+    active boolean DEFAULT true NOT NULL,
+    query control.query NOT NULL,
+    parameters text[] DEFAULT '{}'::text[] NOT NULL,
+    chart control.chart DEFAULT 'none'::control.chart NOT NULL,
+    chart_name text,
+    chart_values text[] DEFAULT '{}'::text[] NOT NULL,
+    max_rows integer DEFAULT 1000 NOT NULL,
+    timeout_seconds integer DEFAULT 10 NOT NULL,
+    CONSTRAINT "a chart has the column that names, and those that are drawn" CHECK (((chart = 'none'::control.chart) OR ((chart_name IS NOT NULL) AND (cardinality(chart_values) > 0)))),
+    CONSTRAINT "a chart shows 6 columns at most" CHECK (((cardinality(chart_values) <= 6) AND (array_position(chart_values, NULL::text) IS NULL))),
+    CONSTRAINT "a parameter is like days=30: a word, and what it is if nothing " CHECK (((cardinality(parameters) <= 5) AND (array_position(parameters, NULL::text) IS NULL) AND (array_to_string(parameters, '
+'::text) ~ '^([a-z][a-z0-9_]{0,30}=[^\n]{0,200}(\n|$))*$'::text))),
+    CONSTRAINT "a report has a name of 1 to 80 characters, without a line end" CHECK (((name ~ '^\S([^\n]*\S)?$'::text) AND (length(name) <= 80))),
+    CONSTRAINT "a report has from 1 to 10000 rows" CHECK (((max_rows >= 1) AND (max_rows <= 10000))),
+    CONSTRAINT "a report may take from 1 to 300 seconds" CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 300)))
+);
+
+COMMENT ON TABLE control.report IS 'Queries that system administrators and auditors run on the page Reports; only system administrators write them';
+
+COMMENT ON COLUMN control.report.name IS 'What it is called';
+
+COMMENT ON COLUMN control.report.description IS 'What it says, and what the parameters are';
+
+COMMENT ON COLUMN control.report.active IS 'Whether it is on the page Reports';
+
+COMMENT ON COLUMN control.report.query IS 'One SELECT. It runs under the role mailwright_report, which reads the views of schema report and the tables of control, directory, queue, live, log and screen, but no secrets and no mail. Names are written with their schema; $1, $2 … are the parameters, as text: $1::integer';
+
+COMMENT ON COLUMN control.report.parameters IS 'Names and what they are if nothing is given: days=30';
+
+COMMENT ON COLUMN control.report.chart IS 'line: values over time; bars: one bar for each row';
+
+COMMENT ON COLUMN control.report.chart_name IS 'The column with the time of each point, or the name of each bar';
+
+COMMENT ON COLUMN control.report.chart_values IS 'The columns that are drawn: up to 6 lines, or the length of the bars. Columns whose names end with bytes or seconds are shown as such';
+
+COMMENT ON COLUMN control.report.max_rows IS 'Rows at most; that there are more is said';
+
+COMMENT ON COLUMN control.report.timeout_seconds IS 'Seconds that it may take before it is stopped';
+
+CREATE VIEW admin.report WITH (security_invoker='true') AS
+ SELECT report.name,
+    report.description,
+    report.active,
+    report.query,
+    report.parameters,
+    report.chart,
+    report.chart_name,
+    report.chart_values,
+    report.max_rows,
+    report.timeout_seconds
+   FROM control.report;
+
+COMMENT ON VIEW admin.report IS 'Server: Report queries. What the page Reports offers: SQL that is kept';
+
+COMMENT ON COLUMN admin.report.name IS 'What it is called';
+
+COMMENT ON COLUMN admin.report.description IS 'What it says, and what the parameters are';
+
+COMMENT ON COLUMN admin.report.active IS 'Whether it is on the page Reports';
+
+COMMENT ON COLUMN admin.report.query IS 'One SELECT. It runs under the role mailwright_report, which reads the views of schema report and the tables of control, directory, queue, live, log and screen, but no secrets and no mail. Names are written with their schema; $1, $2 … are the parameters, as text: $1::integer';
+
+COMMENT ON COLUMN admin.report.parameters IS 'Names and what they are if nothing is given: days=30';
+
+COMMENT ON COLUMN admin.report.chart IS 'line: values over time; bars: one bar for each row';
+
+COMMENT ON COLUMN admin.report.chart_name IS 'The column with the time of each point, or the name of each bar';
+
+COMMENT ON COLUMN admin.report.chart_values IS 'The columns that are drawn: up to 6 lines, or the length of the bars. Columns whose names end with bytes or seconds are shown as such';
+
+COMMENT ON COLUMN admin.report.max_rows IS 'Rows at most; that there are more is said';
+
+COMMENT ON COLUMN admin.report.timeout_seconds IS 'Seconds that it may take before it is stopped';
 
 CREATE TABLE control.retry (
     attempt integer NOT NULL,
@@ -5874,6 +6722,8 @@ END)::control.hostname IS NOT NULL))),
 
 COMMENT ON TABLE control.route IS 'Smart hosts and other exceptions from sending by DNS. The most specific pattern wins: example.org before *.example.org before *.org before *';
 
+COMMENT ON COLUMN control.route.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.route.pattern IS 'Recipients'' domain; *.example.org for all below it; * for everything: the smart host';
 
 COMMENT ON COLUMN control.route.active IS 'Whether the route is used';
@@ -5918,6 +6768,8 @@ CREATE VIEW admin.route WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.route IS 'Server: Route. Smart hosts and other exceptions from sending by DNS. The most specific pattern wins: example.org before *.example.org before *.org before *';
 
+COMMENT ON COLUMN admin.route.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.route.pattern IS 'Recipients'' domain; *.example.org for all below it; * for everything: the smart host';
 
 COMMENT ON COLUMN admin.route.active IS 'Whether the route is used';
@@ -5953,6 +6805,8 @@ CREATE TABLE control.server (
 
 COMMENT ON TABLE control.server IS 'Settings of the whole server';
 
+COMMENT ON COLUMN control.server.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.server.hostname IS 'The server''s name in greetings and trace headers; empty = the host''s own name';
 
 COMMENT ON COLUMN control.server.stop_grace_seconds IS 'How long a stopping service waits for messages that are just coming in';
@@ -5967,6 +6821,8 @@ CREATE VIEW admin.server WITH (security_invoker='true') AS
    FROM control.server;
 
 COMMENT ON VIEW admin.server IS 'Settings: Server. Settings of the whole server';
+
+COMMENT ON COLUMN admin.server.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.server.hostname IS 'The server''s name in greetings and trace headers; empty = the host''s own name';
 
@@ -6001,7 +6857,9 @@ CREATE VIEW admin.smtp WITH (security_invoker='true') AS
     smtp.etrn
    FROM control.smtp;
 
-COMMENT ON VIEW admin.smtp IS 'Settings: Smtp. Settings of the SMTP service';
+COMMENT ON VIEW admin.smtp IS 'Settings: SMTP. Settings of the SMTP service';
+
+COMMENT ON COLUMN admin.smtp.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
 
@@ -6066,6 +6924,8 @@ CREATE TABLE control.smtp_limit (
 
 COMMENT ON TABLE control.smtp_limit IS 'How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
 
+COMMENT ON COLUMN control.smtp_limit.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.smtp_limit.account_messages_per_minute IS 'Messages that one account may send in a minute';
 
 COMMENT ON COLUMN control.smtp_limit.account_messages_per_hour IS 'Messages that one account may send in an hour; domains and accounts may have limits of their own';
@@ -6097,7 +6957,9 @@ CREATE VIEW admin.smtp_limit WITH (security_invoker='true') AS
     smtp_limit.tarpit_seconds
    FROM control.smtp_limit;
 
-COMMENT ON VIEW admin.smtp_limit IS 'Settings: Smtp limit. How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
+COMMENT ON VIEW admin.smtp_limit IS 'Settings: SMTP limit. How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
+
+COMMENT ON COLUMN admin.smtp_limit.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.smtp_limit.account_messages_per_minute IS 'Messages that one account may send in a minute';
 
@@ -6147,7 +7009,7 @@ CREATE VIEW admin.srs WITH (security_invoker='true') AS
     srs.any_sender
    FROM control.srs;
 
-COMMENT ON VIEW admin.srs IS 'Settings: Srs. The Sender Rewriting Scheme: forwarded mail of other people gets a sender of the forwarding domain, so that the receiver''s SPF check passes and bounces find their way back';
+COMMENT ON VIEW admin.srs IS 'Settings: SRS. The Sender Rewriting Scheme: forwarded mail of other people gets a sender of the forwarding domain, so that the receiver''s SPF check passes and bounces find their way back';
 
 COMMENT ON COLUMN admin.srs.only_row IS 'There is one row';
 
@@ -6176,6 +7038,8 @@ CREATE TABLE control.store (
 
 COMMENT ON TABLE control.store IS 'Settings of the message store';
 
+COMMENT ON COLUMN control.store.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.store.message_bytes_in_flight IS 'Memory for messages that are just coming in, in bytes and per node; when it is spent, senders wait';
 
 COMMENT ON COLUMN control.store.compress IS 'Whether message bodies are compressed (zstd); off lets people read raw mail in SQL. Mail already stored stays as it is';
@@ -6202,6 +7066,8 @@ CREATE VIEW admin.store WITH (security_invoker='true') AS
    FROM control.store;
 
 COMMENT ON VIEW admin.store IS 'Settings: Store. Settings of the message store';
+
+COMMENT ON COLUMN admin.store.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.store.message_bytes_in_flight IS 'Memory for messages that are just coming in, in bytes and per node; when it is spent, senders wait';
 
@@ -6230,6 +7096,8 @@ CREATE TABLE control.template (
 
 COMMENT ON TABLE control.template IS 'Texts of the reports that senders get. {hostname} {sender} {subject} {received} {recipients} {reasons} {expires} stand for what they say';
 
+COMMENT ON COLUMN control.template.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.template.name IS 'When it is sent: failed, delayed, delivered (when asked for), relayed (delivered to a server that sends no reports)';
 
 COMMENT ON COLUMN control.template.domain_id IS 'For senders of this domain; empty = for all others';
@@ -6247,6 +7115,8 @@ CREATE VIEW admin.template WITH (security_invoker='true') AS
    FROM control.template;
 
 COMMENT ON VIEW admin.template IS 'Server: Template. Texts of the reports that senders get. {hostname} {sender} {subject} {received} {recipients} {reasons} {expires} stand for what they say';
+
+COMMENT ON COLUMN admin.template.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.template.name IS 'When it is sent: failed, delayed, delivered (when asked for), relayed (delivered to a server that sends no reports)';
 
@@ -6274,6 +7144,8 @@ CREATE VIEW admin.trace WITH (security_invoker='true') AS
    FROM log.trace;
 
 COMMENT ON VIEW admin.trace IS 'Running: Trace. What became of messages, one line for each step; all steps of one message bear the same message';
+
+COMMENT ON COLUMN admin.trace.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.trace.at IS 'When';
 
@@ -6312,6 +7184,8 @@ CREATE TABLE control.traffic (
 
 COMMENT ON TABLE control.traffic IS 'Settings of the traffic service; its rules are in control.traffic_rule';
 
+COMMENT ON COLUMN control.traffic.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
 
 COMMENT ON COLUMN control.traffic.history_days IS 'How long the counts of past intervals are kept in log.traffic';
@@ -6323,6 +7197,8 @@ CREATE VIEW admin.traffic WITH (security_invoker='true') AS
    FROM control.traffic;
 
 COMMENT ON VIEW admin.traffic IS 'Settings: Traffic. Settings of the traffic service; its rules are in control.traffic_rule';
+
+COMMENT ON COLUMN admin.traffic.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
 
@@ -6337,6 +7213,8 @@ CREATE VIEW admin.traffic_rule WITH (security_invoker='true') AS
    FROM control.traffic_rule;
 
 COMMENT ON VIEW admin.traffic_rule IS 'Server: Traffic rule. How much mail may pass in one interval; of the rules that match, only the most specific one counts';
+
+COMMENT ON COLUMN admin.traffic_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.traffic_rule.direction IS 'incoming: mail from hosts that have not logged in; outgoing: mail of users to other servers';
 
@@ -6395,6 +7273,7 @@ CREATE TABLE control.web (
     require_tls boolean DEFAULT true NOT NULL,
     idle_minutes integer DEFAULT 30 NOT NULL,
     session_hours integer DEFAULT 12 NOT NULL,
+    monitor_ip_list_id bigint,
     require_second_factor control.second_factor_rule DEFAULT 'none'::control.second_factor_rule NOT NULL,
     mailbox_view_minutes integer DEFAULT 15 NOT NULL,
     CONSTRAINT "a session lasts from 1 to 720 hours" CHECK (((session_hours >= 1) AND (session_hours <= 720))),
@@ -6405,11 +7284,15 @@ CREATE TABLE control.web (
 
 COMMENT ON TABLE control.web IS 'Settings of the web pages';
 
+COMMENT ON COLUMN control.web.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.web.require_tls IS 'Whether passwords are taken over HTTPS only. From this host itself (127.0.0.1, ::1) HTTP will always do';
 
 COMMENT ON COLUMN control.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
 
 COMMENT ON COLUMN control.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+COMMENT ON COLUMN control.web.monitor_ip_list_id IS 'The IP list of those who may read /metrics and all of /readyz without a token; none = this host (127.0.0.1, ::1) only';
 
 COMMENT ON COLUMN control.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
 
@@ -6420,17 +7303,22 @@ CREATE VIEW admin.web WITH (security_invoker='true') AS
     web.require_tls,
     web.idle_minutes,
     web.session_hours,
+    web.monitor_ip_list_id,
     web.require_second_factor,
     web.mailbox_view_minutes
    FROM control.web;
 
 COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
 
+COMMENT ON COLUMN admin.web.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN admin.web.require_tls IS 'Whether passwords are taken over HTTPS only. From this host itself (127.0.0.1, ::1) HTTP will always do';
 
 COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
 
 COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+COMMENT ON COLUMN admin.web.monitor_ip_list_id IS 'The IP list of those who may read /metrics and all of /readyz without a token; none = this host (127.0.0.1, ::1) only';
 
 COMMENT ON COLUMN admin.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
 
@@ -6463,6 +7351,8 @@ CREATE TABLE control.generation (
 );
 
 COMMENT ON TABLE control.generation IS 'Counts committed changes of settings and directory; nodes report in live.node how far they have come';
+
+COMMENT ON COLUMN control.generation.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.generation.value IS 'Number of the last change, whatever it was';
 
@@ -6529,6 +7419,8 @@ CREATE TABLE control.logic (
 );
 
 COMMENT ON TABLE control.logic IS 'Which daemon''s functions, triggers and views are in place; an older daemon leaves them alone';
+
+COMMENT ON COLUMN control.logic.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.logic.version IS 'Version of that daemon, in numbers';
 
@@ -6619,6 +7511,20 @@ ALTER TABLE directory.dkim_key ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     CACHE 1
 );
 
+CREATE TABLE directory.dns_check (
+    domain_id bigint NOT NULL,
+    wanted_at timestamp with time zone DEFAULT now() NOT NULL,
+    checked_at timestamp with time zone
+);
+
+COMMENT ON TABLE directory.dns_check IS 'When the DNS records of a domain were looked for';
+
+COMMENT ON COLUMN directory.dns_check.domain_id IS 'The domain';
+
+COMMENT ON COLUMN directory.dns_check.wanted_at IS 'When somebody wanted it last; setting now() has them looked for at once';
+
+COMMENT ON COLUMN directory.dns_check.checked_at IS 'When it was done last';
+
 CREATE TABLE directory.domain_alias (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -6627,6 +7533,8 @@ CREATE TABLE directory.domain_alias (
 );
 
 COMMENT ON TABLE directory.domain_alias IS 'Other names of domains: mail for someone@name goes to the same local part in the domain';
+
+COMMENT ON COLUMN directory.domain_alias.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.domain_alias.name IS 'Name in lower case; international names in their ASCII form (xn--…)';
 
@@ -6712,6 +7620,8 @@ CREATE TABLE directory.remote_domain (
 
 COMMENT ON TABLE directory.remote_domain IS 'Domains without accounts here, whose mail is taken from everybody and passed on';
 
+COMMENT ON COLUMN directory.remote_domain.id IS 'Number of the row';
+
 COMMENT ON COLUMN directory.remote_domain.name IS 'Name in lower case; international names in their ASCII form (xn--…)';
 
 COMMENT ON COLUMN directory.remote_domain.active IS 'An inactive domain receives nothing';
@@ -6763,6 +7673,8 @@ CREATE TABLE directory.sender_permission (
 );
 
 COMMENT ON TABLE directory.sender_permission IS 'Further senders that accounts with the policy own may give in MAIL FROM';
+
+COMMENT ON COLUMN directory.sender_permission.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.sender_permission.account_id IS 'The account';
 
@@ -6968,6 +7880,43 @@ ALTER TABLE log.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE log.destination_count (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    domain text NOT NULL,
+    node text NOT NULL,
+    attempts bigint NOT NULL,
+    delivered bigint NOT NULL,
+    delayed bigint NOT NULL,
+    failed bigint NOT NULL,
+    milliseconds bigint NOT NULL,
+    longest integer NOT NULL,
+    CONSTRAINT destination_count_span_check CHECK (((span)::text <> 'minute'::text))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.destination_count IS 'How mail for other domains went, by hour and day (UTC)';
+
+COMMENT ON COLUMN log.destination_count.span IS 'hour or day';
+
+COMMENT ON COLUMN log.destination_count.at IS 'When it began';
+
+COMMENT ON COLUMN log.destination_count.domain IS 'Domain of the recipients';
+
+COMMENT ON COLUMN log.destination_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.destination_count.attempts IS 'Attempts to deliver';
+
+COMMENT ON COLUMN log.destination_count.delivered IS 'Of these: the other server took it';
+
+COMMENT ON COLUMN log.destination_count.delayed IS 'Of these: it is tried again later';
+
+COMMENT ON COLUMN log.destination_count.failed IS 'Of these: it never will be, or was tried for too long';
+
+COMMENT ON COLUMN log.destination_count.milliseconds IS 'How long the attempts took, all together';
+
+COMMENT ON COLUMN log.destination_count.longest IS 'How long the longest of them took, milliseconds';
+
 CREATE TABLE log.dmarc_count (
     day date NOT NULL,
     domain text NOT NULL,
@@ -7029,6 +7978,8 @@ CREATE TABLE log.dmarc_report (
 
 COMMENT ON TABLE log.dmarc_report IS 'DMARC aggregate reports about your domains, from those who received their mail';
 
+COMMENT ON COLUMN log.dmarc_report.id IS 'Number of the row';
+
 COMMENT ON COLUMN log.dmarc_report.received_at IS 'When it came in';
 
 COMMENT ON COLUMN log.dmarc_report.organization IS 'Who reports';
@@ -7086,6 +8037,55 @@ COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
 
 COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
 
+CREATE TABLE log.domain_count (
+    day date NOT NULL,
+    domain_id bigint NOT NULL,
+    node text NOT NULL,
+    step text NOT NULL,
+    count bigint NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT domain_count_step_check CHECK ((step = ANY (ARRAY['placed'::text, 'submitted'::text])))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.domain_count IS 'How much mail the users of each domain got and sent, by day (UTC)';
+
+COMMENT ON COLUMN log.domain_count.day IS 'The day';
+
+COMMENT ON COLUMN log.domain_count.domain_id IS 'The domain, as directory.domain called it';
+
+COMMENT ON COLUMN log.domain_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.domain_count.step IS 'placed: put into a mailbox of the domain; submitted: sent by a user of the domain';
+
+COMMENT ON COLUMN log.domain_count.count IS 'How many messages';
+
+COMMENT ON COLUMN log.domain_count.bytes IS 'Bytes of what was submitted';
+
+CREATE TABLE log.domain_storage (
+    day date NOT NULL,
+    domain_id bigint NOT NULL,
+    accounts bigint NOT NULL,
+    messages bigint NOT NULL,
+    bytes bigint NOT NULL,
+    looked_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.domain_storage IS 'What the mailboxes of each domain keep, a row for each day; that of today is renewed every few minutes';
+
+COMMENT ON COLUMN log.domain_storage.day IS 'The day (UTC)';
+
+COMMENT ON COLUMN log.domain_storage.domain_id IS 'The domain, as directory.domain called it';
+
+COMMENT ON COLUMN log.domain_storage.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN log.domain_storage.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN log.domain_storage.bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN log.domain_storage.looked_at IS 'When this was counted last';
+
 ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME log.event_id_seq
     START WITH 1
@@ -7094,6 +8094,57 @@ ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE log.gauge (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    name text NOT NULL,
+    value double precision NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.gauge IS 'How long the queue was and how many sessions there were, looked at each minute; for hours and days the highest of these';
+
+COMMENT ON COLUMN log.gauge.span IS 'minute, hour or day';
+
+COMMENT ON COLUMN log.gauge.at IS 'When it began';
+
+COMMENT ON COLUMN log.gauge.name IS 'queue.waiting and queue.held: recipients; queue.oldest_seconds: age of the oldest message; sessions.smtp, sessions.imap …';
+
+COMMENT ON COLUMN log.gauge.value IS 'The number';
+
+CREATE TABLE log.mail_count (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    node text NOT NULL,
+    step text NOT NULL,
+    count bigint NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    submitted bigint DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    milliseconds bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.mail_count IS 'How much mail there was, by minute, hour and day (UTC); the sums of log.trace and queue.attempt, kept for longer than these. What people do to the queue by SQL is not counted';
+
+COMMENT ON COLUMN log.mail_count.span IS 'minute, hour or day; each line of the trace is counted in all three';
+
+COMMENT ON COLUMN log.mail_count.at IS 'When it began';
+
+COMMENT ON COLUMN log.mail_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.mail_count.step IS 'What happened, as log.trace.step or queue.attempt.outcome calls it';
+
+COMMENT ON COLUMN log.mail_count.count IS 'How often: for each recipient once';
+
+COMMENT ON COLUMN log.mail_count.messages IS 'Of accepted: how many messages that were';
+
+COMMENT ON COLUMN log.mail_count.submitted IS 'Of these messages: how many were sent by users of ours who had logged in';
+
+COMMENT ON COLUMN log.mail_count.bytes IS 'Bytes: of accepted, those of the messages; of attempts, once for each recipient';
+
+COMMENT ON COLUMN log.mail_count.milliseconds IS 'How long attempts to deliver took, all together';
 
 CREATE TABLE log.tls_count (
     day date NOT NULL,
@@ -7299,6 +8350,20 @@ CREATE VIEW report.account AS
 
 COMMENT ON VIEW report.account IS 'Accounts and what they keep';
 
+COMMENT ON COLUMN report.account.address IS 'Its address';
+
+COMMENT ON COLUMN report.account.active IS 'Whether it takes mail and may log in';
+
+COMMENT ON COLUMN report.account.used_bytes IS 'Bytes of mail that it keeps';
+
+COMMENT ON COLUMN report.account.messages IS 'Messages that it keeps';
+
+COMMENT ON COLUMN report.account.quota_bytes IS 'Bytes that it may keep; empty = no limit';
+
+COMMENT ON COLUMN report.account.used_percent IS 'How much of that is used';
+
+COMMENT ON COLUMN report.account.max_messages IS 'Messages that it may keep; empty = no limit';
+
 CREATE TABLE store.content (
     id bigint NOT NULL,
     digest bytea NOT NULL,
@@ -7326,6 +8391,8 @@ ALTER TABLE ONLY store.content ALTER COLUMN envelope SET STORAGE EXTERNAL;
 ALTER TABLE ONLY store.content ALTER COLUMN structure SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.content IS 'Each distinct message once, however many mailboxes it is in; its bytes are in store.content_chunk';
+
+COMMENT ON COLUMN store.content.id IS 'Number of the row';
 
 COMMENT ON COLUMN store.content.digest IS 'BLAKE3 of the exact bytes';
 
@@ -7382,6 +8449,36 @@ CREATE VIEW report.attempt AS
 
 COMMENT ON VIEW report.attempt IS 'What became of each attempt to deliver mail to other servers';
 
+COMMENT ON COLUMN report.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN report.attempt.message_id IS 'The message as it was called in queue.message';
+
+COMMENT ON COLUMN report.attempt.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN report.attempt.recipient IS 'The recipient';
+
+COMMENT ON COLUMN report.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
+
+COMMENT ON COLUMN report.attempt.attempt IS 'The how-many-th it was';
+
+COMMENT ON COLUMN report.attempt.host IS 'The server it was made with, by name';
+
+COMMENT ON COLUMN report.attempt.address IS 'And by address';
+
+COMMENT ON COLUMN report.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
+
+COMMENT ON COLUMN report.attempt.reply IS 'What the server said, or what went wrong';
+
+COMMENT ON COLUMN report.attempt.milliseconds IS 'How long it took';
+
+COMMENT ON COLUMN report.attempt.size IS 'Bytes';
+
+COMMENT ON COLUMN report.attempt.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.attempt.header_message_id IS 'Message-ID, without angle brackets';
+
+COMMENT ON COLUMN report.attempt.node IS 'The node that made it';
+
 CREATE VIEW report.certificate AS
  SELECT c.id,
     logic.served_names(c.*) AS names,
@@ -7409,17 +8506,31 @@ CREATE VIEW report.certificate AS
 
 COMMENT ON VIEW report.certificate IS 'Certificates and how long they are valid';
 
+COMMENT ON COLUMN report.certificate.id IS 'Number of the row';
+
 COMMENT ON COLUMN report.certificate.names IS 'Host names it is served for';
+
+COMMENT ON COLUMN report.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN report.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN report.certificate.not_before IS 'Beginning of its validity; the server reads it';
+
+COMMENT ON COLUMN report.certificate.not_after IS 'End of its validity; the server reads it';
 
 COMMENT ON COLUMN report.certificate.days_left IS 'Whole days until it expires; negative when it has';
 
 COMMENT ON COLUMN report.certificate.state IS 'valid, expires soon (a quarter of its life or 21 days are left), expired, not valid yet, unusable (see error), not read yet (by a running server)';
+
+COMMENT ON COLUMN report.certificate.error IS 'Why it can''t be served; the server says so';
 
 COMMENT ON COLUMN report.certificate.acme_certificate_id IS 'Row of control.acme_certificate that renews it';
 
 COMMENT ON COLUMN report.certificate.renewal_error IS 'Why its last renewal failed';
 
 COMMENT ON COLUMN report.certificate.renewal_at IS 'When it is renewed';
+
+COMMENT ON COLUMN report.certificate.created_at IS 'When the row was made';
 
 CREATE VIEW report.dkim_record AS
  SELECT ((k.selector || '._domainkey.'::text) || d.name) AS name,
@@ -7450,6 +8561,53 @@ COMMENT ON COLUMN report.dkim_record.state IS 'State of the key: a ready one is 
 COMMENT ON COLUMN report.dkim_record.remove_at IS 'When the record of a retired key may go';
 
 COMMENT ON COLUMN report.dkim_record.key_id IS 'The key, for directory.activate_dkim_key';
+
+CREATE VIEW report.dns_record AS
+ SELECT d.name AS domain,
+    r.name,
+    r.type,
+    r.content,
+    (r.need)::text AS need,
+    (r.state)::text AS state,
+    r.found,
+    r.checked_at
+   FROM (directory.dns_record r
+     JOIN directory.domain d ON ((d.id = r.domain_id)));
+
+COMMENT ON VIEW report.dns_record IS 'The DNS records that each domain needs, and which of them are there';
+
+COMMENT ON COLUMN report.dns_record.domain IS 'The domain';
+
+COMMENT ON COLUMN report.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN report.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN report.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN report.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN report.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN report.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN report.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE VIEW report.gauge AS
+ SELECT g.span,
+    g.at,
+    g.name,
+    g.value
+   FROM log.gauge g;
+
+COMMENT ON VIEW report.gauge IS 'How long the queue was and how many sessions there were, each minute; for hours and days the highest of these';
+
+COMMENT ON COLUMN report.gauge.span IS 'minute, hour or day';
+
+COMMENT ON COLUMN report.gauge.at IS 'When it began';
+
+COMMENT ON COLUMN report.gauge.name IS 'queue.waiting and queue.held: recipients; queue.oldest_seconds: age of the oldest message; sessions.smtp, sessions.imap …';
+
+COMMENT ON COLUMN report.gauge.value IS 'The number';
 
 CREATE TABLE screen.greylist (
     network cidr NOT NULL,
@@ -7487,6 +8645,52 @@ CREATE VIEW report.greylist AS
 
 COMMENT ON VIEW report.greylist IS 'Senders that greylisting knows';
 
+COMMENT ON COLUMN report.greylist.network IS 'Network of the sending host';
+
+COMMENT ON COLUMN report.greylist.sender IS 'MAIL FROM; empty = the null sender';
+
+COMMENT ON COLUMN report.greylist.recipient IS 'RCPT TO';
+
+COMMENT ON COLUMN report.greylist.first_at IS 'The first attempt; a repeated one counts from here';
+
+COMMENT ON COLUMN report.greylist.last_at IS 'The last attempt that was noted';
+
+COMMENT ON COLUMN report.greylist.passed IS 'Whether it has come a second time in time';
+
+COMMENT ON COLUMN report.greylist.passed_at IS 'When it was first let through; empty = not yet';
+
+CREATE VIEW report.mail_count AS
+ SELECT t.span,
+    t.at,
+    t.node,
+    t.step,
+    t.count,
+    t.messages,
+    t.submitted,
+    t.bytes,
+    t.milliseconds
+   FROM log.mail_count t;
+
+COMMENT ON VIEW report.mail_count IS 'How much mail there was, by minute, hour and day (UTC), node and step, as it was counted';
+
+COMMENT ON COLUMN report.mail_count.span IS 'minute, hour or day; each line of the trace is counted in all three';
+
+COMMENT ON COLUMN report.mail_count.at IS 'When it began';
+
+COMMENT ON COLUMN report.mail_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN report.mail_count.step IS 'What happened, as log.trace.step or queue.attempt.outcome calls it';
+
+COMMENT ON COLUMN report.mail_count.count IS 'How often: for each recipient once';
+
+COMMENT ON COLUMN report.mail_count.messages IS 'Of accepted: how many messages that were';
+
+COMMENT ON COLUMN report.mail_count.submitted IS 'Of these messages: how many were sent by users of ours who had logged in';
+
+COMMENT ON COLUMN report.mail_count.bytes IS 'Bytes: of accepted, those of the messages; of attempts, once for each recipient';
+
+COMMENT ON COLUMN report.mail_count.milliseconds IS 'How long attempts to deliver took, all together';
+
 CREATE TABLE store.message (
     account_id bigint NOT NULL,
     mailbox_id bigint NOT NULL,
@@ -7509,6 +8713,10 @@ CREATE TABLE store.message (
 WITH (fillfactor='90');
 
 COMMENT ON TABLE store.message IS 'One row for each message in a mailbox. Flags can be set, and messages moved (mailbox_id) or deleted, by SQL: clients see it at once';
+
+COMMENT ON COLUMN store.message.account_id IS 'The account';
+
+COMMENT ON COLUMN store.message.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.message.uid IS 'UID (RFC 9051, 2.3.1.1); given by the server';
 
@@ -7559,6 +8767,22 @@ CREATE VIEW report.mailbox AS
 
 COMMENT ON VIEW report.mailbox IS 'Mailboxes with their number of messages';
 
+COMMENT ON COLUMN report.mailbox.address IS 'Whose it is';
+
+COMMENT ON COLUMN report.mailbox.mailbox IS 'Its name';
+
+COMMENT ON COLUMN report.mailbox.special_use IS 'What the mailbox is for (RFC 6154)';
+
+COMMENT ON COLUMN report.mailbox.messages IS 'Messages in it';
+
+COMMENT ON COLUMN report.mailbox.unseen IS 'Those that have not been read';
+
+COMMENT ON COLUMN report.mailbox.bytes IS 'Bytes in it';
+
+COMMENT ON COLUMN report.mailbox.account_id IS 'The owner';
+
+COMMENT ON COLUMN report.mailbox.mailbox_id IS 'Number of the mailbox';
+
 CREATE VIEW report.message AS
  SELECT l.address,
     b.name AS mailbox,
@@ -7587,6 +8811,46 @@ CREATE VIEW report.message AS
 
 COMMENT ON VIEW report.message IS 'Messages as people look for them';
 
+COMMENT ON COLUMN report.message.address IS 'Whose it is';
+
+COMMENT ON COLUMN report.message.mailbox IS 'Name of the mailbox';
+
+COMMENT ON COLUMN report.message.uid IS 'UID (RFC 9051, 2.3.1.1); given by the server';
+
+COMMENT ON COLUMN report.message.internal_date IS 'When it was received (INTERNALDATE)';
+
+COMMENT ON COLUMN report.message.from_address IS 'First address of From';
+
+COMMENT ON COLUMN report.message.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.message.sent_at IS 'Date of the header';
+
+COMMENT ON COLUMN report.message.size IS 'Bytes, prefix included (RFC822.SIZE)';
+
+COMMENT ON COLUMN report.message.seen IS 'Read (\Seen)';
+
+COMMENT ON COLUMN report.message.answered IS 'Answered (\Answered)';
+
+COMMENT ON COLUMN report.message.flagged IS 'Marked as important (\Flagged)';
+
+COMMENT ON COLUMN report.message.deleted IS 'Marked for deletion (\Deleted)';
+
+COMMENT ON COLUMN report.message.draft IS 'Not finished (\Draft)';
+
+COMMENT ON COLUMN report.message.keywords IS 'Further flags that clients have set, such as $Forwarded';
+
+COMMENT ON COLUMN report.message.to_addresses IS 'Addresses of To and Cc';
+
+COMMENT ON COLUMN report.message.attachments IS 'File names of attachments';
+
+COMMENT ON COLUMN report.message.message_id IS 'Message-ID, without angle brackets';
+
+COMMENT ON COLUMN report.message.account_id IS 'The account';
+
+COMMENT ON COLUMN report.message.mailbox_id IS 'The mailbox';
+
+COMMENT ON COLUMN report.message.content_id IS 'Its content in store.content';
+
 CREATE VIEW report.queue AS
  SELECT q.id AS message_id,
     r.id AS recipient_id,
@@ -7614,6 +8878,38 @@ CREATE VIEW report.queue AS
 
 COMMENT ON VIEW report.queue IS 'Mail on its way to other servers';
 
+COMMENT ON COLUMN report.queue.message_id IS 'The message, a row of queue.message';
+
+COMMENT ON COLUMN report.queue.recipient_id IS 'Number of the recipient in the queue';
+
+COMMENT ON COLUMN report.queue.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN report.queue.recipient IS 'Where it goes';
+
+COMMENT ON COLUMN report.queue.state IS 'waiting, held, delivered or failed';
+
+COMMENT ON COLUMN report.queue.attempts IS 'Delivery attempts so far';
+
+COMMENT ON COLUMN report.queue.next_attempt_at IS 'When delivery is tried next; setting now() retries at once';
+
+COMMENT ON COLUMN report.queue.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN report.queue.size IS 'Bytes, prefix included';
+
+COMMENT ON COLUMN report.queue.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.queue.domain IS 'Domain of the address, in lower case and ASCII';
+
+COMMENT ON COLUMN report.queue.last_attempt_at IS 'When delivery was tried last';
+
+COMMENT ON COLUMN report.queue.last_reply IS 'What was said about it then';
+
+COMMENT ON COLUMN report.queue.down_until IS 'None of its servers could be reached: all of its mail waits until then';
+
+COMMENT ON COLUMN report.queue.down_reason IS 'Why';
+
+COMMENT ON COLUMN report.queue.being_sent_by IS 'The node that is sending it now; empty = none';
+
 CREATE VIEW report.quota_drift AS
  SELECT u.account_id,
     u.bytes AS counted_bytes,
@@ -7630,6 +8926,16 @@ CREATE VIEW report.quota_drift AS
 
 COMMENT ON VIEW report.quota_drift IS 'Accounts whose counted usage differs from what they keep; always empty';
 
+COMMENT ON COLUMN report.quota_drift.account_id IS 'The account';
+
+COMMENT ON COLUMN report.quota_drift.counted_bytes IS 'Bytes by the count that is kept';
+
+COMMENT ON COLUMN report.quota_drift.real_bytes IS 'Bytes by its messages';
+
+COMMENT ON COLUMN report.quota_drift.counted_messages IS 'Messages by the count that is kept';
+
+COMMENT ON COLUMN report.quota_drift.real_messages IS 'Messages that there are';
+
 CREATE VIEW report.rate AS
  SELECT counter.kind,
     counter.key,
@@ -7640,6 +8946,16 @@ CREATE VIEW report.rate AS
   WHERE (counter.kind <> ALL (ARRAY['incoming'::text, 'outgoing'::text]));
 
 COMMENT ON VIEW report.rate IS 'What hosts and accounts have done in the running minute or hour, as far as control.smtp_limit limits it';
+
+COMMENT ON COLUMN report.rate.kind IS 'incoming and outgoing: the traffic service; others: the limits of control.smtp_limit';
+
+COMMENT ON COLUMN report.rate.key IS 'Whom it counts: an address or network, a user, a domain, an account''s id';
+
+COMMENT ON COLUMN report.rate.window_start IS 'Beginning of the window';
+
+COMMENT ON COLUMN report.rate.ends_at IS 'Its end';
+
+COMMENT ON COLUMN report.rate.amount IS 'Messages, recipients or connections';
 
 CREATE VIEW report.rbl AS
  SELECT r.zone,
@@ -7657,6 +8973,99 @@ CREATE VIEW report.rbl AS
 
 COMMENT ON VIEW report.rbl IS 'DNS lists, and how they answer';
 
+COMMENT ON COLUMN report.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
+
+COMMENT ON COLUMN report.rbl.kind IS 'ip: it lists addresses of connecting hosts; domain: it lists domains, and is asked for those of MAIL FROM and HELO';
+
+COMMENT ON COLUMN report.rbl.action IS 'What follows for those listed. reject: 550; tempfail: 451; mark: a header field X-Mailwright-RBL; score: only the weight counts; allow: a list of good senders, who pass whatever the other lists say';
+
+COMMENT ON COLUMN report.rbl.active IS 'Whether it is asked';
+
+COMMENT ON COLUMN report.rbl.node IS 'The node';
+
+COMMENT ON COLUMN report.rbl.asked IS 'Questions';
+
+COMMENT ON COLUMN report.rbl.listed IS 'Answers that counted';
+
+COMMENT ON COLUMN report.rbl.failed IS 'Questions without a usable answer';
+
+COMMENT ON COLUMN report.rbl.error IS 'What was wrong the last time; a list that does not answer is left alone for a minute';
+
+COMMENT ON COLUMN report.rbl.failed_at IS 'When that was';
+
+CREATE VIEW report.slowest_destination AS
+ SELECT t.domain,
+    (sum(t.attempts))::bigint AS attempts,
+    (sum(t.delivered))::bigint AS delivered,
+    (sum(t.delayed))::bigint AS delayed,
+    (sum(t.failed))::bigint AS failed,
+    round(((sum(t.milliseconds) / sum(t.attempts)) / 1000.0), 3) AS mean_seconds,
+    round(((max(t.longest))::numeric / 1000.0), 3) AS longest_seconds
+   FROM log.destination_count t
+  WHERE (((t.span)::text = 'hour'::text) AND (t.at > (now() - '25:00:00'::interval)))
+  GROUP BY t.domain
+  ORDER BY (round(((sum(t.milliseconds) / sum(t.attempts)) / 1000.0), 3)) DESC;
+
+COMMENT ON VIEW report.slowest_destination IS 'Other domains, of the last day, those first that took longest to take mail';
+
+COMMENT ON COLUMN report.slowest_destination.domain IS 'Domain of the recipients';
+
+COMMENT ON COLUMN report.slowest_destination.attempts IS 'Attempts to deliver';
+
+COMMENT ON COLUMN report.slowest_destination.delivered IS 'Of these: the other server took it';
+
+COMMENT ON COLUMN report.slowest_destination.delayed IS 'Of these: it is tried again later';
+
+COMMENT ON COLUMN report.slowest_destination.failed IS 'Of these: it never will be, or was tried for too long';
+
+COMMENT ON COLUMN report.slowest_destination.mean_seconds IS 'How long an attempt took, on average';
+
+COMMENT ON COLUMN report.slowest_destination.longest_seconds IS 'How long the longest took';
+
+CREATE VIEW report.storage_by_day AS
+ SELECT s.day,
+    d.name AS domain,
+    s.accounts,
+    s.messages,
+    s.bytes,
+    s.domain_id
+   FROM (log.domain_storage s
+     LEFT JOIN directory.domain d ON ((d.id = s.domain_id)));
+
+COMMENT ON VIEW report.storage_by_day IS 'What the mailboxes of each domain kept at the end of each day (UTC); today: some minutes ago';
+
+COMMENT ON COLUMN report.storage_by_day.day IS 'The day (UTC)';
+
+COMMENT ON COLUMN report.storage_by_day.domain IS 'The domain; empty = it has been removed';
+
+COMMENT ON COLUMN report.storage_by_day.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN report.storage_by_day.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN report.storage_by_day.bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN report.storage_by_day.domain_id IS 'The domain, as directory.domain called it';
+
+CREATE VIEW report.storage_by_domain AS
+SELECT
+    NULL::text AS domain,
+    NULL::boolean AS active,
+    NULL::bigint AS accounts,
+    NULL::bigint AS messages,
+    NULL::bigint AS bytes;
+
+COMMENT ON VIEW report.storage_by_domain IS 'What the mailboxes of each domain keep now';
+
+COMMENT ON COLUMN report.storage_by_domain.domain IS 'The domain';
+
+COMMENT ON COLUMN report.storage_by_domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN report.storage_by_domain.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN report.storage_by_domain.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN report.storage_by_domain.bytes IS 'Bytes of these';
+
 CREATE TABLE store.text (
     content_id bigint NOT NULL,
     version smallint NOT NULL,
@@ -7673,6 +9082,8 @@ ALTER TABLE ONLY store.text ALTER COLUMN signature SET STORAGE PLAIN;
 ALTER TABLE ONLY store.text ALTER COLUMN text SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.text IS 'The text index: the text of each content as SEARCH sees it, made by the server in the background. Rows may be deleted: they are made again, and what is missing is read from the message';
+
+COMMENT ON COLUMN store.text.content_id IS 'The content, a row of store.content';
 
 COMMENT ON COLUMN store.text.version IS 'How the text was made; the server makes it anew when it has learned to do it better';
 
@@ -7710,6 +9121,22 @@ CREATE VIEW report.text_index AS
 
 COMMENT ON VIEW report.text_index IS 'How far the text index has come: messages that are in it, wait for it, or are left out and read by each search';
 
+COMMENT ON COLUMN report.text_index.contents IS 'Messages there are';
+
+COMMENT ON COLUMN report.text_index.indexed IS 'Those in the index';
+
+COMMENT ON COLUMN report.text_index.waiting IS 'Those that wait for it';
+
+COMMENT ON COLUMN report.text_index.too_large IS 'Those left out because of their size';
+
+COMMENT ON COLUMN report.text_index.damaged IS 'Those left out because their text could not be read';
+
+COMMENT ON COLUMN report.text_index.last_indexed_at IS 'When the last one came in';
+
+COMMENT ON COLUMN report.text_index.disk_bytes IS 'Bytes on disk';
+
+COMMENT ON COLUMN report.text_index.enabled IS 'Whether new mail is indexed (control.store.index_text)';
+
 CREATE VIEW report.traffic AS
  SELECT traffic.direction,
     traffic.key,
@@ -7731,6 +9158,192 @@ UNION ALL
   WHERE (counter.kind = ANY (ARRAY['incoming'::text, 'outgoing'::text]));
 
 COMMENT ON VIEW report.traffic IS 'Mail that passed in each interval of the traffic service, the running one included';
+
+COMMENT ON COLUMN report.traffic.direction IS 'incoming: from other hosts; outgoing: from users to other servers';
+
+COMMENT ON COLUMN report.traffic.key IS 'The host, the user or the domain';
+
+COMMENT ON COLUMN report.traffic.window_start IS 'Beginning of the interval';
+
+COMMENT ON COLUMN report.traffic.ends_at IS 'End of the interval';
+
+COMMENT ON COLUMN report.traffic.messages IS 'Messages, counted for each recipient';
+
+COMMENT ON COLUMN report.traffic.bytes IS 'Bytes, counted for each recipient';
+
+COMMENT ON COLUMN report.traffic.running IS 'Whether the interval is not over yet';
+
+CREATE VIEW report.traffic_by_domain AS
+ SELECT t.day,
+    d.name AS domain,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'submitted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'submitted'::text)), (0)::numeric))::bigint AS submitted_bytes,
+    t.domain_id
+   FROM (log.domain_count t
+     LEFT JOIN directory.domain d ON ((d.id = t.domain_id)))
+  GROUP BY t.day, t.domain_id, d.name;
+
+COMMENT ON VIEW report.traffic_by_domain IS 'How much mail the users of each domain got and sent, by day (UTC)';
+
+COMMENT ON COLUMN report.traffic_by_domain.day IS 'The day';
+
+COMMENT ON COLUMN report.traffic_by_domain.domain IS 'The domain; empty = it has been removed';
+
+COMMENT ON COLUMN report.traffic_by_domain.placed IS 'Copies put into mailboxes of the domain';
+
+COMMENT ON COLUMN report.traffic_by_domain.submitted IS 'Messages that users of the domain sent';
+
+COMMENT ON COLUMN report.traffic_by_domain.submitted_bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN report.traffic_by_domain.domain_id IS 'The domain, as directory.domain called it';
+
+CREATE VIEW report.traffic_day AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'day'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_day IS 'How much mail there was in each day (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_day.at IS 'When the day began';
+
+COMMENT ON COLUMN report.traffic_day.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_day.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_day.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_day.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_day.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_day.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_day.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_day.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_day.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_day.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_day.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_day.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_day.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
+
+CREATE VIEW report.traffic_hour AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'hour'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_hour IS 'How much mail there was in each hour (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_hour.at IS 'When the hour began';
+
+COMMENT ON COLUMN report.traffic_hour.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_hour.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_hour.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_hour.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_hour.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_hour.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_hour.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_hour.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_hour.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_hour.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_hour.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_hour.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_hour.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
+
+CREATE VIEW report.traffic_minute AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'minute'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_minute IS 'How much mail there was in each minute (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_minute.at IS 'When the minute began';
+
+COMMENT ON COLUMN report.traffic_minute.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_minute.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_minute.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_minute.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_minute.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_minute.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_minute.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_minute.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_minute.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_minute.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_minute.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_minute.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_minute.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
 
 CREATE TABLE screen.greylist_network (
     network cidr NOT NULL,
@@ -7780,6 +9393,8 @@ CREATE TABLE store.batch (
 
 COMMENT ON TABLE store.batch IS 'Batches of deliveries that were committed: settles what happened when a connection broke during COMMIT';
 
+COMMENT ON COLUMN store.batch.id IS 'Name of the batch';
+
 COMMENT ON COLUMN store.batch.committed_at IS 'When; forgotten after an hour';
 
 CREATE TABLE store.change (
@@ -7791,6 +9406,10 @@ CREATE TABLE store.change (
 );
 
 COMMENT ON TABLE store.change IS 'Flag changes by modseq, so that store.message needs no index on modseq and its updates stay cheap; pruned after an hour';
+
+COMMENT ON COLUMN store.change.account_id IS 'The account';
+
+COMMENT ON COLUMN store.change.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.change.modseq IS 'Number of the change (RFC 7162)';
 
@@ -7810,6 +9429,8 @@ WITH (toast_tuple_target='8160');
 ALTER TABLE ONLY store.content_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.content_chunk IS 'The exact bytes of contents, in chunks of 256 KiB at most';
+
+COMMENT ON COLUMN store.content_chunk.content_id IS 'The content, a row of store.content';
 
 COMMENT ON COLUMN store.content_chunk.start IS 'Where in the content the chunk begins, from 0';
 
@@ -7847,6 +9468,10 @@ CREATE TABLE store.expunged (
 );
 
 COMMENT ON TABLE store.expunged IS 'Messages that have left a mailbox, until their retention ends; store.restore brings them back';
+
+COMMENT ON COLUMN store.expunged.account_id IS 'The account';
+
+COMMENT ON COLUMN store.expunged.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.expunged.uid IS 'UID it had; it keeps it for ever';
 
@@ -7912,6 +9537,8 @@ CREATE TABLE store.orphan (
 
 COMMENT ON TABLE store.orphan IS 'Content that may have lost its last reference; the collector looks at these after the grace period';
 
+COMMENT ON COLUMN store.orphan.content_id IS 'The content, a row of store.content';
+
 COMMENT ON COLUMN store.orphan.since IS 'When it may have lost it';
 
 CREATE TABLE store.subscription (
@@ -7920,6 +9547,8 @@ CREATE TABLE store.subscription (
 );
 
 COMMENT ON TABLE store.subscription IS 'Mailbox names that an account has subscribed to; the mailbox need not exist (RFC 9051, 6.3.7)';
+
+COMMENT ON COLUMN store.subscription.account_id IS 'The account';
 
 COMMENT ON COLUMN store.subscription.name IS 'Full name of the mailbox';
 
@@ -7932,6 +9561,10 @@ CREATE TABLE store.url_key (
 );
 
 COMMENT ON TABLE store.url_key IS 'With what the URLs are signed that an account has given away for messages in a mailbox (URLAUTH, RFC 4467); deleting a row makes all of them invalid';
+
+COMMENT ON COLUMN store.url_key.account_id IS 'The account';
+
+COMMENT ON COLUMN store.url_key.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.url_key.key IS 'The secret, 32 bytes';
 
@@ -8027,6 +9660,9 @@ ALTER TABLE ONLY control.log
 ALTER TABLE ONLY control.logic
     ADD CONSTRAINT logic_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.metrics_token
+    ADD CONSTRAINT metrics_token_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY control.oidc_issuer
     ADD CONSTRAINT oidc_issuer_issuer_key UNIQUE (issuer);
 
@@ -8047,6 +9683,9 @@ ALTER TABLE ONLY control.relay
 
 ALTER TABLE ONLY control.relay_tls
     ADD CONSTRAINT relay_tls_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.report
+    ADD CONSTRAINT report_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY control.retry
     ADD CONSTRAINT retry_pkey PRIMARY KEY (attempt);
@@ -8113,6 +9752,12 @@ ALTER TABLE ONLY directory.alias
 
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY directory.dns_check
+    ADD CONSTRAINT dns_check_pkey PRIMARY KEY (domain_id);
+
+ALTER TABLE ONLY directory.dns_record
+    ADD CONSTRAINT dns_record_pkey PRIMARY KEY (domain_id, place);
 
 ALTER TABLE ONLY directory.domain_alias
     ADD CONSTRAINT domain_alias_name_key UNIQUE (name);
@@ -8204,6 +9849,9 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY log.destination_count
+    ADD CONSTRAINT destination_count_pkey PRIMARY KEY (span, at, domain, node);
+
 ALTER TABLE ONLY log.dmarc_count
     ADD CONSTRAINT dmarc_count_key PRIMARY KEY (day, domain, policy_domain, policy, peer, disposition, overridden, dkim_aligned, spf_aligned, envelope_from, spf, dkim);
 
@@ -8213,8 +9861,20 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
 
+ALTER TABLE ONLY log.domain_count
+    ADD CONSTRAINT domain_count_pkey PRIMARY KEY (day, domain_id, node, step);
+
+ALTER TABLE ONLY log.domain_storage
+    ADD CONSTRAINT domain_storage_pkey PRIMARY KEY (day, domain_id);
+
 ALTER TABLE ONLY log.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY log.gauge
+    ADD CONSTRAINT gauge_pkey PRIMARY KEY (span, at, name);
+
+ALTER TABLE ONLY log.mail_count
+    ADD CONSTRAINT mail_count_pkey PRIMARY KEY (span, at, node, step);
 
 ALTER TABLE ONLY log.tls_count
     ADD CONSTRAINT tls_count_key PRIMARY KEY (day, domain, policy_type, policy_digest, host, address, result, reason);
@@ -8227,6 +9887,9 @@ ALTER TABLE ONLY log.traffic
 
 ALTER TABLE ONLY logic.page
     ADD CONSTRAINT page_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY queue.attempt
+    ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY queue.destination
     ADD CONSTRAINT destination_pkey PRIMARY KEY (domain);
@@ -8382,17 +10045,32 @@ CREATE INDEX metadata_user ON store.metadata USING btree (user_id) WHERE (user_i
 
 CREATE INDEX url_key_mailbox ON store.url_key USING btree (mailbox_id);
 
+CREATE OR REPLACE VIEW report.storage_by_domain AS
+ SELECT d.name AS domain,
+    d.active,
+    count(a.id) AS accounts,
+    (COALESCE(sum(u.messages), (0)::numeric))::bigint AS messages,
+    (COALESCE(sum(u.bytes), (0)::numeric))::bigint AS bytes
+   FROM ((directory.domain d
+     LEFT JOIN directory.account a ON ((a.domain_id = d.id)))
+     LEFT JOIN store.usage u ON ((u.account_id = a.id)))
+  GROUP BY d.id;
+
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.delete_account();
 
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.delete_administrator();
 
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.delete_certificate();
 
+CREATE TRIGGER remove INSTEAD OF DELETE ON admin.metrics_token FOR EACH ROW EXECUTE FUNCTION admin.delete_metrics_token();
+
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.write_account();
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.write_administrator();
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.write_certificate();
+
+CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.metrics_token FOR EACH ROW EXECUTE FUNCTION admin.write_metrics_token();
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.acme REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'external_key');
 
@@ -8436,6 +10114,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TAB
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.log REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.metrics_token REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.pop3 REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -8447,6 +10127,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.rbl_settings REFERENCING OLD
 CREATE TRIGGER audit_delete AFTER DELETE ON control.relay REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.relay_tls REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.report REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.retry REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
@@ -8518,6 +10200,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TAB
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.metrics_token REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.oidc_issuer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.pop3 REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -8529,6 +10213,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.rbl_settings REFERENCING NEW
 CREATE TRIGGER audit_insert AFTER INSERT ON control.relay REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.relay_tls REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.report REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.retry REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
@@ -8600,6 +10286,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TAB
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.log REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.metrics_token REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.pop3 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -8611,6 +10299,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.rbl_settings REFERENCING OLD
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay_tls REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.report REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.retry REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
@@ -8647,6 +10337,8 @@ CREATE TRIGGER check_name_servers BEFORE INSERT OR UPDATE ON control.dns FOR EAC
 CREATE TRIGGER check_words BEFORE INSERT OR UPDATE ON control.template FOR EACH ROW EXECUTE FUNCTION logic.check_template();
 
 CREATE TRIGGER expand BEFORE INSERT OR UPDATE OF address ON control.listener FOR EACH ROW EXECUTE FUNCTION logic.expand_listener();
+
+CREATE TRIGGER hash BEFORE INSERT OR UPDATE OF token ON control.metrics_token FOR EACH ROW EXECUTE FUNCTION logic.hash_token();
 
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF names ON control.acme_certificate FOR EACH ROW EXECUTE FUNCTION logic.normalise_acme_names();
 
@@ -8706,6 +10398,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.lis
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.log FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.metrics_token FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.oidc_issuer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.pop3 FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -8717,6 +10411,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.rbl
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay_tls FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.report FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.retry FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -8758,6 +10454,10 @@ CREATE TRIGGER audit_delete AFTER DELETE ON directory.alias REFERENCING OLD TABL
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.dns_check REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.dns_record REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -8780,6 +10480,10 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABL
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.dkim_key REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.dns_check REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.dns_record REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain_alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -8801,6 +10505,10 @@ CREATE TRIGGER audit_update AFTER UPDATE ON directory.account REFERENCING OLD TA
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.dns_check REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.dns_record REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -8857,6 +10565,10 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.a
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dkim_key FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dns_check FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dns_record FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -8959,6 +10671,9 @@ ALTER TABLE ONLY control.smtp
 ALTER TABLE ONLY control.template
     ADD CONSTRAINT template_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY control.web
+    ADD CONSTRAINT web_monitor_ip_list_id_fkey FOREIGN KEY (monitor_ip_list_id) REFERENCES control.ip_list(id);
+
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
@@ -8976,6 +10691,12 @@ ALTER TABLE ONLY directory.alias
 
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.dns_check
+    ADD CONSTRAINT dns_check_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.dns_record
+    ADD CONSTRAINT dns_record_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY directory.domain_alias
     ADD CONSTRAINT domain_alias_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
@@ -9100,6 +10821,8 @@ ALTER TABLE control.log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.logic ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.metrics_token ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.oidc_issuer ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.pop3 ENABLE ROW LEVEL SECURITY;
@@ -9111,6 +10834,102 @@ ALTER TABLE control.rbl_settings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE control.relay ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.relay_tls ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.report ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON control.acme FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_account FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_answer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_certificate FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_order FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.administrator FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.authentication FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.authentication_policy FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.certificate FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.connection_check FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.directory FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dkim FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dmarc FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dns FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.generation FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.greylist FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.imap FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.imap_capability FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.ip_list FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.ip_rule FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.lease FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.listener FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.log FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.logic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.metrics_token FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.pop3 FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.rbl FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.rbl_settings FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.relay FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.report FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.retry FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.route FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.server FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.service FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.smtp FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.smtp_limit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.srs FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.store FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.template FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.touched FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.traffic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.traffic_rule FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.trusted_sealer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.trusted_sender_domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.web FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE control.retry ENABLE ROW LEVEL SECURITY;
 
@@ -9190,6 +11009,8 @@ CREATE POLICY web_changes ON control.log USING (( SELECT logic.web_changes() AS 
 
 CREATE POLICY web_changes ON control.logic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON control.metrics_token USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON control.oidc_issuer USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.pop3 USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
@@ -9201,6 +11022,8 @@ CREATE POLICY web_changes ON control.rbl_settings USING (( SELECT logic.web_chan
 CREATE POLICY web_changes ON control.relay USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.relay_tls USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.retry USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9280,6 +11103,8 @@ CREATE POLICY web_sees ON control.log FOR SELECT USING (( SELECT logic.web_sees(
 
 CREATE POLICY web_sees ON control.logic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON control.metrics_token FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.pop3 FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9291,6 +11116,8 @@ CREATE POLICY web_sees ON control.rbl_settings FOR SELECT USING (( SELECT logic.
 CREATE POLICY web_sees ON control.relay FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.report FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.retry FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -9330,6 +11157,10 @@ ALTER TABLE directory.alias ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.dkim_key ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE directory.dns_check ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.dns_record ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE directory.domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.domain_alias ENABLE ROW LEVEL SECURITY;
@@ -9341,6 +11172,36 @@ ALTER TABLE directory.recovery_code ENABLE ROW LEVEL SECURITY;
 ALTER TABLE directory.remote_domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.remote_recipient ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON directory.account FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.address FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dns_check FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dns_record FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain_alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain_name FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.recovery_code FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.remote_domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.remote_recipient FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.second_factor FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.sender_permission FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.sql_login FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE directory.second_factor ENABLE ROW LEVEL SECURITY;
 
@@ -9355,6 +11216,10 @@ CREATE POLICY web_changes ON directory.address USING (( SELECT logic.web_changes
 CREATE POLICY web_changes ON directory.alias USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.dkim_key USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.dns_check USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.dns_record USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9390,6 +11255,10 @@ CREATE POLICY web_domain_sees ON directory.alias FOR SELECT USING ((domain_id = 
 
 CREATE POLICY web_domain_sees ON directory.dkim_key FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
+CREATE POLICY web_domain_sees ON directory.dns_check FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.dns_record FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
 CREATE POLICY web_domain_sees ON directory.domain FOR SELECT USING ((id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.domain_alias FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
@@ -9411,6 +11280,10 @@ CREATE POLICY web_sees ON directory.address FOR SELECT USING (( SELECT logic.web
 CREATE POLICY web_sees ON directory.alias FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.dns_check FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.dns_record FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -9445,6 +11318,26 @@ ALTER TABLE live.mailbox_view ENABLE ROW LEVEL SECURITY;
 ALTER TABLE live.node ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.rbl_status ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON live.counter FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.listener_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.login_failure FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.mailbox_view FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.node FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.service_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.session FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.user_import FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.web_session FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE live.service_status ENABLE ROW LEVEL SECURITY;
 
@@ -9514,13 +11407,49 @@ CREATE POLICY web_user_sees ON live.web_session FOR SELECT USING ((account_id = 
 
 ALTER TABLE log.audit ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE log.destination_count ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE log.dmarc_count ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_report ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_report_row ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE log.domain_count ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.domain_storage ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE log.event ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.gauge ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.mail_count ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON log.audit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.destination_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.domain_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.domain_storage FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.event FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.gauge FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.mail_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.tls_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.trace FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.traffic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE log.tls_count ENABLE ROW LEVEL SECURITY;
 
@@ -9530,13 +11459,23 @@ ALTER TABLE log.traffic ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY web_changes ON log.audit USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON log.destination_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON log.dmarc_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.dmarc_report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.dmarc_report_row USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON log.domain_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.domain_storage USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON log.event USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.gauge USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.mail_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.tls_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9544,7 +11483,13 @@ CREATE POLICY web_changes ON log.trace USING (( SELECT logic.web_changes() AS we
 
 CREATE POLICY web_changes ON log.traffic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_domain_sees ON log.domain_count FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON log.domain_storage FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
 CREATE POLICY web_sees ON log.audit FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.destination_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -9552,7 +11497,15 @@ CREATE POLICY web_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.web_
 
 CREATE POLICY web_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON log.domain_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.domain_storage FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON log.event FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.gauge FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.mail_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.tls_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -9567,6 +11520,16 @@ ALTER TABLE queue.destination ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.message ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE queue.recipient ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON queue.attempt FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.destination FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.message FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.recipient FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE queue.sts_policy ENABLE ROW LEVEL SECURITY;
 
@@ -9593,6 +11556,10 @@ CREATE POLICY web_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.web_
 ALTER TABLE screen.greylist ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE screen.greylist_network ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON screen.greylist FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON screen.greylist_network FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY web_changes ON screen.greylist USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
