@@ -121,3 +121,10 @@ select d.name as domain, r.name, r.type, r.content, r.need::text as need, r.stat
 from directory.dns_record r join directory.domain d on d.id = r.domain_id;
 comment on view report.dns_record is 'The DNS records that each domain needs, and which of them are there';
 comment on column report.dns_record.domain is 'The domain';
+
+select logic.take_comments('report.mail_count', 'log.mail_count');
+select logic.take_comments('report.traffic_by_domain', 'log.domain_count');
+select logic.take_comments('report.storage_by_domain', 'directory.domain');
+select logic.take_comments('report.storage_by_day', 'log.domain_storage');
+select logic.take_comments('report.gauge', 'log.gauge');
+select logic.take_comments('report.dns_record', 'directory.dns_record');
