@@ -176,7 +176,11 @@ CREATE TYPE log.step AS ENUM (
     'placed',
     'missed',
     'queued',
-    'reported'
+    'reported',
+    'held',
+    'released',
+    'retried',
+    'cancelled'
 );
 
 CREATE TYPE queue.state AS ENUM (
@@ -185,6 +189,10 @@ CREATE TYPE queue.state AS ENUM (
     'delivered',
     'failed'
 );
+
+CREATE FUNCTION logic.queued_name(trace text, id bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$ select coalesce(trace, 'queue-' || id) $$;
 
 CREATE TABLE queue.message (
     id bigint NOT NULL,
@@ -300,13 +308,14 @@ CREATE VIEW admin.delivery WITH (security_invoker='true') AS
     r.next_attempt_at,
     r.last_reply,
     m.received_at,
+    logic.queued_name(m.trace, m.id) AS message,
     m.size,
     r.domain,
     r.message_id
    FROM (queue.recipient r
      JOIN queue.message m ON ((m.id = r.message_id)));
 
-COMMENT ON VIEW admin.delivery IS 'Running: Queue. Mail that waits to go out, one line for each recipient';
+COMMENT ON VIEW admin.delivery IS 'Running: Queued mail. Mail that waits to go out, one line for each recipient';
 
 COMMENT ON COLUMN admin.delivery.sender IS 'Reverse path; empty = null sender';
 
@@ -319,6 +328,8 @@ COMMENT ON COLUMN admin.delivery.next_attempt_at IS 'When delivery is tried next
 COMMENT ON COLUMN admin.delivery.last_reply IS 'What was said about it then';
 
 COMMENT ON COLUMN admin.delivery.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN admin.delivery.message IS 'Its story: what the trace calls the message';
 
 COMMENT ON COLUMN admin.delivery.size IS 'Bytes, prefix included';
 
@@ -428,11 +439,23 @@ $$;
 
 COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
 
-CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
-    LANGUAGE sql
+CREATE FUNCTION admin.release(d admin.delivery) RETURNS text
+    LANGUAGE plpgsql
     AS $$
-  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id returning 'it is tried now'
-$$;
+begin
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state = 'held';
+  return case when found then 'it is released, and tried now' when d.state <> 'held' then 'it is not held' end;
+end $$;
+
+COMMENT ON FUNCTION admin.release(d admin.delivery) IS 'Release';
+
+CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state in ('waiting', 'failed');
+  return case when found then 'it is tried now' when d.state = 'held' then 'it is held and stays so: to send it, release it' end;
+end $$;
 
 COMMENT ON FUNCTION admin.retry(d admin.delivery) IS 'Retry now';
 
@@ -1455,9 +1478,11 @@ CREATE FUNCTION logic.after_recipient_delete() RETURNS trigger
     AS $$
 begin
   insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
-  select '', m.id, o.address, m.sender, m.account_id, m.content_id, m.size, 'cancelled', o.attempts,
-    'cancelled by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user), 0
+  select '', m.id, o.address, m.sender, m.account_id, m.content_id, m.size, 'cancelled', o.attempts, 'cancelled ' || logic.by_whom(), 0
   from old_rows o join queue.message m on m.id = o.message_id;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), 'cancelled', '', logic.queued_name(m.trace, m.id), o.address, m.id, 'cancelled ' || logic.by_whom()
+  from old_rows o join queue.message m on m.id = o.message_id, control.log l where l.trace order by o.id;
   delete from queue.message m where m.id in (select message_id from old_rows)
     and not exists (select 1 from queue.recipient r where r.message_id = m.id);
   perform pg_notify('queue', '');
@@ -1653,12 +1678,20 @@ CREATE FUNCTION logic.before_message_cancelled() RETURNS trigger
     AS $$
 begin
   insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
-  select '', old.id, r.address, old.sender, old.account_id, old.content_id, old.size, 'cancelled', r.attempts,
-    'cancelled by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user), 0
+  select '', old.id, r.address, old.sender, old.account_id, old.content_id, old.size, 'cancelled', r.attempts, 'cancelled ' || logic.by_whom(), 0
   from queue.recipient r where r.message_id = old.id;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), 'cancelled', '', logic.queued_name(old.trace, old.id), r.address, old.id, 'cancelled ' || logic.by_whom()
+  from queue.recipient r, control.log l where r.message_id = old.id and l.trace order by r.id;
   insert into store.orphan (content_id) values (old.content_id) on conflict do nothing;
   return old;
 end $$;
+
+CREATE FUNCTION logic.by_whom() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select 'by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user)
+$$;
 
 CREATE FUNCTION logic.change_keywords(old text[], how integer, words text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE
@@ -1886,6 +1919,33 @@ begin
   end loop;
   return new;
 end $_$;
+
+CREATE FUNCTION logic.find_messages(sender text, recipient text, message_id text, peer inet, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  if num_nonnulls(find_messages.sender, find_messages.recipient, find_messages.message_id, find_messages.peer) = 0 then
+    raise exception 'whose messages? Give a sender, a recipient, a message_id or a peer' using errcode = 'invalid_parameter_value';
+  end if;
+  return array(
+    select m.message from (
+      select t.message, max(t.id) as last from log.trace t
+      where t.at >= since and t.at < until
+        and case
+          when find_messages.message_id is not null then t.message_id in (find_messages.message_id, '<' || find_messages.message_id || '>')
+          when find_messages.recipient is not null then lower(t.recipient) = lower(find_messages.recipient)
+          when find_messages.sender is not null then lower(t.sender) = lower(find_messages.sender)
+          else t.peer = find_messages.peer end
+      group by t.message
+    ) m
+    where (find_messages.recipient is null or exists (
+        select from log.trace t where t.message = m.message and lower(t.recipient) = lower(find_messages.recipient)))
+      and (find_messages.sender is null or exists (
+        select from log.trace t where t.message = m.message and lower(t.sender) = lower(find_messages.sender)))
+      and (find_messages.peer is null or exists (select from log.trace t where t.message = m.message and t.peer = find_messages.peer))
+    order by m.last desc limit most);
+end $$;
 
 CREATE FUNCTION logic.finish_acme_order(wanted bigint, new_chain text, new_key text, host_names text[], inside text[], beginning timestamp with time zone, ending timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -2247,6 +2307,15 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.must_see_page(page text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen(page) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+end $$;
+
 CREATE FUNCTION logic.normalise_acme_names() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2437,7 +2506,8 @@ begin
     'key', logic.page_key(v), 'one_row', logic.page_key(v) = array['only_row'],
     'may_change', logic.page_rights(v) & 4 <> 0, 'may_make', logic.page_rights(v) & 8 <> 0 and logic.page_key(v) <> array['only_row'],
     'may_remove', logic.page_rights(v) & 16 <> 0 and logic.page_key(v) <> array['only_row'],
-    'columns', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('label', logic.page_title(regexp_replace(k.name, '_id$', '')))) from logic.page_columns(v) k
+    'columns', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('label', logic.page_title(regexp_replace(k.name, '_id$', '')),
+      'filter', logic.page_filter(v, k.name, k.kind, k.type), 'leads', logic.page_leads(page, k.name))) from logic.page_columns(v) k
       where k.name <> 'only_row'),
     'actions', coalesce((
       select jsonb_agg(jsonb_build_object('name', f.proname, 'label', regexp_replace(words, '[!:].*$', ''), 'grave', words ~ '^[^:]*!',
@@ -2537,6 +2607,17 @@ CREATE FUNCTION logic.page_columns(v regclass) RETURNS TABLE(name text, help tex
   order by a.attnum
 $$;
 
+CREATE FUNCTION logic.page_condition(filter text, value text, name text, type text, kind text, options text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+  select format(case
+      when kind = 'choice' and value <> all (options) then ' and false'
+      when filter like 'from.%' then ' and v.%1$I >= ($2 ->> %2$L)::%3$s'
+      when filter like 'until.%' then ' and v.%1$I < ($2 ->> %2$L)::%3$s'
+      when kind = 'choice' or type in ('bigint', 'integer') and value ~ '^-?[0-9]{1,9}$' then ' and v.%1$I = ($2 ->> %2$L)::%3$s'
+      else ' and v.%1$I::text = $2 ->> %2$L' end, name, filter, type)
+$_$;
+
 CREATE FUNCTION logic.page_error(v regclass, state text, message text, hint text, con text, of_table text, of_schema text, col text) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -2554,6 +2635,19 @@ CREATE FUNCTION logic.page_error(v regclass, state text, message text, hint text
         then 'this is still used: ' || of_schema || '.' || of_table || ' refers to it' else 'there is no such row' end
       when state = '42501' and message like '%row-level security%' then 'you may not do this here'
       else message || coalesce('. ' || nullif(hint, ''), '') end)
+$$;
+
+CREATE FUNCTION logic.page_filter(v regclass, name text, kind text, type text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case
+    when type = 'log.level' then 'least'
+    when kind in ('choice', 'yes or no', 'reference', 'time') then kind
+    when kind in ('text', 'number') and exists (
+      select 1 from pg_class c join logic.page p on p.name = c.relname
+      join pg_attribute a on a.attrelid = p.of_table and a.attname = page_filter.name and format_type(a.atttypid, a.atttypmod) = page_filter.type
+      join pg_index i on i.indrelid = p.of_table and i.indkey[0] = a.attnum and not i.indisprimary
+      where c.oid = v) then 'exact' end
 $$;
 
 CREATE FUNCTION logic.page_history(page text, key jsonb) RETURNS jsonb
@@ -2594,6 +2688,12 @@ CREATE FUNCTION logic.page_label(v regclass) RETURNS text
     where a.attrelid = v and a.attname in ('name', 'address', 'local_part', 'pattern', 'domain') and not a.attisdropped
     order by array_position(array['name', 'address', 'local_part', 'pattern', 'domain'], a.attname::text) limit 1),
     (select format('(%I)::text', k) from unnest(logic.page_key(v)) k limit 1))
+$$;
+
+CREATE FUNCTION logic.page_leads(page text, name text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select '/admin/message/' where page in ('delivery', 'trace') and name = 'message'
 $$;
 
 CREATE FUNCTION logic.page_match(v regclass) RETURNS text
@@ -2673,9 +2773,14 @@ begin
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
     into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
   end if;
-  for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
-    cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
+  for c in
+    select f.key, f.value, k.name, k.type, k.kind, k.options from jsonb_each_text(filters) f
+    join logic.page_columns(v) k on k.name = regexp_replace(f.key, case when k.kind in ('time', 'choice') then '^(from|until)[.]' else '^$' end, '')
+  loop
+    cond := cond || logic.page_condition(c.key, c.value, c.name, c.type, c.kind, c.options);
   end loop;
+  -- What is written as time goes by is ordered by its key: the same order, and an index has it.
+  sorted := nullif(sorted, case when cardinality(key) = 1 then 'at' end);
   select k.type into sort_type from logic.page_columns(v) k where k.name = sorted and not k.is_key;
   if sort_type is null then
     order_by := (select string_agg(k || ' ' || way, ', ' order by n) from unnest(string_to_array(key_list, ', ')) with ordinality x (k, n));
@@ -2816,6 +2921,96 @@ CREATE FUNCTION logic.place_page(name text, menu text, title text, help text, ki
     AS $$
   insert into logic.page (name, menu, title, help, kinds) values (name, menu, title, help, kinds)
 $$;
+
+CREATE FUNCTION logic.queue_act(action text, of_domain text, of_state text, most integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'on'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  chosen bigint[];
+  done bigint;
+begin
+  if logic.web_kind() is distinct from 'system' then
+    return jsonb_build_object('wrong', 'you may not do this here');
+  elsif num_nonnulls(of_domain, of_state) = 0 then
+    return jsonb_build_object('wrong', 'choose a destination or a state');
+  elsif of_state <> all (enum_range(null::queue.state)::text[]) then
+    return jsonb_build_object('wrong', format('there is no state "%s"', left(of_state, 40)));
+  end if;
+  chosen := array(
+    select r.id from queue.recipient r
+    where (of_domain is null or r.domain = of_domain) and (of_state is null or r.state = of_state::queue.state)
+      and (action = 'cancel' or r.state = any (case action when 'release' then array['held'] when 'hold' then array['waiting']
+        else array['waiting', 'failed'] end::queue.state[]))
+    order by r.id limit most);
+  if action in ('retry', 'release') then
+    update queue.recipient r set state = 'waiting', next_attempt_at = now() where r.id = any (chosen) and (r.state = 'held') = (action = 'release');
+  elsif action = 'hold' then
+    update queue.recipient r set state = 'held' where r.id = any (chosen) and r.state = 'waiting';
+  elsif action = 'cancel' then
+    delete from queue.recipient r where r.id = any (chosen);
+  else
+    return jsonb_build_object('wrong', 'there is no such button');
+  end if;
+  get diagnostics done = row_count;
+  return jsonb_build_object('done', done, 'more', cardinality(chosen) >= most);
+end $$;
+
+CREATE FUNCTION logic.queue_counts(words text, most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'on'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  counts jsonb;
+begin
+  perform logic.must_see_page('queue');
+  with bounds as (
+    select array['-infinity'] || array_agg((now() - b)::timestamptz order by b desc) as b
+    from unnest(array['5 days', '1 day', '6 hours', '1 hour']::interval[]) b
+  ), counted as (
+    select r.state, r.domain, width_bucket(m.received_at, (select b::timestamptz[] from bounds)) as age,
+      count(*) as n, count(*) filter (where r.state = 'waiting') as waiting, count(*) filter (where r.state = 'held') as held,
+      count(*) filter (where r.state = 'failed') as failed,
+      min(r.next_attempt_at) filter (where r.state = 'waiting') as next_attempt_at, grouping(r.state) = 0 as by_state, grouping(r.domain) = 0 as by_domain
+    from queue.recipient r join queue.message m on m.id = r.message_id
+    group by grouping sets ((r.state), (r.domain), (3))
+  ), fullest as (
+    select c.* from counted c where c.by_domain and strpos(c.domain, lower(words)) > 0 order by c.n desc, c.domain limit most
+  )
+  select jsonb_build_object(
+    'states', (select coalesce(jsonb_agg(jsonb_build_object('state', c.state, 'count', c.n) order by c.state), '[]') from counted c where c.by_state),
+    'ages', (select coalesce(jsonb_agg(jsonb_build_object('bucket', c.age, 'from', nullif(b.b[c.age], '-infinity'), 'until', b.b[c.age + 1], 'count', c.n)
+      order by c.age desc), '[]') from counted c, bounds b where not c.by_state and not c.by_domain),
+    'all_destinations', (select count(*) from counted c where c.by_domain),
+    'destinations', (select coalesce(jsonb_agg(jsonb_build_object('domain', f.domain, 'count', f.n, 'waiting', f.waiting, 'held', f.held,
+        'failed', f.failed, 'next_attempt_at', f.next_attempt_at, 'last_reply', l.last_reply, 'last_attempt_at', l.last_attempt_at,
+        'down_until', case when d.down_until > now() then d.down_until end, 'down_reason', d.down_reason)
+      order by f.n desc, f.domain), '[]')
+      from fullest f left join queue.destination d on d.domain = f.domain
+      left join lateral (
+        select x.last_reply, x.last_attempt_at from (
+          select r.last_reply, r.last_attempt_at from queue.recipient r
+          where r.state = 'waiting' and r.domain = f.domain order by r.next_attempt_at desc limit 20) x
+        where x.last_attempt_at is not null order by x.last_attempt_at desc limit 1) l on true)
+  ) into counts;
+  return counts;
+end $$;
+
+CREATE FUNCTION logic.queue_selection(of_domain text, of_state text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'on'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform logic.must_see_page('queue');
+  return (
+    select jsonb_build_object('recipients', count(*), 'messages', count(distinct r.message_id), 'waiting', count(*) filter (where r.state = 'waiting'),
+      'held', count(*) filter (where r.state = 'held'), 'destinations', count(distinct r.domain))
+    from queue.recipient r
+    where (of_domain is null or r.domain = of_domain) and (of_state is null or r.state = of_state::queue.state));
+end $$;
 
 CREATE FUNCTION logic.raise_generation() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3181,6 +3376,24 @@ begin
   insert into control.touched as t (transaction, config)
   values (pg_current_xact_id(), tg_table_schema = 'control')
   on conflict (transaction) do update set config = true where excluded.config and not t.config;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.trace_recipient() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not (select l.trace from control.log l) then return null; end if;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), s.step::log.step, '', logic.queued_name(m.trace, m.id), n.address, m.id, s.step || ' ' || logic.by_whom()
+  from new_rows n join old_rows o on o.id = n.id join queue.message m on m.id = n.message_id
+  cross join lateral (select case
+    when n.state = 'held' and o.state <> 'held' then 'held'
+    when n.state = 'waiting' and o.state = 'held' then 'released'
+    when n.state = 'waiting' and n.next_attempt_at <= now() and (n.next_attempt_at, n.state) is distinct from (o.next_attempt_at, o.state) then 'retried'
+    end as step) s
+  where s.step is not null order by n.id;
   return null;
 end $$;
 
@@ -3622,7 +3835,7 @@ COMMENT ON COLUMN log.trace.uid IS 'Its UID there';
 
 COMMENT ON COLUMN log.trace.queue_id IS 'Its number in queue.message and queue.attempt';
 
-COMMENT ON COLUMN log.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it';
+COMMENT ON COLUMN log.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it; held, released, retried, cancelled: somebody did so to what is queued';
 
 COMMENT ON COLUMN log.trace.node IS 'The node that did it';
 
@@ -3638,7 +3851,7 @@ COMMENT ON COLUMN log.trace.recipient IS 'Accepted, refused: as the client said 
 
 COMMENT ON COLUMN log.trace.message_id IS 'Its Message-ID, in the first row';
 
-COMMENT ON COLUMN log.trace.reply IS 'What was said: the refusal, or the kind of the report';
+COMMENT ON COLUMN log.trace.reply IS 'What was said: the refusal, or the kind of the report; who held, released, retried or cancelled it';
 
 CREATE TABLE store.usage (
     account_id bigint NOT NULL,
@@ -3759,6 +3972,7 @@ CREATE VIEW report.trace AS
    FROM ((log.trace t
      LEFT JOIN logic.account a ON ((a.account_id = t.account_id)))
      LEFT JOIN store.mailbox b ON (((b.account_id = t.account_id) AND (b.id = t.mailbox_id))))
+  WHERE ((t.step)::text <> 'cancelled'::text)
 UNION ALL
  SELECT a.at,
     t.message,
@@ -3779,37 +3993,17 @@ UNION ALL
     a.node,
     NULL::bigint AS trace_id
    FROM (queue.attempt a
-     LEFT JOIN log.trace t ON (((t.queue_id = a.message_id) AND (t.recipient = a.recipient))));
+     LEFT JOIN log.trace t ON (((t.queue_id = a.message_id) AND (t.recipient = a.recipient) AND (t.step = 'queued'::log.step))));
 
-COMMENT ON VIEW report.trace IS 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), reported to the sender. All steps of one message bear the same message; order by at, trace_id';
+COMMENT ON VIEW report.trace IS 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), held, released or retried by somebody, reported to the sender. All steps of one message bear the same message; order by at, trace_id';
 
 CREATE FUNCTION report.find_trace(sender text DEFAULT NULL::text, recipient text DEFAULT NULL::text, message_id text DEFAULT NULL::text, peer inet DEFAULT NULL::inet, since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, most integer DEFAULT 100) RETURNS SETOF report.trace
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 declare
-  found text[];
+  found text[] := logic.find_messages(sender, recipient, message_id, peer, since, until, most);
 begin
-  if num_nonnulls(find_trace.sender, find_trace.recipient, find_trace.message_id, find_trace.peer) = 0 then
-    raise exception 'whose messages? Give a sender, a recipient, a message_id or a peer' using errcode = 'invalid_parameter_value';
-  end if;
-  found := array(
-    select m.message from (
-      select t.message, max(t.id) as last from log.trace t
-      where t.at >= since and t.at < until
-        and case
-          when find_trace.message_id is not null then t.message_id in (find_trace.message_id, '<' || find_trace.message_id || '>')
-          when find_trace.recipient is not null then lower(t.recipient) = lower(find_trace.recipient)
-          when find_trace.sender is not null then lower(t.sender) = lower(find_trace.sender)
-          else t.peer = find_trace.peer end
-      group by t.message
-    ) m
-    where (find_trace.recipient is null or exists (
-        select from log.trace t where t.message = m.message and lower(t.recipient) = lower(find_trace.recipient)))
-      and (find_trace.sender is null or exists (
-        select from log.trace t where t.message = m.message and lower(t.sender) = lower(find_trace.sender)))
-      and (find_trace.peer is null or exists (select from log.trace t where t.message = m.message and t.peer = find_trace.peer))
-    order by m.last desc limit most);
   return query
     select r.* from report.trace r where r.message = any (found)
     order by min(r.at) over (partition by r.message), r.message, r.at, r.trace_id;
@@ -5886,13 +6080,13 @@ COMMENT ON VIEW admin.trace IS 'Running: Trace. What became of messages, one lin
 
 COMMENT ON COLUMN admin.trace.at IS 'When';
 
-COMMENT ON COLUMN admin.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it';
+COMMENT ON COLUMN admin.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it; held, released, retried, cancelled: somebody did so to what is queued';
 
 COMMENT ON COLUMN admin.trace.sender IS 'Reverse path, empty = null sender, in the first row of a message; where it is queued: if it was rewritten';
 
 COMMENT ON COLUMN admin.trace.recipient IS 'Accepted, refused: as the client said it. Placed: the account''s address. Queued: where it goes';
 
-COMMENT ON COLUMN admin.trace.reply IS 'What was said: the refusal, or the kind of the report';
+COMMENT ON COLUMN admin.trace.reply IS 'What was said: the refusal, or the kind of the report; who held, released, retried or cancelled it';
 
 COMMENT ON COLUMN admin.trace.peer IS 'The client''s address';
 
@@ -6004,6 +6198,8 @@ CREATE TABLE control.web (
     require_tls boolean DEFAULT true NOT NULL,
     idle_minutes integer DEFAULT 30 NOT NULL,
     session_hours integer DEFAULT 12 NOT NULL,
+    search_seconds integer DEFAULT 20 NOT NULL,
+    CONSTRAINT "a page may search for 1 to 300 seconds" CHECK (((search_seconds >= 1) AND (search_seconds <= 300))),
     CONSTRAINT "a session lasts from 1 to 720 hours" CHECK (((session_hours >= 1) AND (session_hours <= 720))),
     CONSTRAINT "a session may be idle for 1 to 1440 minutes" CHECK (((idle_minutes >= 1) AND (idle_minutes <= 1440))),
     CONSTRAINT web_only_row_check CHECK (only_row)
@@ -6017,11 +6213,14 @@ COMMENT ON COLUMN control.web.idle_minutes IS 'After so long without a click an 
 
 COMMENT ON COLUMN control.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
 
+COMMENT ON COLUMN control.web.search_seconds IS 'How long a page may search or work in the database; then it is given up, and says so';
+
 CREATE VIEW admin.web WITH (security_invoker='true') AS
  SELECT web.only_row,
     web.require_tls,
     web.idle_minutes,
-    web.session_hours
+    web.session_hours,
+    web.search_seconds
    FROM control.web;
 
 COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
@@ -6031,6 +6230,8 @@ COMMENT ON COLUMN admin.web.require_tls IS 'Whether passwords are taken over HTT
 COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
 
 COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+COMMENT ON COLUMN admin.web.search_seconds IS 'How long a page may search or work in the database; then it is given up, and says so';
 
 ALTER TABLE control.acme_certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME control.acme_certificate_id_seq
@@ -7814,6 +8015,8 @@ CREATE INDEX session_node ON live.session USING btree (node);
 
 CREATE INDEX audit_at ON log.audit USING brin (at);
 
+CREATE INDEX audit_domain ON log.audit USING btree (((COALESCE(new, old) ->> 'domain_id'::text)), id) WHERE (table_name = ANY (ARRAY['directory.account'::text, 'directory.alias'::text]));
+
 CREATE INDEX audit_row ON log.audit USING btree (table_name, key);
 
 CREATE INDEX dmarc_report_domain ON log.dmarc_report USING btree (domain, begins);
@@ -8353,6 +8556,8 @@ CREATE TRIGGER by_hand_delete BEFORE DELETE ON queue.message FOR EACH ROW WHEN (
 CREATE TRIGGER by_hand_delete AFTER DELETE ON queue.recipient REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient_delete();
 
 CREATE TRIGGER by_hand_insert AFTER INSERT ON queue.recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient();
+
+CREATE TRIGGER by_hand_trace AFTER UPDATE ON queue.recipient REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.trace_recipient();
 
 CREATE TRIGGER by_hand_update AFTER UPDATE ON queue.recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient();
 

@@ -23,6 +23,8 @@ const FILES: &[&str] = &[
     sql!("logic/verify"),
     sql!("logic/web"),
     sql!("logic/admin"),
+    sql!("logic/queue_page"),
+    sql!("logic/story"),
     sql!("logic/page"),
 ];
 

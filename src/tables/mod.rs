@@ -5,6 +5,8 @@
 //! catalog by the functions that are called (`sql/logic/page.sql`), and no statement is put together here. A question costs two
 //! round trips: one for the role and the question together, one for the commit.
 
+mod queue;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use crate::control::Control;
 use crate::db::Error;
 use crate::mail::AccountId;
 use crate::sql;
+
+pub use queue::Selection;
 
 const ACT_AS: &str = sql!("tables/act_as");
 const PAGES: &str = sql!("tables/pages");

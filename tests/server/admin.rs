@@ -5,7 +5,7 @@ use crate::support::pages::{Pages, encoded};
 use crate::support::{Daemon, Database};
 
 /// An administrator of this role, with the password of everybody.
-async fn administrator(db: &Database, name: &str, role: &str) {
+pub async fn administrator(db: &Database, name: &str, role: &str) {
     db.apply(&format!(
         "insert into control.administrator (name, password_hash, role) values ('{name}', '{{PLAIN}}{PASSWORD}', '{role}')"
     ))
@@ -96,7 +96,7 @@ async fn every_page_of_the_menu_shows_its_rows() {
         let answer = pages.get(link).await;
         let page = if answer.status == 303 { pages.page(&answer.location()).await } else { answer.body };
         assert!(page.contains("<h1>") && page.contains("aria-current=\"page\""), "{link}: {page}");
-        if !page.contains("class=\"fields\"") {
+        if link.starts_with("/admin/page/") && !page.contains("class=\"fields\"") {
             assert_eq!(
                 pages.get(&format!("{link}/csv")).await.header("content-type"),
                 Some("text/csv; charset=utf-8"),
@@ -358,6 +358,9 @@ async fn each_kind_of_administrator_sees_and_does_what_is_his() {
     assert!(his.contains(&"/admin/page/alias".to_owned()) && his.len() < 10, "{his:?}");
     for link in everything.iter().filter(|link| !his.contains(link)) {
         assert_eq!(alice.get(link).await.status, 403, "{link}");
+        if !link.starts_with("/admin/page/") {
+            continue;
+        }
         assert_eq!(alice.get(&format!("{link}/csv")).await.status, 403, "{link}");
         for key in [r#"{"id":1}"#, r#"{"only_row":true}"#, r#"{"name":"smtp"}"#] {
             let page = link.rsplit('/').next().unwrap();

@@ -50,6 +50,7 @@ mod lost;
 mod oauth;
 mod open_relay;
 mod pop3_conformance;
+mod queue_page;
 mod queue_scale;
 mod receive;
 mod relay;

@@ -26,7 +26,7 @@ struct FormPage<'a> {
     key: &'a str,
     mark: &'a str,
     fields: Vec<Field>,
-    facts: Vec<(String, String)>,
+    facts: Vec<Fact>,
     children: Vec<(String, String)>,
     history: Vec<Change>,
     stored: bool,
@@ -47,6 +47,14 @@ struct Field {
     choices: Vec<(String, String)>,
     required: bool,
     wrong: String,
+}
+
+/// What the form shows and does not change.
+struct Fact {
+    label: String,
+    value: String,
+    /// Where it leads; empty = nowhere.
+    address: String,
 }
 
 /// A change of the row.
@@ -116,7 +124,9 @@ async fn render(admin: &Admin, page: &Page, shown_row: Shown) -> Result<Response
     for column in &page.columns {
         if !(column.writable && writable) {
             if let Some(row) = &row {
-                facts.push((column.label.clone(), shown(column, row.get(&column.name))));
+                let value = row.get(&column.name);
+                let (label, address) = (column.label.clone(), column.address(value));
+                facts.push(Fact { label, value: shown(column, value), address });
             }
             continue;
         }
@@ -171,7 +181,7 @@ fn widget(column: &Column) -> String {
     }
 }
 
-async fn choices(admin: &Admin, column: &Column) -> Result<Vec<(String, String)>, Fault> {
+pub(super) async fn choices(admin: &Admin, column: &Column) -> Result<Vec<(String, String)>, Fault> {
     let mut choices = Vec::new();
     if column.nullable || column.kind == "reference" {
         choices.push((String::new(), "–".to_owned()));

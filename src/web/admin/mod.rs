@@ -1,8 +1,10 @@
 //! The administration. Five handlers serve every page: what a page is, the catalog says (`tables`).
 
+mod filter;
 mod form;
 mod list;
 mod login;
+mod queue;
 mod value;
 
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/log-in", get(login::show).post(login::log_in))
         .route("/admin/log-out", post(login::log_out))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/queue", get(queue::show).post(queue::act))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))
         .route("/admin/page/{page}/act", post(list::act))
