@@ -449,6 +449,169 @@ end $$;
 
 COMMENT ON FUNCTION admin.release(d admin.delivery) IS 'Release';
 
+CREATE TABLE control.acme_certificate (
+    id bigint NOT NULL,
+    names text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    keep_key boolean DEFAULT false NOT NULL,
+    renew_at timestamp with time zone,
+    certificate_id bigint,
+    failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    last_attempt_at timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a certificate has from 1 to 100 names" CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100)))
+);
+
+COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
+
+COMMENT ON COLUMN control.acme_certificate.active IS 'Whether it is ordered and renewed';
+
+COMMENT ON COLUMN control.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
+
+COMMENT ON COLUMN control.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
+
+COMMENT ON COLUMN control.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
+
+COMMENT ON COLUMN control.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
+
+COMMENT ON COLUMN control.acme_certificate.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN control.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
+
+COMMENT ON COLUMN control.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
+
+COMMENT ON COLUMN control.acme_certificate.created_at IS 'When the row was made';
+
+CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
+ SELECT acme_certificate.id,
+    acme_certificate.names,
+    acme_certificate.active,
+    acme_certificate.keep_key,
+    acme_certificate.renew_at,
+    acme_certificate.certificate_id,
+    acme_certificate.failures,
+    acme_certificate.last_error,
+    acme_certificate.last_attempt_at,
+    acme_certificate.next_attempt_at,
+    acme_certificate.created_at
+   FROM control.acme_certificate;
+
+COMMENT ON VIEW admin.acme_certificate IS 'Server: Acme certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
+
+COMMENT ON COLUMN admin.acme_certificate.active IS 'Whether it is ordered and renewed';
+
+COMMENT ON COLUMN admin.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
+
+COMMENT ON COLUMN admin.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
+
+COMMENT ON COLUMN admin.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
+
+COMMENT ON COLUMN admin.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
+
+COMMENT ON COLUMN admin.acme_certificate.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN admin.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
+
+COMMENT ON COLUMN admin.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
+
+COMMENT ON COLUMN admin.acme_certificate.created_at IS 'When the row was made';
+
+CREATE FUNCTION admin.renew(c admin.acme_certificate) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update control.acme_certificate set renew_at = now(), next_attempt_at = null where id = c.id returning logic.says_order()
+$$;
+
+COMMENT ON FUNCTION admin.renew(c admin.acme_certificate) IS 'Renew now';
+
+CREATE TABLE control.certificate (
+    id bigint NOT NULL,
+    names text[] DEFAULT '{}'::text[] NOT NULL,
+    chain text NOT NULL,
+    key control.secret NOT NULL,
+    source text DEFAULT 'uploaded'::text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    own_names text[],
+    not_before timestamp with time zone,
+    not_after timestamp with time zone,
+    error text,
+    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
+    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
+    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
+);
+
+COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
+
+COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
+
+COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
+
+COMMENT ON COLUMN control.certificate.own_names IS 'Host names inside the certificate; the server reads them';
+
+COMMENT ON COLUMN control.certificate.not_before IS 'Beginning of its validity; the server reads it';
+
+COMMENT ON COLUMN control.certificate.not_after IS 'End of its validity; the server reads it';
+
+COMMENT ON COLUMN control.certificate.error IS 'Why it can''t be served; the server says so';
+
+CREATE VIEW admin.certificate WITH (security_invoker='true') AS
+ SELECT certificate.id,
+    certificate.names,
+    certificate.source,
+    certificate.active,
+    certificate.own_names,
+    certificate.not_after,
+    certificate.error,
+    certificate.chain,
+    (NULL::text)::control.secret AS key,
+    certificate.created_at
+   FROM control.certificate;
+
+COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
+
+COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN admin.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN admin.certificate.own_names IS 'Host names inside the certificate; the server reads them';
+
+COMMENT ON COLUMN admin.certificate.not_after IS 'End of its validity; the server reads it';
+
+COMMENT ON COLUMN admin.certificate.error IS 'Why it can''t be served; the server says so';
+
+COMMENT ON COLUMN admin.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN admin.certificate.key IS 'Private key, PEM; it is never shown. Left empty, the old one stays';
+
+COMMENT ON COLUMN admin.certificate.created_at IS 'When the row was made';
+
+CREATE FUNCTION admin.renew(c admin.certificate) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update control.acme_certificate set renew_at = now() where certificate_id = c.id;
+  return case when found then logic.says_order() else 'it comes from no authority by itself: upload the new one' end;
+end $$;
+
+COMMENT ON FUNCTION admin.renew(c admin.certificate) IS 'Renew now';
+
 CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
     LANGUAGE plpgsql
     AS $$
@@ -713,14 +876,10 @@ COMMENT ON COLUMN admin.change.new IS 'The row after; secrets are hidden';
 COMMENT ON COLUMN admin.change.undoes IS 'The change that this one took back';
 
 CREATE FUNCTION admin.undo(c admin.change) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
+    LANGUAGE plpgsql
     AS $$
 begin
-  if not logic.web_changes() then
-    raise exception 'only a system administrator may take changes back' using errcode = 'insufficient_privilege';
-  end if;
-  return format('change %s is taken back by change %s', c.id, control.undo(c.id));
+  return format('change %s is taken back by change %s', c.id, case logic.web_kind() when 'domain' then logic.undo_own(c.id) else logic.undo_any(c.id) end);
 end $$;
 
 COMMENT ON FUNCTION admin.undo(c admin.change) IS 'Undo';
@@ -1599,6 +1758,13 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.audit_ids(of_table text, of_key jsonb) RETURNS bigint[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select array(select a.id from log.audit a where a.table_name = of_table and a.key = of_key order by a.id desc limit 1000)
+$$;
+
 CREATE FUNCTION logic.before_acl() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -1878,7 +2044,7 @@ declare c record;
 begin
   insert into logic.page (name, of_table, menu, title, help, kinds)
   select relname, describe_page.of_table, m[1], m[2], nullif(m[3], ''),
-    case when relname = 'session' or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
+    case when relname in ('session', 'change') or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
       then '{system,auditor,domain}' else '{system,auditor}' end::text[]
   from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
   where oid = page on conflict do nothing;
@@ -1945,6 +2111,26 @@ begin
         select from log.trace t where t.message = m.message and lower(t.sender) = lower(find_messages.sender)))
       and (find_messages.peer is null or exists (select from log.trace t where t.message = m.message and t.peer = find_messages.peer))
     order by m.last desc limit most);
+end $$;
+
+CREATE FUNCTION logic.find_page(sender text, recipient text, message_id text, peer text, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  perform logic.must_see_page('find');
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('message', n.message, 'at', t.at, 'sender', f.facts -> 'sender', 'size', f.facts -> 'size',
+      'recipients', t.recipients, 'more', greatest(t.count - 3, 0), 'step', coalesce(a.outcome, t.step)) order by n.place), '[]')
+    from unnest(logic.web_find(sender, recipient, message_id, peer::inet, coalesce(since, '-infinity'), coalesce(until, 'infinity'), most))
+      with ordinality n (message, place)
+    cross join lateral (select logic.message_facts(n.message) as facts) f
+    cross join lateral (
+      select min(t.at) as at, (array_agg(distinct t.recipient) filter (where t.step in ('accepted', 'refused', 'placed', 'queued')))[1:3] as recipients,
+        count(distinct t.recipient) as count, (array_agg(t.step::text order by t.id desc))[1] as step, array_agg(distinct t.queue_id) as queue_ids
+      from log.trace t where t.message = n.message) t
+    left join lateral (
+      select x.outcome from queue.attempt x where x.message_id = any (t.queue_ids) order by x.at desc, x.id desc limit 1) a
+      on t.step not in ('held', 'released', 'retried'));
 end $$;
 
 CREATE FUNCTION logic.finish_acme_order(wanted bigint, new_chain text, new_key text, host_names text[], inside text[], beginning timestamp with time zone, ending timestamp with time zone) RETURNS void
@@ -2189,6 +2375,27 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.keep_certificate(new_chain text, new_key text, host_names text[], inside text[], beginning timestamp with time zone, ending timestamp with time zone, from_source text, OUT id bigint, OUT is_new boolean) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+declare
+  wanted text[] := case when cardinality(host_names) > 0 then host_names else inside end;
+begin
+  is_new := false;
+  update control.certificate c
+  set chain = new_chain, key = new_key, names = host_names, own_names = inside, not_before = beginning, not_after = ending, error = null, active = true
+  where c.id = (
+    select f.id from control.certificate f
+    cross join lateral (select case when cardinality(f.names) > 0 then f.names else coalesce(f.own_names, '{}') end as names) s
+    where f.source = from_source and s.names @> wanted and s.names <@ wanted order by f.active desc, f.id limit 1)
+  returning c.id into id;
+  if id is null then
+    is_new := true;
+    insert into control.certificate as c (chain, key, names, own_names, not_before, not_after, source)
+    values (new_chain, new_key, host_names, inside, beginning, ending, from_source) returning c.id into id;
+  end if;
+end $$;
+
 CREATE FUNCTION logic.lacks(signature bytea, probes integer[], n integer) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2208,6 +2415,14 @@ CREATE FUNCTION logic.look_at_destinations(domains text[], times timestamp with 
   insert into queue.destination as x (domain, look_at)
   select d, min(t) from unnest(domains, times) as n (d, t) group by d order by d
   on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at)
+$$;
+
+CREATE FUNCTION logic.mailbox_name(account bigint, mailbox bigint) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select b.name from store.mailbox b
+  where b.account_id = account and b.id = mailbox and (logic.web_sees() or logic.web_has_account(account))
 $$;
 
 CREATE FUNCTION logic.may_make(owner bigint, name text) RETURNS boolean
@@ -2263,6 +2478,84 @@ begin
   )
   insert into store.orphan (content_id) select distinct content_id from gone on conflict do nothing;
 end $$;
+
+CREATE FUNCTION logic.message_facts(message text) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select jsonb_build_object('at', t.at, 'sender', t.sender, 'peer', host(t.peer), 'size', t.size, 'message_id', t.message_id, 'session_id', t.session_id)
+  from log.trace t
+  where t.message = message_facts.message and t.step in ('accepted', 'refused')
+    and (logic.web_sees() or exists (select 1 from log.trace o where o.message = t.message and logic.web_has_trace(o.message, o.recipient, o.account_id)))
+  order by t.step = 'accepted' desc, t.id limit 1
+$$;
+
+CREATE FUNCTION logic.message_head(message text) RETURNS bytea
+    LANGUAGE sql STABLE
+    AS $_$
+  select substring(coalesce(k.prefix, '') || c.header from 1 for 65536)
+  from (
+    (select m.prefix, m.content_id from log.trace t
+     join store.message m on m.account_id = t.account_id and m.mailbox_id = t.mailbox_id and m.uid = t.uid
+     where t.message = message_head.message and t.step = 'placed' limit 1)
+    union all
+    (select m.prefix, m.content_id from log.trace t join queue.message m on m.id = t.queue_id where t.message = message_head.message limit 1)
+    union all
+    (select m.prefix, m.content_id from queue.message m where message_head.message = 'queue-' || m.id
+      and m.id = nullif(substring(message_head.message from '^queue-([0-9]{1,18})$'), '')::bigint)
+    union all
+    (select null, a.content_id from log.trace t join queue.attempt a on a.message_id = t.queue_id where t.message = message_head.message limit 1)
+  ) k join store.content c on c.id = k.content_id limit 1
+$_$;
+
+CREATE FUNCTION logic.message_header(message text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select encode(logic.message_head(message), 'base64') where logic.web_changes()
+$$;
+
+CREATE FUNCTION logic.message_story(message text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  queued bigint[];
+  steps jsonb;
+  waiting jsonb;
+begin
+  perform logic.must_see_page('find');
+  queued := array(
+    select distinct t.queue_id from log.trace t where t.message = message_story.message and t.queue_id is not null
+    union select nullif(substring(message_story.message from '^queue-([0-9]{1,18})$'), '')::bigint);
+  select jsonb_agg(to_jsonb(s) order by s.at, s.place) into steps from (
+    select t.at, t.id as place, t.step::text as step, t.command, t.recipient, t.reply, host(t.peer) as peer, null::text as host, null::text as tls,
+      null::integer as attempt, null::integer as milliseconds, a.local_part || '@' || d.name as account, logic.mailbox_name(t.account_id, t.mailbox_id) as mailbox, t.uid, t.node
+    from log.trace t left join directory.account a on a.id = t.account_id left join directory.domain d on d.id = a.domain_id
+    where t.message = message_story.message and (t.step::text <> 'cancelled' or not exists (
+      select 1 from queue.attempt x where x.message_id = t.queue_id and x.recipient = t.recipient and x.outcome = 'cancelled'))
+    union all
+    select x.at, null, x.outcome, null, x.recipient, x.reply, host(x.address), x.host, x.tls, x.attempt, x.milliseconds, null, null, null, x.node
+    from queue.attempt x where x.message_id = any (queued)
+    order by 1, 2 limit 1000
+  ) s;
+  select jsonb_agg(jsonb_build_object('id', r.id, 'address', r.address, 'state', r.state, 'attempts', r.attempts,
+    'next_attempt_at', case when r.state = 'waiting' then r.next_attempt_at end, 'last_reply', r.last_reply) order by r.id) into waiting
+  from (select * from queue.recipient r where r.message_id = any (queued) order by r.id limit 1000) r;
+  if steps is null and waiting is null then
+    return null;
+  end if;
+  return jsonb_build_object('facts', coalesce(logic.message_facts(message), '{}'), 'steps', coalesce(steps, '[]'), 'waiting', coalesce(waiting, '[]'),
+    'verdict', logic.message_verdict(message), 'header', logic.message_header(message));
+end $_$;
+
+CREATE FUNCTION logic.message_verdict(message text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select btrim(regexp_replace((regexp_match(encode(logic.message_head(message), 'escape'),
+    '(?:^|\n)Authentication-Results:((?:[^\n]|\n[ \t])*)', 'i'))[1], '\s+', ' ', 'g'))
+  where logic.web_sees()
+$$;
 
 CREATE FUNCTION logic.mirror_account() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2614,7 +2907,7 @@ CREATE FUNCTION logic.page_condition(filter text, value text, name text, type te
       when kind = 'choice' and value <> all (options) then ' and false'
       when filter like 'from.%' then ' and v.%1$I >= ($2 ->> %2$L)::%3$s'
       when filter like 'until.%' then ' and v.%1$I < ($2 ->> %2$L)::%3$s'
-      when kind = 'choice' or type in ('bigint', 'integer') and value ~ '^-?[0-9]{1,9}$' then ' and v.%1$I = ($2 ->> %2$L)::%3$s'
+      when kind = 'choice' or type = 'bigint' and value ~ '^-?[0-9]{1,18}$' or type = 'integer' and value ~ '^-?[0-9]{1,9}$' then ' and v.%1$I = ($2 ->> %2$L)::%3$s'
       else ' and v.%1$I::text = $2 ->> %2$L' end, name, filter, type)
 $_$;
 
@@ -2658,8 +2951,8 @@ CREATE FUNCTION logic.page_history(page text, key jsonb) RETURNS jsonb
       (select jsonb_agg(jsonb_build_array(k, a.old -> k, a.new -> k) order by k) from (
         select jsonb_object_keys(coalesce(a.old, '{}') || coalesce(a.new, '{}')) as k) x
        where a.action = 'update' and a.old -> k is distinct from a.new -> k) as changes
-    from log.audit a join logic.page p on p.name = page
-    where a.table_name = p.of_table::text and a.key = page_history.key
+    from logic.page p cross join lateral unnest(logic.audit_ids(p.of_table::text, page_history.key)) i (id) join log.audit a on a.id = i.id
+    where p.name = page
     order by a.id desc limit 100) h
 $$;
 
@@ -2967,10 +3260,10 @@ declare
 begin
   perform logic.must_see_page('queue');
   with bounds as (
-    select array['-infinity'] || array_agg((now() - b)::timestamptz order by b desc) as b
+    select array['-infinity'::timestamptz] || array_agg(now() - b order by b desc) as b
     from unnest(array['5 days', '1 day', '6 hours', '1 hour']::interval[]) b
   ), counted as (
-    select r.state, r.domain, width_bucket(m.received_at, (select b::timestamptz[] from bounds)) as age,
+    select r.state, r.domain, width_bucket(m.received_at, (select b from bounds)) as age,
       count(*) as n, count(*) filter (where r.state = 'waiting') as waiting, count(*) filter (where r.state = 'held') as held,
       count(*) filter (where r.state = 'failed') as failed,
       min(r.next_attempt_at) filter (where r.state = 'waiting') as next_attempt_at, grouping(r.state) = 0 as by_state, grouping(r.domain) = 0 as by_domain
@@ -3292,6 +3585,12 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION logic.says_order() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case when a.active then 'it is ordered now' else 'it is ordered as soon as the authority is switched on: Settings, Acme' end from control.acme a
+$$;
+
 CREATE FUNCTION logic.screen_snapshot() RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3315,45 +3614,6 @@ CREATE FUNCTION logic.sender(local text, domain text) RETURNS TABLE(exists_here 
       d.sender_needs_login, (select local_senders_need_login from control.smtp))
   from directory.domain d where d.id = logic.domain_of(sender.domain)
 $$;
-
-CREATE TABLE control.certificate (
-    id bigint NOT NULL,
-    names text[] DEFAULT '{}'::text[] NOT NULL,
-    chain text NOT NULL,
-    key control.secret NOT NULL,
-    source text DEFAULT 'uploaded'::text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    own_names text[],
-    not_before timestamp with time zone,
-    not_after timestamp with time zone,
-    error text,
-    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
-    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
-    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
-);
-
-COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
-
-COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
-
-COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
-
-COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
-
-COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
-
-COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
-
-COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
-
-COMMENT ON COLUMN control.certificate.own_names IS 'Host names inside the certificate; the server reads them';
-
-COMMENT ON COLUMN control.certificate.not_before IS 'Beginning of its validity; the server reads it';
-
-COMMENT ON COLUMN control.certificate.not_after IS 'End of its validity; the server reads it';
-
-COMMENT ON COLUMN control.certificate.error IS 'Why it can''t be served; the server says so';
 
 CREATE FUNCTION logic.served_names(c control.certificate) RETURNS text[]
     LANGUAGE sql STABLE
@@ -3397,6 +3657,73 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.undo_any(change bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not logic.web_changes() then
+    raise exception 'only a system administrator may take this change back' using errcode = 'insufficient_privilege';
+  end if;
+  return control.undo(change);
+end $$;
+
+CREATE FUNCTION logic.undo_own(change bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  a log.audit;
+  page regclass;
+  own text[];
+  columns text[];
+  now_there jsonb;
+  hit bigint;
+  touched bigint;
+begin
+  select * into a from log.audit x where x.id = change and x.table_name in ('directory.account', 'directory.alias');
+  if not found then
+    raise exception 'there is no such change that you may take back' using errcode = 'insufficient_privilege';
+  end if;
+  page := replace(a.table_name, 'directory.', 'admin.')::regclass;
+  own := array(
+    select t.attname from pg_attribute t join pg_attribute v on v.attrelid = page and v.attname = t.attname and not v.attisdropped
+    where t.attrelid = a.table_name::regclass and t.attnum > 0 and not t.attisdropped order by t.attnum);
+  execute format('select to_jsonb(x) from (select %s from %s where id = $1) x', (select string_agg(quote_ident(c), ', ') from unnest(own) c), a.table_name)
+    into now_there using (a.key ->> 'id')::bigint;
+  perform set_config('mailwright.undoes', change::text, true);
+  if a.action = 'insert' then
+    execute format('delete from %s where id = $1', a.table_name) using (a.key ->> 'id')::bigint;
+  elsif a.action = 'delete' then
+    if now_there is not null then
+      raise exception 'the row that change % deleted is there again', change;
+    end if;
+    execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1)', a.table_name,
+      (select string_agg(quote_ident(c), ', ') from unnest(own) c)) using a.old;
+  else
+    columns := array(select o.key from jsonb_each(a.old) o where o.value is distinct from a.new -> o.key);
+    if cardinality(columns) = 0 then
+      raise exception 'change % was of a secret, which the log does not keep', change;
+    elsif not columns <@ own then
+      raise exception 'change % is of %, which only a system administrator may change', change,
+        (select string_agg(c, ', ') from unnest(columns) c where c <> all (own)) using errcode = 'insufficient_privilege';
+    end if;
+    select min(later.id) into hit from unnest(logic.audit_ids(a.table_name, a.key)) later (id)
+    where later.id > a.id
+      and exists (select 1 from unnest(columns) c where a.new -> c is distinct from now_there -> c);
+    if hit is not null then
+      raise exception 'this row has been changed again since (change %): undo that one first', hit;
+    end if;
+    execute format('update %1$s x set (%2$s) = (select %2$s from jsonb_populate_record(null::%1$s, $2)) where x.id = $1', a.table_name,
+      (select string_agg(quote_ident(c), ', ') from unnest(columns) c)) using (a.key ->> 'id')::bigint, a.old;
+  end if;
+  get diagnostics touched = row_count;
+  perform set_config('mailwright.undoes', '', true);
+  if touched = 0 then
+    raise exception 'the row of change % is gone, or not yours', change;
+  end if;
+  return (select max(x.id) from log.audit x where x.undoes = change);
+end $_$;
+
 CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -3417,11 +3744,53 @@ CREATE FUNCTION logic.web_domain() RETURNS bigint
     and a.manages_domain and a.active and d.active
 $$;
 
+CREATE FUNCTION logic.web_find(sender text, recipient text, message_id text, peer inet, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if logic.web_sees() then
+    return logic.find_messages(sender, recipient, message_id, peer, since, until, most);
+  elsif logic.web_domain() is null then
+    raise exception 'you may not see what became of messages' using errcode = 'insufficient_privilege';
+  elsif not (logic.web_has_address(sender) or logic.web_has_address(recipient) or message_id is not null) then
+    raise exception 'give a sender or a recipient of your domain, or a Message-ID' using errcode = 'invalid_parameter_value';
+  end if;
+  return array(
+    select n.message from unnest(logic.find_messages(sender, recipient, message_id, peer, since, until, 10 * most)) with ordinality n (message, place)
+    where exists (select 1 from log.trace t where t.message = n.message and logic.web_has_trace(t.message, t.recipient, t.account_id))
+    order by n.place limit most);
+end $$;
+
 CREATE FUNCTION logic.web_has_account(account bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
     AS $$
   select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
+$$;
+
+CREATE FUNCTION logic.web_has_address(address text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $_$
+  select exists (
+    select 1 from directory.domain_name n left join directory.domain_alias a on a.id = n.alias_id
+    where n.name = lower(substring(address from '[^@]*$')) and coalesce(n.domain_id, a.domain_id) = logic.web_domain())
+$_$;
+
+CREATE FUNCTION logic.web_has_queued(message bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select exists (select 1 from queue.message m where m.id = message and logic.web_has_account(m.account_id))
+$$;
+
+CREATE FUNCTION logic.web_has_trace(message text, recipient text, account bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select coalesce(logic.web_has_account(account), false) or coalesce(logic.web_has_address(recipient), false)
+    or exists (select 1 from log.trace t where t.message = web_has_trace.message and t.step = 'accepted' and logic.web_has_account(t.account_id))
 $$;
 
 CREATE FUNCTION logic.web_kind() RETURNS text
@@ -4309,79 +4678,6 @@ COMMENT ON COLUMN admin.acme_answer.chain IS 'tls-alpn-01: the certificate shown
 
 COMMENT ON COLUMN admin.acme_answer.created_at IS 'When it was asked';
 
-CREATE TABLE control.acme_certificate (
-    id bigint NOT NULL,
-    names text[] NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    keep_key boolean DEFAULT false NOT NULL,
-    renew_at timestamp with time zone,
-    certificate_id bigint,
-    failures integer DEFAULT 0 NOT NULL,
-    last_error text,
-    last_attempt_at timestamp with time zone,
-    next_attempt_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT "a certificate has from 1 to 100 names" CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100)))
-);
-
-COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
-
-COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
-
-COMMENT ON COLUMN control.acme_certificate.active IS 'Whether it is ordered and renewed';
-
-COMMENT ON COLUMN control.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
-
-COMMENT ON COLUMN control.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
-
-COMMENT ON COLUMN control.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
-
-COMMENT ON COLUMN control.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
-
-COMMENT ON COLUMN control.acme_certificate.last_error IS 'Why the last attempt failed';
-
-COMMENT ON COLUMN control.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
-
-COMMENT ON COLUMN control.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
-
-COMMENT ON COLUMN control.acme_certificate.created_at IS 'When the row was made';
-
-CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
- SELECT acme_certificate.id,
-    acme_certificate.names,
-    acme_certificate.active,
-    acme_certificate.keep_key,
-    acme_certificate.renew_at,
-    acme_certificate.certificate_id,
-    acme_certificate.failures,
-    acme_certificate.last_error,
-    acme_certificate.last_attempt_at,
-    acme_certificate.next_attempt_at,
-    acme_certificate.created_at
-   FROM control.acme_certificate;
-
-COMMENT ON VIEW admin.acme_certificate IS 'Server: Acme certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
-
-COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
-
-COMMENT ON COLUMN admin.acme_certificate.active IS 'Whether it is ordered and renewed';
-
-COMMENT ON COLUMN admin.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
-
-COMMENT ON COLUMN admin.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
-
-COMMENT ON COLUMN admin.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
-
-COMMENT ON COLUMN admin.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
-
-COMMENT ON COLUMN admin.acme_certificate.last_error IS 'Why the last attempt failed';
-
-COMMENT ON COLUMN admin.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
-
-COMMENT ON COLUMN admin.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
-
-COMMENT ON COLUMN admin.acme_certificate.created_at IS 'When the row was made';
-
 CREATE TABLE control.acme_order (
     acme_certificate_id bigint NOT NULL,
     directory text NOT NULL,
@@ -4586,39 +4882,6 @@ COMMENT ON COLUMN admin.authentication_policy.method IS 'spf (the sender''s doma
 COMMENT ON COLUMN admin.authentication_policy.result IS 'What the check found. For dmarc the failure and the policy that the domain has published: fail-reject, fail-quarantine, fail-none';
 
 COMMENT ON COLUMN admin.authentication_policy.action IS 'accept; mark (a field X-Mailwright-Auth is added); junk (delivered to Junk); reject (550, or 451 where the result is a temporary error)';
-
-CREATE VIEW admin.certificate WITH (security_invoker='true') AS
- SELECT certificate.id,
-    certificate.names,
-    certificate.source,
-    certificate.active,
-    certificate.own_names,
-    certificate.not_after,
-    certificate.error,
-    certificate.chain,
-    (NULL::text)::control.secret AS key,
-    certificate.created_at
-   FROM control.certificate;
-
-COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
-
-COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
-
-COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
-
-COMMENT ON COLUMN admin.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
-
-COMMENT ON COLUMN admin.certificate.own_names IS 'Host names inside the certificate; the server reads them';
-
-COMMENT ON COLUMN admin.certificate.not_after IS 'End of its validity; the server reads it';
-
-COMMENT ON COLUMN admin.certificate.error IS 'Why it can''t be served; the server says so';
-
-COMMENT ON COLUMN admin.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
-
-COMMENT ON COLUMN admin.certificate.key IS 'Private key, PEM; it is never shown. Left empty, the old one stays';
-
-COMMENT ON COLUMN admin.certificate.created_at IS 'When the row was made';
 
 CREATE TABLE control.connection_check (
     only_row boolean DEFAULT true NOT NULL,
@@ -8015,8 +8278,6 @@ CREATE INDEX session_node ON live.session USING btree (node);
 
 CREATE INDEX audit_at ON log.audit USING brin (at);
 
-CREATE INDEX audit_domain ON log.audit USING btree (((COALESCE(new, old) ->> 'domain_id'::text)), id) WHERE (table_name = ANY (ARRAY['directory.account'::text, 'directory.alias'::text]));
-
 CREATE INDEX audit_row ON log.audit USING btree (table_name, key);
 
 CREATE INDEX dmarc_report_domain ON log.dmarc_report USING btree (domain, begins);
@@ -9159,6 +9420,10 @@ CREATE POLICY web_changes ON log.trace USING (( SELECT logic.web_changes() AS we
 
 CREATE POLICY web_changes ON log.traffic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_domain_sees ON log.audit FOR SELECT USING (((table_name = ANY (ARRAY['directory.account'::text, 'directory.alias'::text])) AND ((COALESCE(new, old) ->> 'domain_id'::text) = (( SELECT logic.web_domain() AS web_domain))::text) AND ((COALESCE(old, new) ->> 'domain_id'::text) = (( SELECT logic.web_domain() AS web_domain))::text)));
+
+CREATE POLICY web_domain_sees ON log.trace FOR SELECT USING (((( SELECT logic.web_domain() AS web_domain) IS NOT NULL) AND logic.web_has_trace(message, recipient, account_id)));
+
 CREATE POLICY web_sees ON log.audit FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9194,6 +9459,10 @@ CREATE POLICY web_changes ON queue.message USING (( SELECT logic.web_changes() A
 CREATE POLICY web_changes ON queue.recipient USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON queue.sts_policy USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_domain_sees ON queue.attempt FOR SELECT USING (((( SELECT logic.web_domain() AS web_domain) IS NOT NULL) AND (logic.web_has_account(account_id) OR logic.web_has_address(recipient))));
+
+CREATE POLICY web_domain_sees ON queue.recipient FOR SELECT USING (((( SELECT logic.web_domain() AS web_domain) IS NOT NULL) AND (logic.web_has_address(address) OR logic.web_has_queued(message_id))));
 
 CREATE POLICY web_sees ON queue.attempt FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 

@@ -328,6 +328,8 @@ begin
 end $$;
 create trigger remove instead of delete on admin.administrator for each row execute function admin.delete_administrator();
 
+select logic.place_page('certificate-upload', 'Server', 'Certificate upload', 'Bring a certificate from files, or make one that signs itself', '{system}');
+
 create view admin.certificate with (security_invoker) as
 select id, names, source, active, own_names, not_after, error, chain, null::control.secret as key, created_at from control.certificate;
 comment on view admin.certificate is 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
@@ -353,6 +355,17 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.certificate for each row execute function admin.delete_certificate();
+create function admin.renew(c admin.certificate) returns text language plpgsql as $$
+begin
+  update control.acme_certificate set renew_at = now() where certificate_id = c.id;
+  return case when found then logic.says_order() else 'it comes from no authority by itself: upload the new one' end;
+end $$;
+comment on function admin.renew(admin.certificate) is 'Renew now';
+
+-- Whether what is wanted from the authority is ordered.
+create function logic.says_order() returns text language sql stable as $$
+  select case when a.active then 'it is ordered now' else 'it is ordered as soon as the authority is switched on: Settings, Acme' end from control.acme a
+$$;
 
 -- All other settings and lists: every table of control has a page, its columns as they are, secrets left out.
 do $$
@@ -375,3 +388,8 @@ begin
     perform logic.describe_page(t.page, t.name);
   end loop;
 end $$;
+
+create function admin.renew(c admin.acme_certificate) returns text language sql as $$
+  update control.acme_certificate set renew_at = now(), next_attempt_at = null where id = c.id returning logic.says_order()
+$$;
+comment on function admin.renew(admin.acme_certificate) is 'Renew now';

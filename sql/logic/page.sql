@@ -97,7 +97,7 @@ create function logic.page_condition(filter text, value text, name text, type te
       when kind = 'choice' and value <> all (options) then ' and false'
       when filter like 'from.%' then ' and v.%1$I >= ($2 ->> %2$L)::%3$s'
       when filter like 'until.%' then ' and v.%1$I < ($2 ->> %2$L)::%3$s'
-      when kind = 'choice' or type in ('bigint', 'integer') and value ~ '^-?[0-9]{1,9}$' then ' and v.%1$I = ($2 ->> %2$L)::%3$s'
+      when kind = 'choice' or type = 'bigint' and value ~ '^-?[0-9]{1,18}$' or type = 'integer' and value ~ '^-?[0-9]{1,9}$' then ' and v.%1$I = ($2 ->> %2$L)::%3$s'
       else ' and v.%1$I::text = $2 ->> %2$L' end, name, filter, type)
 $$;
 

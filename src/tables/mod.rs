@@ -5,7 +5,9 @@
 //! catalog by the functions that are called (`sql/logic/page.sql`), and no statement is put together here. A question costs two
 //! round trips: one for the role and the question together, one for the commit.
 
+mod certificate;
 mod queue;
+mod story;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +20,9 @@ use crate::db::Error;
 use crate::mail::AccountId;
 use crate::sql;
 
+pub use certificate::Kept;
 pub use queue::Selection;
+pub use story::Sought;
 
 const ACT_AS: &str = sql!("tables/act_as");
 const PAGES: &str = sql!("tables/pages");

@@ -443,9 +443,96 @@ async fn each_kind_of_administrator_sees_and_does_what_is_his() {
     let audit = db.rows("select actor, peer, path from log.audit order by id desc limit 1").await;
     let audit: Vec<String> = (0..3).map(|at| audit[0].get(at)).collect();
     assert_eq!(audit, ["alice@example.test", "127.0.0.1", "web pages"]);
+    changes_of_a_domain(&db, &alice, own, other).await;
     // Who may no longer, may no longer at once.
     db.apply("update directory.account set manages_domain = false where local_part = 'alice'").await;
     assert!(alice.get("/admin/page/account").await.location().starts_with("/admin/log-in"));
+}
+
+/// What a domain administrator sees of who changed what, and what of it he takes back; bob has just been named.
+async fn changes_of_a_domain(db: &Database, alice: &Pages, own: i64, other: i64) {
+    let last = async |table: &str| -> i64 {
+        db.value(&format!("select max(id) from log.audit where table_name = '{table}'")).await
+    };
+    let undo = async |change: i64| {
+        alice.post("/admin/page/change/act", &[("k", &format!("{{\"id\":{change}}}")), ("do", "undo")]).await
+    };
+    let bob: i64 = db.value("select id from directory.account where local_part = 'bob'").await;
+    let named = last("directory.account").await;
+    let page = alice.page("/admin/page/change").await;
+    assert!(page.contains("alice@example.test") && page.contains("directory.account"), "{page}");
+    let csv = alice.page("/admin/page/change/csv").await;
+    assert!(!csv.contains("olga") && !csv.contains("control.") && csv.contains("bob"), "{csv}");
+    assert!(!csv.contains(PASSWORD) && csv.contains("(hidden)"), "{csv}");
+    let history = alice.page(&row("account", &format!("{{\"id\":{bob}}}"))).await;
+    assert!(history.contains("Robert") && history.contains("<h2>History</h2>"), "{history}");
+    // His own change, and one that a system administrator has made to what is his to change.
+    let name = "select coalesce(display_name, '') from directory.account where local_part = 'bob'";
+    let undone = undo(named).await;
+    assert!(undone.status == 303 && undone.location().contains("taken+back"), "{}", undone.body);
+    assert_eq!(db.value::<String>(name).await, "");
+    let audit = db.rows("select actor, undoes from log.audit order by id desc limit 1").await;
+    assert_eq!((audit[0].get::<_, String>(0).as_str(), audit[0].get::<_, i64>(1)), ("alice@example.test", named));
+    db.apply("update directory.account set display_name = 'Bobby' where local_part = 'bob'").await;
+    assert_eq!(undo(last("directory.account").await).await.status, 303);
+    assert_eq!(db.value::<String>(name).await, "");
+    // A row that is gone comes back, with what his page can say of it.
+    db.apply(&format!("insert into directory.alias (domain_id, local_part, targets) values ({own}, 'sales', '{{bob@example.test}}')")).await;
+    let made = last("directory.alias").await;
+    db.apply("delete from directory.alias where local_part = 'sales'").await;
+    assert_eq!(undo(last("directory.alias").await).await.status, 303);
+    let sales = "select count(*) from directory.alias where local_part = 'sales'";
+    assert_eq!(db.value::<i64>(sales).await, 1);
+    assert_eq!(undo(made).await.status, 303);
+    assert_eq!(db.value::<i64>(sales).await, 0);
+    // What he may not do on a page he may not do by taking back: limits that others set, what was or is another domain's, settings.
+    db.apply("update directory.account set max_messages_per_hour = 5 where local_part = 'bob'").await;
+    let limited = last("directory.account").await;
+    db.apply("update directory.account set max_messages_per_hour = 6, display_name = 'B' where local_part = 'bob'").await;
+    let both = last("directory.account").await;
+    db.apply("update directory.account set password_hash = '{PLAIN}another-password' where local_part = 'carol'").await;
+    let secret = last("directory.account").await;
+    db.apply("update directory.account set display_name = 'Olga' where local_part = 'olga'").await;
+    let foreign = last("directory.account").await;
+    db.apply(&format!("update directory.account set domain_id = {other} where local_part = 'carol'")).await;
+    let moved = last("directory.account").await;
+    db.apply("update control.smtp set max_errors = max_errors + 1").await;
+    let setting = last("control.smtp").await;
+    db.apply(&format!("update directory.domain set max_accounts = 50 where id = {own}")).await;
+    let domain = last("directory.domain").await;
+    let before: i64 = db.value("select max(id) from log.audit").await;
+    for (change, visible) in
+        [(limited, true), (both, true), (secret, true), (foreign, false), (moved, false), (setting, false), (domain, false), (1, false)]
+    {
+        let seen = alice.get(&row("change", &format!("{{\"id\":{change}}}"))).await.status;
+        assert_eq!(seen, if visible { 200 } else { 404 }, "{change}");
+        let answer = undo(change).await;
+        if visible {
+            assert!(answer.status == 422 && answer.body.contains("role=\"alert\""), "{change}: {}", answer.body);
+        } else {
+            assert!(answer.location().contains("no+such+row"), "{change}: {}", answer.body);
+        }
+    }
+    assert_eq!(db.value::<i64>("select max(id) from log.audit").await, before, "something was taken back that was not his");
+    // By the functions themselves it is no other.
+    let alice_id: i64 = db.value("select id from directory.account where local_part = 'alice'").await;
+    let client = db.connect().await;
+    for (call, says) in [
+        (format!("logic.undo_any({setting})"), "only a system administrator"),
+        (format!("logic.undo_own({setting})"), "there is no such change"),
+        (format!("logic.undo_own({foreign})"), "there is no such change"),
+        (format!("control.undo({limited})"), "permission denied"),
+    ] {
+        let statement = format!(
+            "begin; select set_config('mailwright.kind', 'domain', true), set_config('mailwright.account', '{alice_id}', true),
+               set_config('mailwright.daemon', 'off', true), set_config('role', 'mailwright_web', true); select {call}"
+        );
+        let error = client.batch_execute(&statement).await.unwrap_err();
+        client.batch_execute("rollback").await.unwrap();
+        let said = crate::support::database::describe(&error);
+        assert!(said.contains(says), "{call}: {said}");
+    }
+    db.apply(&format!("update directory.account set domain_id = {own} where local_part = 'carol'")).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! The administration. Five handlers serve every page: what a page is, the catalog says (`tables`).
 
+mod certificate_upload;
 mod filter;
+mod find;
 mod form;
 mod list;
 mod login;
 mod queue;
+mod story;
 mod value;
 
 use std::sync::Arc;
@@ -31,6 +34,12 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/log-in", get(login::show).post(login::log_in))
         .route("/admin/log-out", post(login::log_out))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/find", get(find::show))
+        .route("/admin/message/{message}", get(story::show))
+        .route(
+            "/admin/certificate-upload",
+            get(certificate_upload::show).post(certificate_upload::store),
+        )
         .route("/admin/queue", get(queue::show).post(queue::act))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))

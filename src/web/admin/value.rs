@@ -126,7 +126,7 @@ pub(super) fn time(text: &str) -> String {
 }
 
 /// A number of bytes in the unit that fits, powers of 1024 as the limits have them.
-fn bytes(number: u64) -> String {
+pub(super) fn bytes(number: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let power = (number.max(1).ilog2() / 10).min(4);
     let unit = units.get(power as usize).copied().unwrap_or("B");
