@@ -35,9 +35,9 @@ create function logic.mailbox_name(account bigint, mailbox bigint) returns text 
   where b.account_id = account and b.id = mailbox and (logic.web_sees() or logic.web_has_account(account))
 $$;
 
--- The header of a message, from wherever it is still kept: 64 KiB of it at most.
-create function logic.message_head(message text) returns bytea language sql stable as $$
-  select substring(coalesce(k.prefix, '') || c.header from 1 for 65536)
+-- The header of a message, from wherever it is still kept: what we have put before it, and itself.
+create function logic.message_head(message text, out prefix bytea, out header bytea) language sql stable as $$
+  select coalesce(k.prefix, ''), c.header
   from (
     (select m.prefix, m.content_id from log.trace t
      join store.message m on m.account_id = t.account_id and m.mailbox_id = t.mailbox_id and m.uid = t.uid
@@ -54,14 +54,15 @@ $$;
 
 -- As the owner, for mail is not open to the pages: who changes everything may read the header.
 create function logic.message_header(message text) returns text language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select encode(logic.message_head(message), 'base64') where logic.web_changes()
+  select encode(substring(h.prefix || h.header from 1 for 65536), 'base64') from logic.message_head(message) h where logic.web_changes()
 $$;
 
--- The same; an auditor sees what was found when its sender was verified.
+-- The same; an auditor sees what was found when it was verified. Only what we have put before the message counts: in it anybody can
+-- say so.
 create function logic.message_verdict(message text) returns text language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select btrim(regexp_replace((regexp_match(encode(logic.message_head(message), 'escape'),
+  select btrim(regexp_replace((regexp_match(encode(h.prefix, 'escape'),
     '(?:^|\n)Authentication-Results:((?:[^\n]|\n[ \t])*)', 'i'))[1], '\s+', ' ', 'g'))
-  where logic.web_sees()
+  from logic.message_head(message) h where logic.web_sees()
 $$;
 
 -- Messages that are found, the newest first, each with what became of it last.
@@ -71,17 +72,20 @@ begin
   perform logic.must_see_page('find');
   return (
     select coalesce(jsonb_agg(jsonb_build_object('message', n.message, 'at', t.at, 'sender', f.facts -> 'sender', 'size', f.facts -> 'size',
-      'recipients', t.recipients, 'more', greatest(t.count - 3, 0), 'step', coalesce(a.outcome, t.step)) order by n.place), '[]')
+      'recipients', t.recipients, 'more', greatest(t.count - 3, 0), 'step', l.step) order by n.place), '[]')
     from unnest(logic.web_find(sender, recipient, message_id, peer::inet, coalesce(since, '-infinity'), coalesce(until, 'infinity'), most))
       with ordinality n (message, place)
     cross join lateral (select logic.message_facts(n.message) as facts) f
     cross join lateral (
       select min(t.at) as at, (array_agg(distinct t.recipient) filter (where t.step in ('accepted', 'refused', 'placed', 'queued')))[1:3] as recipients,
-        count(distinct t.recipient) as count, (array_agg(t.step::text order by t.id desc))[1] as step, array_agg(distinct t.queue_id) as queue_ids
+        count(distinct t.recipient) as count, array_agg(distinct t.queue_id) as queue_ids
       from log.trace t where t.message = n.message) t
     left join lateral (
-      select x.outcome from queue.attempt x where x.message_id = any (t.queue_ids) order by x.at desc, x.id desc limit 1) a
-      on t.step not in ('held', 'released', 'retried'));
+      select s.step from (
+        (select o.at, o.step::text as step from log.trace o where o.message = n.message order by o.id desc limit 1)
+        union all
+        (select x.at, x.outcome from queue.attempt x where x.message_id = any (t.queue_ids) order by x.at desc, x.id desc limit 1)) s
+      order by s.at desc limit 1) l on true);
 end $$;
 
 -- The story of one message, by what log.trace calls it; null when nothing is known of it, or nothing that may be seen.

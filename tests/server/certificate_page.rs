@@ -13,11 +13,11 @@ const PATH: &str = "/admin/certificate-upload";
 /// Sends the form, as a browser sends files.
 async fn send(pages: &Pages, fields: &[(&str, &str)]) -> Answer {
     let form = pages.get("/admin/page/domain").await.form();
-    let mut arguments = vec![format!("--form-string=form={form}")];
+    let mut arguments = vec!["--form-string".to_owned(), format!("form={form}")];
     for (name, value) in fields {
-        arguments.push(match value.strip_prefix('@') {
-            Some(file) => format!("--form={name}=@{file}"),
-            None => format!("--form-string={name}={value}"),
+        arguments.extend(match value.strip_prefix('@') {
+            Some(file) => ["--form".to_owned(), format!("{name}=@{file}")],
+            None => ["--form-string".to_owned(), format!("{name}={value}")],
         });
     }
     pages.curl(PATH, &arguments).await
@@ -49,13 +49,23 @@ async fn a_certificate_is_looked_into_stored_and_served() {
     // Before it is stored it is looked into, and then nothing is stored.
     let looked = send(&pages, &[("do", "look"), ("file", &at(&chain)), ("key", &at(&key))]).await;
     assert_eq!(looked.status, 200, "{}", looked.body);
-    for part in ["mail.far.test, imap.far.test", "own root", "belongs to the certificate", "Expires", "not stored yet"] {
+    for part in [
+        "mail.far.test, imap.far.test",
+        "own root",
+        "belongs to the certificate",
+        "Expires",
+        "not stored yet",
+    ] {
         assert!(looked.body.contains(part), "{part}\n{}", looked.body);
     }
     assert!(!looked.body.contains("PRIVATE KEY") && db.value::<i64>(UPLOADED).await == 0);
     // PEM in two files, in one, and PKCS #12.
     let stored = send(&pages, &[("do", "store"), ("file", &at(&chain)), ("key", &at(&key))]).await;
-    assert!(stored.body.contains("Stored. It is served from now on for mail.far.test, imap.far.test."), "{}", stored.body);
+    assert!(
+        stored.body.contains("Stored. It is served from now on for mail.far.test, imap.far.test."),
+        "{}",
+        stored.body
+    );
     db.wait_applied().await;
     assert_eq!(serial(&verified(port, "imap.far.test", ca.pem()).await.unwrap()), serial(&first));
     let (chain, key, second) = made("second", &["mail.far.test", "imap.far.test"]);
@@ -65,7 +75,8 @@ async fn a_certificate_is_looked_into_stored_and_served() {
     assert!(stored.body.contains("in place of the one for the same names"), "{}", stored.body);
     db.wait_applied().await;
     assert_eq!(serial(&verified(port, "mail.far.test", ca.pem()).await.unwrap()), serial(&second));
-    let chain_kept: String = db.value("select chain from control.certificate where source = 'uploaded'").await;
+    let chain_kept: String =
+        db.value("select chain from control.certificate where source = 'uploaded'").await;
     assert!(!chain_kept.contains("PRIVATE"), "{chain_kept}");
     let (chain, key, third) = made("third", &["mail.far.test", "imap.far.test"]);
     let file = folder.pkcs12("third.p12", [&chain, &key], "sesame", &[]);
@@ -80,16 +91,27 @@ async fn a_certificate_is_looked_into_stored_and_served() {
         .await;
     assert_eq!(audit, "root (hidden)");
     // It has a row, with what was read.
-    let row = stored.body.split("href=\"/admin/page/certificate/row?").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let row = stored
+        .body
+        .split("href=\"/admin/page/certificate/row?")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap();
     let row = pages.page(&format!("/admin/page/certificate/row?{}", row.replace("&#38;", "&"))).await;
     assert!(row.contains("imap.far.test"), "{row}");
 
     // One that signs itself, also for names with other letters.
     let own = send(&pages, &[("do", "make"), ("own", "bücher.example\n*.own.test")]).await;
-    assert!(own.body.contains("xn--bcher-kva.example, *.own.test") && own.body.contains("Nobody but this server"), "{}", own.body);
+    assert!(
+        own.body.contains("xn--bcher-kva.example, *.own.test") && own.body.contains("Nobody but this server"),
+        "{}",
+        own.body
+    );
     db.wait_applied().await;
     let shown = crate::acme::shown(port, "a.own.test").await;
-    assert!(X509Certificate::from_der(&shown).unwrap().1.subject().to_string().contains("xn--bcher-kva.example"));
+    assert!(
+        X509Certificate::from_der(&shown).unwrap().1.subject().to_string().contains("xn--bcher-kva.example")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +128,8 @@ async fn what_cannot_be_served_is_refused_and_says_why() {
     let chain = format!("@{}", folder.file("chain.pem", &identity.chain));
     let key = format!("@{}", folder.file("key.pem", &identity.key));
     let other_key = format!("@{}", folder.file("other.pem", &other.key));
-    let both = format!("@{}", folder.file("both.pem", &[identity.chain.clone(), identity.key.clone()].concat()));
+    let both =
+        format!("@{}", folder.file("both.pem", &[identity.chain.clone(), identity.key.clone()].concat()));
     let old = format!("@{}", folder.file("old.pem", &[expired.chain, expired.key].concat()));
     let plain = [folder.file("a.pem", &identity.chain), folder.file("a.key", &identity.key)];
     let pfx = format!("@{}", folder.pkcs12("a.pfx", [&plain[0], &plain[1]], "sesame", &[]));
@@ -127,13 +150,23 @@ async fn what_cannot_be_served_is_refused_and_says_why() {
     ] {
         let answer = send(&pages, fields).await;
         assert_eq!(answer.status, 422, "{fields:?}: {}", answer.body);
-        assert!(answer.body.contains(says) && answer.body.contains("Nothing has been stored"), "{says}: {}", answer.body);
-        assert!(!answer.body.contains("<script>") && !answer.body.contains("PRIVATE KEY-"), "{}", answer.body);
+        assert!(
+            answer.body.contains(says) && answer.body.contains("Nothing has been stored"),
+            "{says}: {}",
+            answer.body
+        );
+        assert!(
+            !answer.body.contains("<script>") && !answer.body.contains("PRIVATE KEY-"),
+            "{}",
+            answer.body
+        );
     }
     let large = folder.file("large.pem", &"x".repeat(2 << 20));
     assert_eq!(send(&pages, &[("file", &format!("@{large}"))]).await.status, 413);
     assert_eq!(pages.curl(PATH, &["-dform=x".to_owned()]).await.status, 400);
-    let forged = pages.curl(PATH, &["--form-string=form=x".to_owned(), format!("--form=file={both}")]).await;
+    let forged = pages
+        .curl(PATH, &["--form-string", "form=x", "--form", &format!("file={both}")].map(str::to_owned))
+        .await;
     assert_eq!(forged.status, 403);
     for name in ["watcher", "alice@example.test"] {
         let visitor = Pages::log_in(&daemon, name, PASSWORD).await;

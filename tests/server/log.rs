@@ -299,7 +299,10 @@ async fn a_remote_delivery_from_beginning_to_end() {
     // Whoever has it tried again is named as well.
     let (retried, told): (Vec<_>, Vec<_>) =
         story(&db, search).await.into_iter().partition(|(step, ..)| step == "retried");
-    assert!(!retried.is_empty() && retried.iter().all(|(_, to, by)| to == "bob@far.test" && by == "retried by mailwright"));
+    assert!(
+        !retried.is_empty()
+            && retried.iter().all(|(_, to, by)| to == "bob@far.test" && by == "retried by mailwright")
+    );
     let names: Vec<&str> = told.iter().map(|(step, ..)| &**step).collect();
     let (first, rest) = names.split_at(2);
     let (last, delays) = rest.split_last().unwrap();

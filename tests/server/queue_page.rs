@@ -145,7 +145,13 @@ async fn all_of_a_destination_is_retried_held_released_and_cancelled() {
     let answer = press("cancel", &[("domain", "far.test"), ("sure", "yes")]).await;
     assert_eq!(said(&answer), "mail for far.test: 20 recipients are cancelled.");
     assert_eq!(db.value::<i64>("select count(*) from queue.message").await, 1);
-    assert_eq!(db.value::<i64>("select count(*) from queue.attempt where outcome = 'cancelled' and reply = 'cancelled by root'").await, 20);
+    assert_eq!(
+        db.value::<i64>(
+            "select count(*) from queue.attempt where outcome = 'cancelled' and reply = 'cancelled by root'"
+        )
+        .await,
+        20
+    );
     let step = |step: &str, message: &str, count: i64, reply: &str| {
         (step.to_owned(), message.to_owned(), count, reply.to_owned())
     };
@@ -160,7 +166,8 @@ async fn all_of_a_destination_is_retried_held_released_and_cancelled() {
         ]
     );
     // In the story it is told once.
-    let told: i64 = db.value("select count(*) from report.trace where message = 'first-1' and step = 'cancelled'").await;
+    let told: i64 =
+        db.value("select count(*) from report.trace where message = 'first-1' and step = 'cancelled'").await;
     assert_eq!(told, 20);
     // What makes no sense changes nothing.
     for (action, fields) in [
@@ -205,9 +212,13 @@ async fn a_row_of_the_list_is_held_and_released_and_never_by_surprise() {
     let daemon = Daemon::start(&db).await;
     let pages = system(&daemon).await;
     full_queue(&db, 1).await;
-    let key = format!("{{\"id\":{}}}", db.value::<i64>("select id from queue.recipient where domain = 'far.test'").await);
+    let key = format!(
+        "{{\"id\":{}}}",
+        db.value::<i64>("select id from queue.recipient where domain = 'far.test'").await
+    );
     let press = async |action: &str| {
-        let answer = pages.post("/admin/page/delivery/act", &[("k", &key), ("do", action), ("sure", "yes")]).await;
+        let answer =
+            pages.post("/admin/page/delivery/act", &[("k", &key), ("do", action), ("sure", "yes")]).await;
         said(&answer)
     };
     assert_eq!(press("release").await, "it is not held");
@@ -220,7 +231,8 @@ async fn a_row_of_the_list_is_held_and_released_and_never_by_surprise() {
     db.sql("update queue.recipient set next_attempt_at = now() + interval '1 hour'").await;
     assert_eq!(press("retry").await, "it is tried now");
     assert_eq!(press("cancel").await, "it is cancelled");
-    let steps: Vec<String> = done(&db).await.into_iter().map(|(step, _, _, who)| format!("{step}: {who}")).collect();
+    let steps: Vec<String> =
+        done(&db).await.into_iter().map(|(step, _, _, who)| format!("{step}: {who}")).collect();
     assert_eq!(
         steps,
         [
@@ -259,6 +271,10 @@ async fn the_daemons_own_work_leaves_no_such_steps() {
     db.until(QUEUE_IS_EMPTY).await;
     let steps: Vec<String> = done(&db).await.into_iter().map(|(step, ..)| step).collect();
     assert_eq!(steps, ["held", "released"]);
-    let list = format!("/admin/page/delivery?is.state={}&from.received_at={}", encoded("no such"), encoded("2026-01-01 00:00"));
+    let list = format!(
+        "/admin/page/delivery?is.state={}&from.received_at={}",
+        encoded("no such"),
+        encoded("2026-01-01 00:00")
+    );
     assert!(pages.page(&list).await.contains("Nothing matches"));
 }

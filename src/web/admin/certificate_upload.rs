@@ -173,7 +173,8 @@ fn made(form: &Form) -> Result<Ready, String> {
 }
 
 fn read(chain: String, key: String, names: Vec<String>, source: &'static str) -> Result<Ready, String> {
-    let read = Certified::from_pem(chain.as_bytes(), key.as_bytes(), &names).map_err(|error| error.to_string())?;
+    let read =
+        Certified::from_pem(chain.as_bytes(), key.as_bytes(), &names).map_err(|error| error.to_string())?;
     let inside = import::inside(&chain, &read).map_err(|error| error.to_string())?;
     Ok(Ready { chain, key, names, read, inside, source })
 }
@@ -197,7 +198,9 @@ fn facts(ready: &Ready) -> Vec<(&'static str, String)> {
 /// What often is forgotten.
 fn hint(inside: &Inside) -> &'static str {
     match (inside.self_signed, inside.chain) {
-        (true, _) => "Nobody but this server vouches for it: mail programs will ask their users whether they trust it.",
+        (true, _) => {
+            "Nobody but this server vouches for it: mail programs will ask their users whether they trust it."
+        }
         (false, 1) => {
             "Only the server's own certificate is in it. Most authorities have intermediate ones, without which some mail \
              programs refuse it: they belong into the same file, below it."

@@ -41,9 +41,8 @@ pub(super) fn asked(page: &Page, fields: &[(String, String)]) -> Result<Map<Stri
         let column = page.columns.iter().find(|column| Some(column.name.as_str()) == bound);
         match column.and_then(|column| column.filter.as_deref()) {
             Some("time") => {
-                let moment = moment(&value).ok_or_else(|| {
-                    format!("\"{value}\" is no time: write it as 2026-11-26 03:09, in UTC")
-                })?;
+                let moment = moment(&value)
+                    .ok_or_else(|| format!("\"{value}\" is no time: write it as 2026-11-26 03:09, in UTC"))?;
                 filters.insert(name.clone(), Value::String(moment.to_string()));
             }
             Some("least") => {
@@ -59,7 +58,9 @@ pub(super) fn asked(page: &Page, fields: &[(String, String)]) -> Result<Map<Stri
 pub(super) fn moment(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let stamp = text.parse().ok();
-    stamp.or_else(|| text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|moment| moment.timestamp()))
+    stamp.or_else(|| {
+        text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|moment| moment.timestamp())
+    })
 }
 
 /// A time as the field of a form has it.

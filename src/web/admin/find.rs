@@ -68,11 +68,14 @@ pub(super) async fn show(
         Ok(None) => (None, String::new()),
         Ok(Some(sought)) => match admin.site.tables.find_messages(&admin.who, &sought, AT_ONCE).await {
             Ok(found) => {
-                let found: Vec<Message> = serde_json::from_value(found)
-                    .map_err(|error| Error::Fault(format!("messages are described in another way: {error}")))?;
+                let found: Vec<Message> = serde_json::from_value(found).map_err(|error| {
+                    Error::Fault(format!("messages are described in another way: {error}"))
+                })?;
                 (Some(found), String::new())
             }
-            Err(Error::Overdue(_)) => (None, "The search took too long and was given up: narrow the time.".to_owned()),
+            Err(Error::Overdue(_)) => {
+                (None, "The search took too long and was given up: narrow the time.".to_owned())
+            }
             Err(Error::Refused { message, .. }) if message.starts_with("give a sender") => (None, message),
             Err(other) => return Err(other.into()),
         },
@@ -105,10 +108,12 @@ fn sought(fields: &[(String, String)]) -> Result<Option<Sought>, String> {
     };
     let time = |name: &str| {
         let given = text(name);
-        given.map(|text| {
-            moment(&text).ok_or_else(|| format!("\"{text}\" is no time: write it as 2026-11-26 03:09, in UTC"))
-        })
-        .transpose()
+        given
+            .map(|text| {
+                moment(&text)
+                    .ok_or_else(|| format!("\"{text}\" is no time: write it as 2026-11-26 03:09, in UTC"))
+            })
+            .transpose()
     };
     let sought = Sought {
         sender: if field(fields, "nobody") == "yes" { Some(String::new()) } else { text("sender") },

@@ -20,7 +20,8 @@ const AT_ONCE: i32 = 50;
 /// Rows that are exported at most.
 const EXPORTED: i32 = 5000;
 /// What is said of a search that was given up.
-const OVERDUE: &str = "The search took too long and was given up: narrow the time, or filter by another column as well.";
+const OVERDUE: &str =
+    "The search took too long and was given up: narrow the time, or filter by another column as well.";
 
 #[derive(Template)]
 #[template(path = "admin/list.html")]
@@ -202,15 +203,17 @@ async fn list(
             text: labelled(column, row, &labels),
             label: column.label.clone(),
             number: column.kind == "number",
-            address: if at == named { row_address(&page.name, &page.key_of(row)) } else { column.address(row.get(&column.name)) },
+            address: if at == named {
+                row_address(&page.name, &page.key_of(row))
+            } else {
+                column.address(row.get(&column.name))
+            },
         };
         columns.iter().enumerate().map(cell).collect()
     };
     let rows = rows
         .iter()
-        .map(|row| {
-            Row { cells: cells(row), name: page.name_of(row), key: page.key_of(row) }
-        })
+        .map(|row| Row { cells: cells(row), name: page.name_of(row), key: page.key_of(row) })
         .collect();
     let filter_form = filter::form(admin, page, &asked.fields).await?;
     let mut kept_by_filter = asked.without(&["behind", "said"]);

@@ -36,10 +36,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/password", get(login::show_password).post(login::set_password))
         .route("/admin/find", get(find::show))
         .route("/admin/message/{message}", get(story::show))
-        .route(
-            "/admin/certificate-upload",
-            get(certificate_upload::show).post(certificate_upload::store),
-        )
+        .route("/admin/certificate-upload", get(certificate_upload::show).post(certificate_upload::store))
         .route("/admin/queue", get(queue::show).post(queue::act))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))

@@ -217,9 +217,8 @@ fn age(counted: AgeCount) -> Age {
 
 fn destination(counted: DestinationCount) -> Destination {
     let domain = counted.domain;
-    let link = |state: &str, count: i64| {
-        (number(count), list(&[("is.domain", &domain), ("is.state", state)]))
-    };
+    let link =
+        |state: &str, count: i64| (number(count), list(&[("is.domain", &domain), ("is.state", state)]));
     let short = |text: Option<String>| text.unwrap_or_default().chars().take(REPLY).collect::<String>();
     Destination {
         waiting: link("waiting", counted.waiting),
@@ -256,10 +255,7 @@ fn words(of: &Selection) -> String {
 }
 
 /// A button was pressed.
-pub(super) async fn act(
-    admin: Admin,
-    Form(fields): Form<Vec<(String, String)>>,
-) -> Result<Response, Fault> {
+pub(super) async fn act(admin: Admin, Form(fields): Form<Vec<(String, String)>>) -> Result<Response, Fault> {
     if !admin.knows(field(&fields, "form")) {
         return Ok(answer::refused("this form is not of your session: load the page again"));
     }
@@ -267,7 +263,11 @@ pub(super) async fn act(
     let of = Selection { domain: given("domain"), state: given("state") };
     let action = field(&fields, "do");
     let tables = &admin.site.tables;
-    if action == "cancel" && admin.who.kind == Kind::System && field(&fields, "sure") != "yes" && of != Selection::default() {
+    if action == "cancel"
+        && admin.who.kind == Kind::System
+        && field(&fields, "sure") != "yes"
+        && of != Selection::default()
+    {
         let selected: Selected = read(tables.queue_selection(&admin.who, &of).await?)?;
         let template = ConfirmPage {
             frame: &admin.frame("queue").await?,
@@ -291,7 +291,8 @@ pub(super) async fn act(
         "release" => "released, and tried now",
         _ => "cancelled",
     };
-    let recipients = if count == 1 { "1 recipient is".to_owned() } else { format!("{} recipients are", number(count)) };
+    let recipients =
+        if count == 1 { "1 recipient is".to_owned() } else { format!("{} recipients are", number(count)) };
     let mut said = format!("{}: {recipients} {verb}.", words(&of));
     if done.get("more").and_then(Value::as_bool) == Some(true) {
         said.push_str(" There is more: press the button again.");
@@ -309,7 +310,10 @@ mod tests {
         let labels = |waiting, held, failed| -> Vec<String> {
             buttons(waiting, held, failed).into_iter().map(|button| button.label).collect()
         };
-        assert_eq!(labels(1234567, 0, 0), ["Retry all 1,234,567", "Hold all 1,234,567", "Cancel all 1,234,567"]);
+        assert_eq!(
+            labels(1234567, 0, 0),
+            ["Retry all 1,234,567", "Hold all 1,234,567", "Cancel all 1,234,567"]
+        );
         assert_eq!(labels(2, 3, 0), ["Retry 2", "Hold 2", "Release 3", "Cancel all 5"]);
         assert!(labels(0, 0, 0).is_empty());
     }

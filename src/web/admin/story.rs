@@ -144,7 +144,8 @@ fn events_of(session: i64, at: &str) -> String {
 }
 
 fn told(facts: Facts, verdict: Option<String>) -> Vec<(&'static str, String)> {
-    let sender = facts.sender.map(|sender| if sender.is_empty() { "nobody (a report)".to_owned() } else { sender });
+    let sender =
+        facts.sender.map(|sender| if sender.is_empty() { "nobody (a report)".to_owned() } else { sender });
     let told = [
         ("From", sender),
         ("Brought by", facts.peer),
