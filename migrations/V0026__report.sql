@@ -56,7 +56,7 @@ order by messages desc, recipient
 $q$, '{days=7}', 'bars', 'recipient', '{messages}', 30),
 
 ('Traffic by day', 'Recipients for whom mail was accepted, refused, placed in mailboxes here, and delivered to other servers, on each of so many days.', $q$
-select day,
+select day::date as day,
   coalesce(accepted, 0) as accepted, coalesce(refused, 0) as refused, coalesce(placed, 0) as placed, coalesce(sent, 0) as sent
 from generate_series(date_trunc('day', now()) - make_interval(days => $1::integer - 1), now(), interval '1 day') as day
 left join (

@@ -126,7 +126,7 @@ impl Browser {
     /// Logs in on the page for it.
     pub async fn log_in(&self, name: &str, password: &str) {
         self.go("/admin/log-in").await;
-        self.fill("Administrator", name).await;
+        self.fill("Name", name).await;
         self.fill("Password", password).await;
         self.press("Log in").await;
     }
