@@ -128,7 +128,7 @@ async fn a_login_needs_a_code_that_is_taken_once() {
     assert_eq!(half.post("/admin/code", &[("code", &code(&secret, 0))]).await.status, 403);
     let right = give(&half, &code(&secret, 0)).await;
     assert_eq!((right.status, right.location().as_str()), (303, "/admin/page/alias"));
-    assert_eq!(half.get("/admin").await.location(), "/admin/services");
+    assert_eq!(half.get("/admin").await.location(), "/admin/overview");
     // The cookie has changed with it.
     let again: i64 = db
         .value(&format!("select count(*) from live.web_session where encode(token_hash, 'hex') = '{before}'"))
