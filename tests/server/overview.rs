@@ -278,7 +278,7 @@ async fn the_overview_shows_what_was_counted() {
         assert!(tile(&page, "Delayed").parse::<u32>().unwrap() >= 2, "{page}");
         assert_eq!(page.matches("<figure class=\"chart\"").count(), 8, "{page}");
         assert!(page.contains("Mail in numbers") && page.contains(">example.test</a>"), "{page}");
-        assert!(!page.contains("style=") && !page.contains("<script>"), "{page}");
+        assert!(!page.contains("style=") && page.matches("<script").count() == 1, "{page}");
         // What is counted can be looked at.
         let links: BTreeSet<&str> =
             page.split("href=\"/admin/page/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
@@ -372,7 +372,10 @@ async fn the_overview_in_a_browser() {
     let daemon = Daemon::start(&db).await;
     administrator(&db, "root", "system").await;
     let browser = Browser::open(&daemon).await;
-    browser.log_in("root", PASSWORD).await;
+    browser.go("/admin/log-in").await;
+    browser.fill("Name", "root").await;
+    browser.fill("Password", PASSWORD).await;
+    browser.press("Log in").await;
     browser.see("What to do first").await;
     browser.is_accessible().await;
     browser.picture("overview-first").await;
