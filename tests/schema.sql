@@ -171,6 +171,19 @@ CREATE TYPE control.unresolvable_policy AS ENUM (
 
 COMMENT ON TYPE control.unresolvable_policy IS 'What is done with senders whose domain takes no mail';
 
+CREATE TYPE directory.dns_need AS ENUM (
+    'required',
+    'recommended',
+    'optional'
+);
+
+CREATE TYPE directory.dns_state AS ENUM (
+    'ok',
+    'missing',
+    'differs',
+    'unknown'
+);
+
 CREATE DOMAIN directory.local_part AS text
 	CONSTRAINT "before the @ stand 1 to 64 bytes without spaces or ""(),:;<>@" CHECK (((VALUE <> ''::text) AND (octet_length(VALUE) <= 64) AND (VALUE !~ '[[:space:][:cntrl:]@<>"\\(),:;]'::text) AND (VALUE !~ '^\.|\.$|\.\.'::text)));
 
@@ -198,13 +211,22 @@ CREATE TYPE log.level AS ENUM (
     'error'
 );
 
+CREATE DOMAIN log.span AS text
+	CONSTRAINT "a span is minute, hour or day" CHECK ((VALUE = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])));
+
+COMMENT ON DOMAIN log.span IS 'How long what is counted together lasts: minute, hour or day';
+
 CREATE TYPE log.step AS ENUM (
     'accepted',
     'refused',
     'placed',
     'missed',
     'queued',
-    'reported'
+    'reported',
+    'held',
+    'released',
+    'retried',
+    'cancelled'
 );
 
 CREATE TYPE queue.state AS ENUM (
@@ -213,6 +235,10 @@ CREATE TYPE queue.state AS ENUM (
     'delivered',
     'failed'
 );
+
+CREATE FUNCTION logic.queued_name(trace text, id bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$ select coalesce(trace, 'queue-' || id) $$;
 
 CREATE TABLE queue.message (
     id bigint NOT NULL,
@@ -334,13 +360,14 @@ CREATE VIEW admin.delivery WITH (security_invoker='true') AS
     r.next_attempt_at,
     r.last_reply,
     m.received_at,
+    logic.queued_name(m.trace, m.id) AS message,
     m.size,
     r.domain,
     r.message_id
    FROM (queue.recipient r
      JOIN queue.message m ON ((m.id = r.message_id)));
 
-COMMENT ON VIEW admin.delivery IS 'Running: Queue. Mail that waits to go out, one line for each recipient';
+COMMENT ON VIEW admin.delivery IS 'Running: Queued mail. Mail that waits to go out, one line for each recipient';
 
 COMMENT ON COLUMN admin.delivery.id IS 'Number of the row';
 
@@ -358,6 +385,8 @@ COMMENT ON COLUMN admin.delivery.last_reply IS 'What was said about it then';
 
 COMMENT ON COLUMN admin.delivery.received_at IS 'When it was accepted';
 
+COMMENT ON COLUMN admin.delivery.message IS 'Its story: what the trace calls the message';
+
 COMMENT ON COLUMN admin.delivery.size IS 'Bytes, prefix included';
 
 COMMENT ON COLUMN admin.delivery.domain IS 'Domain of the address, in lower case and ASCII';
@@ -371,6 +400,289 @@ CREATE FUNCTION admin.cancel(d admin.delivery) RETURNS text
 $$;
 
 COMMENT ON FUNCTION admin.cancel(d admin.delivery) IS 'Cancel!: the recipient never gets the message, and the sender is not told';
+
+CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+declare
+  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
+  v6 text;
+begin
+  if address ~ ('^' || v4) then return true; end if;
+  -- The last four bytes may be written as IPv4: two groups.
+  v6 := regexp_replace(address, ':' || v4, ':0:0');
+  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
+    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
+      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
+end $_$;
+
+CREATE TABLE directory.account (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    password_hash control.secret,
+    scram control.secret,
+    display_name text,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    mail_from_policy control.mail_from_policy,
+    max_priority smallint,
+    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
+    forward_keep boolean DEFAULT true NOT NULL,
+    public boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    manages_domain boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
+    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
+    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
+);
+
+COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
+
+COMMENT ON COLUMN directory.account.id IS 'Number of the row';
+
+COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
+
+COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
+
+COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
+
+COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
+
+COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+CREATE TABLE directory.domain (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    catch_all text,
+    max_accounts control."limit" DEFAULT 0 NOT NULL,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    forwarding_forbidden boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    users_may_forward boolean DEFAULT true NOT NULL,
+    administrators_read_mail boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
+);
+
+COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
+
+COMMENT ON COLUMN directory.domain.id IS 'Number of the row';
+
+COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
+
+COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
+
+COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
+
+COMMENT ON COLUMN directory.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN directory.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
+
+CREATE VIEW admin.domain WITH (security_invoker='true') AS
+ SELECT d.id,
+    d.name,
+    d.active,
+    d.is_default,
+    ( SELECT count(*) AS count
+           FROM directory.account a
+          WHERE (a.domain_id = d.id)) AS accounts,
+    d.catch_all,
+    d.max_accounts,
+    d.quota_bytes,
+    d.max_message_bytes,
+    d.users_may_forward,
+    d.administrators_read_mail,
+    d.created_at
+   FROM directory.domain d;
+
+COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
+
+COMMENT ON COLUMN admin.domain.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
+
+COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN admin.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
+
+COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
+
+CREATE FUNCTION admin.check_dns(d admin.domain) RETURNS text
+    LANGUAGE sql
+    AS $$ select logic.want_dns_check(d.id) $$;
+
+COMMENT ON FUNCTION admin.check_dns(d admin.domain) IS 'Check DNS';
+
+CREATE TABLE directory.dns_record (
+    domain_id bigint NOT NULL,
+    place integer NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    content text NOT NULL,
+    need directory.dns_need NOT NULL,
+    state directory.dns_state NOT NULL,
+    found text,
+    checked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE directory.dns_record IS 'The DNS records that each domain needs, and which of them are there; looked for every control.dns.check_hours';
+
+COMMENT ON COLUMN directory.dns_record.domain_id IS 'The domain';
+
+COMMENT ON COLUMN directory.dns_record.place IS 'Order among the records of the domain';
+
+COMMENT ON COLUMN directory.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN directory.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN directory.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN directory.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN directory.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN directory.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN directory.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE VIEW admin.dns_record WITH (security_invoker='true') AS
+ SELECT r.domain_id,
+    r.place,
+    r.name,
+    r.type,
+    r.content,
+    r.need,
+    r.state,
+    r.found,
+    r.checked_at
+   FROM (directory.dns_record r
+     JOIN directory.domain d ON ((d.id = r.domain_id)));
+
+COMMENT ON VIEW admin.dns_record IS 'Mail: DNS records. What the DNS should say of each domain here, and whether it does. Nothing is looked for while the server has no name (Settings: Server)';
+
+COMMENT ON COLUMN admin.dns_record.domain_id IS 'The domain';
+
+COMMENT ON COLUMN admin.dns_record.place IS 'Order among the records of the domain';
+
+COMMENT ON COLUMN admin.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN admin.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN admin.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN admin.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN admin.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN admin.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN admin.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE FUNCTION admin.check_records(r admin.dns_record) RETURNS text
+    LANGUAGE sql
+    AS $$ select logic.want_dns_check(r.domain_id) $$;
+
+COMMENT ON FUNCTION admin.check_records(r admin.dns_record) IS 'Look again';
 
 CREATE FUNCTION admin.delete_account() RETURNS trigger
     LANGUAGE plpgsql
@@ -393,6 +705,14 @@ CREATE FUNCTION admin.delete_certificate() RETURNS trigger
     AS $$
 begin
   delete from control.certificate where id = old.id;
+  return old;
+end $$;
+
+CREATE FUNCTION admin.delete_metrics_token() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from control.metrics_token where name = old.name;
   return old;
 end $$;
 
@@ -614,89 +934,193 @@ $$;
 
 COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
 
+CREATE FUNCTION admin.release(d admin.delivery) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state = 'held';
+  return case when found then 'it is released, and tried now' when d.state <> 'held' then 'it is not held' end;
+end $$;
+
+COMMENT ON FUNCTION admin.release(d admin.delivery) IS 'Release';
+
+CREATE TABLE control.acme_certificate (
+    id bigint NOT NULL,
+    names text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    keep_key boolean DEFAULT false NOT NULL,
+    renew_at timestamp with time zone,
+    certificate_id bigint,
+    failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    last_attempt_at timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a certificate has from 1 to 100 names" CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100)))
+);
+
+COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN control.acme_certificate.id IS 'Number of the row';
+
+COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
+
+COMMENT ON COLUMN control.acme_certificate.active IS 'Whether it is ordered and renewed';
+
+COMMENT ON COLUMN control.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
+
+COMMENT ON COLUMN control.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
+
+COMMENT ON COLUMN control.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
+
+COMMENT ON COLUMN control.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
+
+COMMENT ON COLUMN control.acme_certificate.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN control.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
+
+COMMENT ON COLUMN control.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
+
+COMMENT ON COLUMN control.acme_certificate.created_at IS 'When the row was made';
+
+CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
+ SELECT acme_certificate.id,
+    acme_certificate.names,
+    acme_certificate.active,
+    acme_certificate.keep_key,
+    acme_certificate.renew_at,
+    acme_certificate.certificate_id,
+    acme_certificate.failures,
+    acme_certificate.last_error,
+    acme_certificate.last_attempt_at,
+    acme_certificate.next_attempt_at,
+    acme_certificate.created_at
+   FROM control.acme_certificate;
+
+COMMENT ON VIEW admin.acme_certificate IS 'Server: ACME certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN admin.acme_certificate.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
+
+COMMENT ON COLUMN admin.acme_certificate.active IS 'Whether it is ordered and renewed';
+
+COMMENT ON COLUMN admin.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
+
+COMMENT ON COLUMN admin.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
+
+COMMENT ON COLUMN admin.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
+
+COMMENT ON COLUMN admin.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
+
+COMMENT ON COLUMN admin.acme_certificate.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN admin.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
+
+COMMENT ON COLUMN admin.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
+
+COMMENT ON COLUMN admin.acme_certificate.created_at IS 'When the row was made';
+
+CREATE FUNCTION admin.renew(c admin.acme_certificate) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update control.acme_certificate set renew_at = now(), next_attempt_at = null where id = c.id returning logic.says_order()
+$$;
+
+COMMENT ON FUNCTION admin.renew(c admin.acme_certificate) IS 'Renew now';
+
+CREATE TABLE control.certificate (
+    id bigint NOT NULL,
+    names text[] DEFAULT '{}'::text[] NOT NULL,
+    chain text NOT NULL,
+    key control.secret NOT NULL,
+    source text DEFAULT 'uploaded'::text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    own_names text[],
+    not_before timestamp with time zone,
+    not_after timestamp with time zone,
+    error text,
+    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
+    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
+    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
+);
+
+COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
+
+COMMENT ON COLUMN control.certificate.id IS 'Number of the row';
+
+COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
+
+COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
+
+COMMENT ON COLUMN control.certificate.own_names IS 'Host names inside the certificate; the server reads them';
+
+COMMENT ON COLUMN control.certificate.not_before IS 'Beginning of its validity; the server reads it';
+
+COMMENT ON COLUMN control.certificate.not_after IS 'End of its validity; the server reads it';
+
+COMMENT ON COLUMN control.certificate.error IS 'Why it can''t be served; the server says so';
+
+CREATE VIEW admin.certificate WITH (security_invoker='true') AS
+ SELECT certificate.id,
+    certificate.names,
+    certificate.source,
+    certificate.active,
+    certificate.own_names,
+    certificate.not_after,
+    certificate.error,
+    certificate.chain,
+    (NULL::text)::control.secret AS key,
+    certificate.created_at
+   FROM control.certificate;
+
+COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
+
+COMMENT ON COLUMN admin.certificate.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN admin.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN admin.certificate.own_names IS 'Host names inside the certificate; the server reads them';
+
+COMMENT ON COLUMN admin.certificate.not_after IS 'End of its validity; the server reads it';
+
+COMMENT ON COLUMN admin.certificate.error IS 'Why it can''t be served; the server says so';
+
+COMMENT ON COLUMN admin.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN admin.certificate.key IS 'Private key, PEM; it is never shown. Left empty, the old one stays';
+
+COMMENT ON COLUMN admin.certificate.created_at IS 'When the row was made';
+
+CREATE FUNCTION admin.renew(c admin.certificate) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update control.acme_certificate set renew_at = now() where certificate_id = c.id;
+  return case when found then logic.says_order() else 'it comes from no authority by itself: upload the new one' end;
+end $$;
+
+COMMENT ON FUNCTION admin.renew(c admin.certificate) IS 'Renew now';
+
 CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
     AS $$
   select bytes from store.usage where account_id = account
 $$;
-
-CREATE TABLE directory.account (
-    id bigint NOT NULL,
-    domain_id bigint NOT NULL,
-    local_part directory.local_part NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    password_hash control.secret,
-    scram control.secret,
-    display_name text,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    mail_from_policy control.mail_from_policy,
-    max_priority smallint,
-    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
-    forward_keep boolean DEFAULT true NOT NULL,
-    public boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    manages_domain boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
-    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
-    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
-);
-
-COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
-
-COMMENT ON COLUMN directory.account.id IS 'Number of the row';
-
-COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
-
-COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
-
-COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
-
-COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
-
-COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
-
-COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
-
-COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
-
-COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
-
-COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
 
 CREATE TABLE directory.second_factor (
     id bigint NOT NULL,
@@ -847,10 +1271,12 @@ $$;
 COMMENT ON FUNCTION admin.reset_second_factor(a admin.administrator) IS 'Reset second factor!: logs in with the password alone, until a new one is set up';
 
 CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
-    LANGUAGE sql
+    LANGUAGE plpgsql
     AS $$
-  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id returning 'it is tried now'
-$$;
+begin
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state in ('waiting', 'failed');
+  return case when found then 'it is tried now' when d.state = 'held' then 'it is held and stays so: to send it, release it' end;
+end $$;
 
 COMMENT ON FUNCTION admin.retry(d admin.delivery) IS 'Retry now';
 
@@ -993,14 +1419,10 @@ COMMENT ON COLUMN admin.change.new IS 'The row after; secrets are hidden';
 COMMENT ON COLUMN admin.change.undoes IS 'The change that this one took back';
 
 CREATE FUNCTION admin.undo(c admin.change) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
+    LANGUAGE plpgsql
     AS $$
 begin
-  if not logic.web_changes() then
-    raise exception 'only a system administrator may take changes back' using errcode = 'insufficient_privilege';
-  end if;
-  return format('change %s is taken back by change %s', c.id, control.undo(c.id));
+  return format('change %s is taken back by change %s', c.id, case logic.web_kind() when 'domain' then logic.undo_own(c.id) else logic.undo_any(c.id) end);
 end $$;
 
 COMMENT ON FUNCTION admin.undo(c admin.change) IS 'Undo';
@@ -1108,6 +1530,21 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION admin.write_metrics_token() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into control.metrics_token (name, token) values (new.name, nullif(new.token, ''));
+  else
+    update control.metrics_token set name = new.name where name = old.name;
+    if new.token <> '' then
+      update control.metrics_token set token = new.token where name = new.name;
+    end if;
+  end if;
+  return new;
+end $$;
+
 CREATE FUNCTION control.check_name_servers() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1133,21 +1570,6 @@ begin
   end if;
   return new;
 end $$;
-
-CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-    AS $_$
-declare
-  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
-  v6 text;
-begin
-  if address ~ ('^' || v4) then return true; end if;
-  -- The last four bytes may be written as IPv4: two groups.
-  v6 := regexp_replace(address, ':' || v4, ':0:0');
-  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
-    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
-      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
-end $_$;
 
 CREATE FUNCTION control.is_ip_pattern(pattern text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -1415,6 +1837,7 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
     'web', (select to_jsonb(s) from control.web s),
+    'metrics_tokens', (select coalesce(jsonb_agg(t.token order by t.name), '[]') from control.metrics_token t),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
     'acme', logic.acme_snapshot(),
@@ -1767,9 +2190,11 @@ CREATE FUNCTION logic.after_recipient_delete() RETURNS trigger
     AS $$
 begin
   insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
-  select '', m.id, o.address, m.sender, m.account_id, m.content_id, m.size, 'cancelled', o.attempts,
-    'cancelled by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user), 0
+  select '', m.id, o.address, m.sender, m.account_id, m.content_id, m.size, 'cancelled', o.attempts, 'cancelled ' || logic.by_whom(), 0
   from old_rows o join queue.message m on m.id = o.message_id;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), 'cancelled', '', logic.queued_name(m.trace, m.id), o.address, m.id, 'cancelled ' || logic.by_whom()
+  from old_rows o join queue.message m on m.id = o.message_id, control.log l where l.trace order by o.id;
   delete from queue.message m where m.id in (select message_id from old_rows)
     and not exists (select 1 from queue.recipient r where r.message_id = m.id);
   perform pg_notify('queue', '');
@@ -1926,6 +2351,13 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.audit_ids(of_table text, of_key jsonb) RETURNS bigint[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select array(select a.id from log.audit a where a.table_name = of_table and a.key = of_key order by a.id desc limit 1000)
+$$;
+
 CREATE FUNCTION logic.before_acl() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2005,12 +2437,20 @@ CREATE FUNCTION logic.before_message_cancelled() RETURNS trigger
     AS $$
 begin
   insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
-  select '', old.id, r.address, old.sender, old.account_id, old.content_id, old.size, 'cancelled', r.attempts,
-    'cancelled by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user), 0
+  select '', old.id, r.address, old.sender, old.account_id, old.content_id, old.size, 'cancelled', r.attempts, 'cancelled ' || logic.by_whom(), 0
   from queue.recipient r where r.message_id = old.id;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), 'cancelled', '', logic.queued_name(old.trace, old.id), r.address, old.id, 'cancelled ' || logic.by_whom()
+  from queue.recipient r, control.log l where r.message_id = old.id and l.trace order by r.id;
   insert into store.orphan (content_id) values (old.content_id) on conflict do nothing;
   return old;
 end $$;
+
+CREATE FUNCTION logic.by_whom() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select 'by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user)
+$$;
 
 CREATE FUNCTION logic.change_keywords(old text[], how integer, words text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE
@@ -2276,7 +2716,7 @@ CREATE FUNCTION logic.describe_page(page regclass, of_table regclass) RETURNS vo
     AS $_$
   insert into logic.page (name, of_table, menu, title, help, kinds)
   select relname, of_table, m[1], m[2], nullif(m[3], ''),
-    case when relname = 'session' or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
+    case when relname in ('session', 'change') or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
       then '{system,auditor,domain}' else '{system,auditor}' end::text[]
   from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
   where oid = page on conflict do nothing;
@@ -2311,6 +2751,56 @@ begin
   end loop;
   return new;
 end $_$;
+
+CREATE FUNCTION logic.find_messages(sender text, recipient text, message_id text, peer inet, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  if num_nonnulls(find_messages.sender, find_messages.recipient, find_messages.message_id, find_messages.peer) = 0 then
+    raise exception 'whose messages? Give a sender, a recipient, a message_id or a peer' using errcode = 'invalid_parameter_value';
+  end if;
+  return array(
+    select m.message from (
+      select t.message, max(t.id) as last from log.trace t
+      where t.at >= since and t.at < until
+        and case
+          when find_messages.message_id is not null then t.message_id in (find_messages.message_id, '<' || find_messages.message_id || '>')
+          when find_messages.recipient is not null then lower(t.recipient) = lower(find_messages.recipient)
+          when find_messages.sender is not null then lower(t.sender) = lower(find_messages.sender)
+          else t.peer = find_messages.peer end
+      group by t.message
+    ) m
+    where (find_messages.recipient is null or exists (
+        select from log.trace t where t.message = m.message and lower(t.recipient) = lower(find_messages.recipient)))
+      and (find_messages.sender is null or exists (
+        select from log.trace t where t.message = m.message and lower(t.sender) = lower(find_messages.sender)))
+      and (find_messages.peer is null or exists (select from log.trace t where t.message = m.message and t.peer = find_messages.peer))
+    order by m.last desc limit most);
+end $$;
+
+CREATE FUNCTION logic.find_page(sender text, recipient text, message_id text, peer text, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  perform logic.must_see_page('find');
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('message', n.message, 'at', t.at, 'sender', f.facts -> 'sender', 'size', f.facts -> 'size',
+      'recipients', t.recipients, 'more', greatest(t.count - 3, 0), 'step', l.step) order by n.place), '[]')
+    from unnest(logic.web_find(sender, recipient, message_id, peer::inet, coalesce(since, '-infinity'), coalesce(until, 'infinity'), most))
+      with ordinality n (message, place)
+    cross join lateral (select logic.message_facts(n.message) as facts) f
+    cross join lateral (
+      select min(t.at) as at, (array_agg(distinct t.recipient) filter (where t.step in ('accepted', 'refused', 'placed', 'queued')))[1:3] as recipients,
+        count(distinct t.recipient) as count, array_agg(distinct t.queue_id) as queue_ids
+      from log.trace t where t.message = n.message) t
+    left join lateral (
+      select s.step from (
+        (select o.at, o.step::text as step from log.trace o where o.message = n.message order by o.id desc limit 1)
+        union all
+        (select x.at, x.outcome from queue.attempt x where x.message_id = any (t.queue_ids) order by x.at desc, x.id desc limit 1)) s
+      order by s.at desc limit 1) l on true);
+end $$;
 
 CREATE FUNCTION logic.finish_acme_order(wanted bigint, new_chain text, new_key text, host_names text[], inside text[], beginning timestamp with time zone, ending timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -2521,6 +3011,19 @@ CREATE FUNCTION logic.has_room_for_value(owner bigint, box bigint, whose bigint,
   from control.imap
 $$;
 
+CREATE FUNCTION logic.hash_token() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  if new.token ~ '^sha256:[0-9a-f]{64}$' then return new; end if;
+  if length(new.token) < 20 then
+    raise exception 'a token has at least 20 characters, so that nobody guesses it' using errcode = 'check_violation', column = 'token';
+  end if;
+  new.token := 'sha256:' || encode(sha256(convert_to(new.token, 'UTF8')), 'hex');
+  return new;
+end $_$;
+
 CREATE FUNCTION logic.hasten(name text, subdomains boolean) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -2586,6 +3089,27 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.keep_certificate(new_chain text, new_key text, host_names text[], inside text[], beginning timestamp with time zone, ending timestamp with time zone, from_source text, OUT id bigint, OUT is_new boolean) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+declare
+  wanted text[] := case when cardinality(host_names) > 0 then host_names else inside end;
+begin
+  is_new := false;
+  update control.certificate c
+  set chain = new_chain, key = new_key, names = host_names, own_names = inside, not_before = beginning, not_after = ending, error = null, active = true
+  where c.id = (
+    select f.id from control.certificate f
+    cross join lateral (select case when cardinality(f.names) > 0 then f.names else coalesce(f.own_names, '{}') end as names) s
+    where f.source = from_source and s.names @> wanted and s.names <@ wanted order by f.active desc, f.id limit 1)
+  returning c.id into id;
+  if id is null then
+    is_new := true;
+    insert into control.certificate as c (chain, key, names, own_names, not_before, not_after, source)
+    values (new_chain, new_key, host_names, inside, beginning, ending, from_source) returning c.id into id;
+  end if;
+end $$;
+
 CREATE FUNCTION logic.lacks(signature bytea, probes integer[], n integer) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2605,6 +3129,14 @@ CREATE FUNCTION logic.look_at_destinations(domains text[], times timestamp with 
   insert into queue.destination as x (domain, look_at)
   select d, min(t) from unnest(domains, times) as n (d, t) group by d order by d
   on conflict (domain) do update set look_at = least(x.look_at, excluded.look_at)
+$$;
+
+CREATE FUNCTION logic.mailbox_name(account bigint, mailbox bigint) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select b.name from store.mailbox b
+  where b.account_id = account and b.id = mailbox and (logic.web_sees() or logic.web_has_account(account))
 $$;
 
 CREATE FUNCTION logic.mailbox_view(session bytea, account bigint) RETURNS jsonb
@@ -2724,6 +3256,84 @@ begin
   insert into store.orphan (content_id) select distinct content_id from gone on conflict do nothing;
 end $$;
 
+CREATE FUNCTION logic.message_facts(message text) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select jsonb_build_object('at', t.at, 'sender', t.sender, 'peer', host(t.peer), 'size', t.size, 'message_id', t.message_id, 'session_id', t.session_id)
+  from log.trace t
+  where t.message = message_facts.message and t.step in ('accepted', 'refused')
+    and (logic.web_sees() or exists (select 1 from log.trace o where o.message = t.message and logic.web_has_trace(o.message, o.recipient, o.account_id)))
+  order by t.step = 'accepted' desc, t.id limit 1
+$$;
+
+CREATE FUNCTION logic.message_head(message text, OUT prefix bytea, OUT header bytea) RETURNS record
+    LANGUAGE sql STABLE
+    AS $_$
+  select coalesce(k.prefix, ''), c.header
+  from (
+    (select m.prefix, m.content_id from log.trace t
+     join store.message m on m.account_id = t.account_id and m.mailbox_id = t.mailbox_id and m.uid = t.uid
+     where t.message = message_head.message and t.step = 'placed' limit 1)
+    union all
+    (select m.prefix, m.content_id from log.trace t join queue.message m on m.id = t.queue_id where t.message = message_head.message limit 1)
+    union all
+    (select m.prefix, m.content_id from queue.message m where message_head.message = 'queue-' || m.id
+      and m.id = nullif(substring(message_head.message from '^queue-([0-9]{1,18})$'), '')::bigint)
+    union all
+    (select null, a.content_id from log.trace t join queue.attempt a on a.message_id = t.queue_id where t.message = message_head.message limit 1)
+  ) k join store.content c on c.id = k.content_id limit 1
+$_$;
+
+CREATE FUNCTION logic.message_header(message text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select encode(substring(h.prefix || h.header from 1 for 65536), 'base64') from logic.message_head(message) h where logic.web_changes()
+$$;
+
+CREATE FUNCTION logic.message_story(message text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  queued bigint[];
+  steps jsonb;
+  waiting jsonb;
+begin
+  perform logic.must_see_page('find');
+  queued := array(
+    select distinct t.queue_id from log.trace t where t.message = message_story.message and t.queue_id is not null
+    union select nullif(substring(message_story.message from '^queue-([0-9]{1,18})$'), '')::bigint);
+  select jsonb_agg(to_jsonb(s) order by s.at, s.place) into steps from (
+    select t.at, t.id as place, t.step::text as step, t.command, t.recipient, t.reply, host(t.peer) as peer, null::text as host, null::text as tls,
+      null::integer as attempt, null::integer as milliseconds, a.local_part || '@' || d.name as account, logic.mailbox_name(t.account_id, t.mailbox_id) as mailbox, t.uid, t.node
+    from log.trace t left join directory.account a on a.id = t.account_id left join directory.domain d on d.id = a.domain_id
+    where t.message = message_story.message and (t.step::text <> 'cancelled' or not exists (
+      select 1 from queue.attempt x where x.message_id = t.queue_id and x.recipient = t.recipient and x.outcome = 'cancelled'))
+    union all
+    select x.at, null, x.outcome, null, x.recipient, x.reply, host(x.address), x.host, x.tls, x.attempt, x.milliseconds, null, null, null, x.node
+    from queue.attempt x where x.message_id = any (queued)
+    order by 1, 2 limit 1000
+  ) s;
+  select jsonb_agg(jsonb_build_object('id', r.id, 'address', r.address, 'state', r.state, 'attempts', r.attempts,
+    'next_attempt_at', case when r.state = 'waiting' then r.next_attempt_at end, 'last_reply', r.last_reply) order by r.id) into waiting
+  from (select * from queue.recipient r where r.message_id = any (queued) order by r.id limit 1000) r;
+  if steps is null and waiting is null then
+    return null;
+  end if;
+  return jsonb_build_object('facts', coalesce(logic.message_facts(message), '{}'), 'steps', coalesce(steps, '[]'), 'waiting', coalesce(waiting, '[]'),
+    'verdict', logic.message_verdict(message), 'header', logic.message_header(message));
+end $_$;
+
+CREATE FUNCTION logic.message_verdict(message text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select btrim(regexp_replace((regexp_match(encode(h.prefix, 'escape'),
+    '(?:^|\n)Authentication-Results:((?:[^\n]|\n[ \t])*)', 'i'))[1], '\s+', ' ', 'g'))
+  from logic.message_head(message) h where logic.web_sees()
+$$;
+
 CREATE FUNCTION logic.mirror_account() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2765,6 +3375,15 @@ begin
       case when tg_table_name = 'remote_domain' then new.id end);
   end if;
   return null;
+end $$;
+
+CREATE FUNCTION logic.must_see_page(page text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen(page) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
 end $$;
 
 CREATE FUNCTION logic.normalise_acme_names() RETURNS trigger
@@ -2967,6 +3586,101 @@ CREATE FUNCTION logic.ordered_rights(letters text) RETURNS text
   where position(letter in translate(letters, 'c', 'k')) > 0 or letter in ('x', 't', 'e') and position('d' in letters) > 0
 $$;
 
+CREATE FUNCTION logic.overview(asked text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+declare
+  t record := logic.overview_times(asked);
+  -- How slow others are now: the last hour, or since yesterday.
+  coarse text := case t.grain when 'minute' then 'hour' else 'day' end;
+  last_day date;
+begin
+  if not logic.web_sees() then
+    raise exception 'you may not see the overview of the whole server' using errcode = 'insufficient_privilege';
+  end if;
+  select max(s.day) into last_day from log.domain_storage s;
+  return jsonb_build_object(
+    'pages', logic.pages(),
+    'from', extract(epoch from t.since), 'step', extract(epoch from t.step), 'steps', t.steps, 'now', extract(epoch from now()),
+    'traffic', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from x.at), x.step, x.count, x.messages, x.bytes)), '[]') from (
+      select at, step, sum(count) as count, sum(messages) as messages, sum(bytes) as bytes from log.mail_count
+      where span = t.grain and at >= t.since group by at, step) x),
+    'gauges', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from at), name, value)), '[]') from log.gauge
+      where span = t.grain and at >= t.since),
+    'queue', (select to_jsonb(q) from logic.queue_now() q),
+    -- Deliveries, to mailboxes here and to other servers, in a second of the last minute and the present one.
+    'per_second', (select coalesce(sum(count), 0) / (60 + extract(epoch from now() - date_trunc('minute', now(), 'UTC'))) from log.mail_count
+      where span = 'minute' and at >= date_trunc('minute', now(), 'UTC') - interval '1 minute' and step in ('placed', 'delivered')),
+    'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from (
+      select service, count(*) as count from live.session group by service) x),
+    'services', (select jsonb_object_agg(name, enabled) from control.service),
+    'failed', (select coalesce(jsonb_agg(node || ': ' || service || ': ' || coalesce(error, state) order by node, service), '[]')
+      from live.service_status where state = 'failed'),
+    'storage', (select coalesce(jsonb_agg(jsonb_build_array(x.domain_id, coalesce(d.name, '(removed)'), x.bytes) order by x.bytes desc), '[]') from (
+      select domain_id, bytes from log.domain_storage where day = last_day and bytes > 0 order by bytes desc limit 10) x
+      left join directory.domain d on d.id = x.domain_id),
+    'stored', (select jsonb_build_array(coalesce(sum(bytes), 0), coalesce(sum(messages), 0), coalesce(sum(accounts), 0)) from log.domain_storage
+      where day = last_day),
+    'destinations', (select coalesce(jsonb_agg(jsonb_build_array(x.domain, x.mean) order by x.mean desc), '[]') from (
+      select domain, sum(milliseconds) / sum(attempts) / 1000.0 as mean from log.destination_count
+      where span = coarse and at >= date_trunc(coarse, now() - ('1 ' || coarse)::interval, 'UTC') group by domain order by 2 desc limit 10) x),
+    'certificates', (select coalesce(jsonb_agg(jsonb_build_array(x.id, array_to_string(x.names, ', '), extract(epoch from x.not_after), x.error)
+      order by x.not_after), '[]') from (
+      select id, coalesce(nullif(own_names, '{}'), names) as names, not_after, error from control.certificate where active order by not_after limit 10) x),
+    'dns', (select jsonb_build_object('checked', count(*), 'missing', count(*) filter (where state = 'missing' and need <> 'optional'),
+        'differs', count(*) filter (where state = 'differs' and need <> 'optional'), 'unknown', count(*) filter (where state = 'unknown' and need <> 'optional'))
+      from directory.dns_record),
+    'missing', (select coalesce(jsonb_agg(jsonb_build_array(x.domain_id, x.place, x.name, x.type, x.content)), '[]') from (
+      select domain_id, place, name, type, content from directory.dns_record
+      where state = 'missing' and need <> 'optional' order by need, domain_id, place limit 10) x),
+    'begun', jsonb_build_object(
+      'hostname', exists (select from control.server where hostname is not null),
+      'domain', exists (select from directory.domain),
+      'account', exists (select from directory.account),
+      'dns', exists (select from directory.dns_record) and not exists (select from directory.dns_record where need <> 'optional' and state <> 'ok'),
+      'mail', exists (select from log.mail_count)));
+end $$;
+
+CREATE FUNCTION logic.overview_of_domain() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+declare
+  t record := logic.overview_times('month');
+  own bigint := logic.web_domain();
+begin
+  if own is null then
+    raise exception 'you do not manage a domain any more' using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'pages', logic.pages(), 'domain', (select name from directory.domain where id = own),
+    'from', extract(epoch from t.since), 'step', extract(epoch from t.step), 'steps', t.steps, 'now', extract(epoch from now()),
+    -- By their keys for each day, whatever number of other domains there is.
+    'traffic', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from p.at), x.step, x.count, x.count, x.bytes)), '[]')
+      from generate_series(t.since, now(), t.step) p (at) cross join lateral (
+        select c.step, sum(c.count) as count, sum(c.bytes) as bytes from log.domain_count c
+        where c.day = (p.at at time zone 'UTC')::date and c.domain_id = own group by c.step) x),
+    'growth', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from p.at), x.bytes)), '[]')
+      from generate_series(t.since, now(), t.step) p (at) cross join lateral (
+        select s.bytes from log.domain_storage s where s.day = (p.at at time zone 'UTC')::date and s.domain_id = own) x),
+    'stored', (select jsonb_build_array(s.bytes, s.messages) from log.domain_storage s
+      where s.domain_id = own and s.day >= (now() at time zone 'UTC')::date - 1 order by s.day desc limit 1),
+    'accounts', (select count(*) from directory.account where domain_id = own),
+    'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from logic.sessions_of_domain()),
+    'dns', (select jsonb_build_object('checked', count(*), 'missing', count(*) filter (where state = 'missing' and need <> 'optional'),
+        'differs', count(*) filter (where state = 'differs' and need <> 'optional'), 'unknown', count(*) filter (where state = 'unknown' and need <> 'optional'))
+      from directory.dns_record where domain_id = own));
+end $$;
+
+CREATE FUNCTION logic.overview_times(asked text, OUT grain text, OUT since timestamp with time zone, OUT step interval, OUT steps integer) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+  select g, date_trunc(g, now(), 'UTC') - (n - 1) * s, s, n
+  from (select case asked when 'hour' then 'minute' when 'day' then 'hour' else 'day' end) x (g)
+  cross join lateral (select ('1 ' || g)::interval, case g when 'minute' then 60 when 'hour' then 24 else 30 end) y (s, n)
+$$;
+
 CREATE FUNCTION logic.own_address() RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -3013,7 +3727,8 @@ begin
     'key', logic.page_key(v), 'one_row', logic.page_key(v) = array['only_row'],
     'may_change', logic.page_rights(v) & 4 <> 0, 'may_make', logic.page_rights(v) & 8 <> 0 and logic.page_key(v) <> array['only_row'],
     'may_remove', logic.page_rights(v) & 16 <> 0 and logic.page_key(v) <> array['only_row'],
-    'columns', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('label', logic.page_title(regexp_replace(k.name, '_id$', '')))) from logic.page_columns(v) k
+    'columns', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('label', logic.page_title(regexp_replace(k.name, '_id$', '')),
+      'filter', logic.page_filter(v, k.name, k.kind, k.type), 'leads', logic.page_leads(page, k.name))) from logic.page_columns(v) k
       where k.name <> 'only_row'),
     'actions', coalesce((
       select jsonb_agg(jsonb_build_object('name', f.proname, 'label', regexp_replace(words, '[!:].*$', ''), 'grave', words ~ '^[^:]*!',
@@ -3120,6 +3835,17 @@ CREATE FUNCTION logic.page_columns(v regclass) RETURNS TABLE(name text, help tex
   order by a.attnum
 $$;
 
+CREATE FUNCTION logic.page_condition(filter text, value text, name text, type text, kind text, options text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+  select format(case
+      when kind = 'choice' and value <> all (options) then ' and false'
+      when filter like 'from.%' then ' and v.%1$I >= ($2 ->> %2$L)::%3$s'
+      when filter like 'until.%' then ' and v.%1$I < ($2 ->> %2$L)::%3$s'
+      when kind = 'choice' or type = 'bigint' and value ~ '^-?[0-9]{1,18}$' or type = 'integer' and value ~ '^-?[0-9]{1,9}$' then ' and v.%1$I = ($2 ->> %2$L)::%3$s'
+      else ' and v.%1$I::text = $2 ->> %2$L' end, name, filter, type)
+$_$;
+
 CREATE FUNCTION logic.page_error(v regclass, state text, message text, hint text, con text, of_table text, of_schema text, col text) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3137,6 +3863,19 @@ CREATE FUNCTION logic.page_error(v regclass, state text, message text, hint text
         then 'this is still used: ' || of_schema || '.' || of_table || ' refers to it' else 'there is no such row' end
       when state = '42501' and message like '%row-level security%' then 'you may not do this here'
       else message || coalesce('. ' || nullif(hint, ''), '') end)
+$$;
+
+CREATE FUNCTION logic.page_filter(v regclass, name text, kind text, type text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case
+    when type = 'log.level' then 'least'
+    when kind in ('choice', 'yes or no', 'reference', 'time') then kind
+    when kind in ('text', 'number') and exists (
+      select 1 from pg_class c join logic.page p on p.name = c.relname
+      join pg_attribute a on a.attrelid = p.of_table and a.attname = page_filter.name and format_type(a.atttypid, a.atttypmod) = page_filter.type
+      join pg_index i on i.indrelid = p.of_table and i.indkey[0] = a.attnum and not i.indisprimary
+      where c.oid = v) then 'exact' end
 $$;
 
 CREATE FUNCTION logic.page_form(page text, key jsonb) RETURNS jsonb
@@ -3164,8 +3903,8 @@ CREATE FUNCTION logic.page_history(page text, key jsonb) RETURNS jsonb
       (select jsonb_agg(jsonb_build_array(k, a.old -> k, a.new -> k) order by k) from (
         select jsonb_object_keys(coalesce(a.old, '{}') || coalesce(a.new, '{}')) as k) x
        where a.action = 'update' and a.old -> k is distinct from a.new -> k) as changes
-    from log.audit a join logic.page p on p.name = page
-    where a.table_name = p.of_table::text and a.key = page_history.key
+    from logic.page p cross join lateral unnest(logic.audit_ids(p.of_table::text, page_history.key)) i (id) join log.audit a on a.id = i.id
+    where p.name = page
     order by a.id desc limit 100) h
 $$;
 
@@ -3210,14 +3949,26 @@ begin
   return found;
 end $_$;
 
+CREATE FUNCTION logic.page_leads(page text, name text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select '/admin/message/' where page in ('delivery', 'trace') and name = 'message'
+$$;
+
 CREATE FUNCTION logic.page_list(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
 declare
   shown jsonb := logic.page(page);
   way boolean := coalesce(downwards, shown -> 'columns' @> '[{"name": "at"}]');
+  options jsonb := '{}';
+  c record;
 begin
-  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way)
+  -- What a filter may choose from.
+  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null loop
+    options := options || jsonb_build_object(c.name, logic.page_options(c.refers));
+  end loop;
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way, 'options', options)
     || case when (shown ->> 'one_row')::boolean then '{}' else logic.page_rows(page, words, sorted, way, filters, behind, most) end;
 end $$;
 
@@ -3310,9 +4061,14 @@ begin
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
     into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
   end if;
-  for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
-    cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
+  for c in
+    select f.key, f.value, k.name, k.type, k.kind, k.options from jsonb_each_text(filters) f
+    join logic.page_columns(v) k on k.name = regexp_replace(f.key, case when k.kind in ('time', 'choice') then '^(from|until)[.]' else '^$' end, '')
+  loop
+    cond := cond || logic.page_condition(c.key, c.value, c.name, c.type, c.kind, c.options);
   end loop;
+  -- What is written as time goes by is ordered by its key: the same order, and an index has it.
+  sorted := nullif(sorted, case when cardinality(key) = 1 then 'at' end);
   select k.type into sort_type from logic.page_columns(v) k where k.name = sorted and not k.is_key;
   if sort_type is null then
     order_by := (select string_agg(k || ' ' || way, ', ' order by n) from unnest(string_to_array(key_list, ', ')) with ordinality x (k, n));
@@ -3462,6 +4218,117 @@ CREATE FUNCTION logic.place_page(name text, menu text, title text, help text, ki
     AS $$
   insert into logic.page (name, menu, title, help, kinds) values (name, menu, title, help, kinds)
 $$;
+
+CREATE FUNCTION logic.queue_act(action text, of_domain text, of_state text, most integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'on'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  chosen bigint[];
+  done bigint;
+begin
+  if logic.web_kind() is distinct from 'system' then
+    return jsonb_build_object('wrong', 'you may not do this here');
+  elsif num_nonnulls(of_domain, of_state) = 0 then
+    return jsonb_build_object('wrong', 'choose a destination or a state');
+  elsif of_state <> all (enum_range(null::queue.state)::text[]) then
+    return jsonb_build_object('wrong', format('there is no state "%s"', left(of_state, 40)));
+  end if;
+  chosen := array(
+    select r.id from queue.recipient r
+    where (of_domain is null or r.domain = of_domain) and (of_state is null or r.state = of_state::queue.state)
+      and (action = 'cancel' or r.state = any (case action when 'release' then array['held'] when 'hold' then array['waiting']
+        else array['waiting', 'failed'] end::queue.state[]))
+    order by r.id limit most);
+  if action in ('retry', 'release') then
+    update queue.recipient r set state = 'waiting', next_attempt_at = now() where r.id = any (chosen) and (r.state = 'held') = (action = 'release');
+  elsif action = 'hold' then
+    update queue.recipient r set state = 'held' where r.id = any (chosen) and r.state = 'waiting';
+  elsif action = 'cancel' then
+    delete from queue.recipient r where r.id = any (chosen);
+  else
+    return jsonb_build_object('wrong', 'there is no such button');
+  end if;
+  get diagnostics done = row_count;
+  return jsonb_build_object('done', done, 'more', cardinality(chosen) >= most);
+end $$;
+
+CREATE FUNCTION logic.queue_counts(words text, most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'on'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  counts jsonb;
+begin
+  perform logic.must_see_page('queue');
+  with bounds as (
+    select array['-infinity'::timestamptz] || array_agg(now() - b order by b desc) as b
+    from unnest(array['5 days', '1 day', '6 hours', '1 hour']::interval[]) b
+  ), counted as (
+    select r.state, r.domain, width_bucket(m.received_at, (select b from bounds)) as age,
+      count(*) as n, count(*) filter (where r.state = 'waiting') as waiting, count(*) filter (where r.state = 'held') as held,
+      count(*) filter (where r.state = 'failed') as failed,
+      min(r.next_attempt_at) filter (where r.state = 'waiting') as next_attempt_at, grouping(r.state) = 0 as by_state, grouping(r.domain) = 0 as by_domain
+    from queue.recipient r join queue.message m on m.id = r.message_id
+    group by grouping sets ((r.state), (r.domain), (3))
+  ), fullest as (
+    select c.* from counted c where c.by_domain and strpos(c.domain, lower(words)) > 0 order by c.n desc, c.domain limit most
+  )
+  select jsonb_build_object(
+    'states', (select coalesce(jsonb_agg(jsonb_build_object('state', c.state, 'count', c.n) order by c.state), '[]') from counted c where c.by_state),
+    'ages', (select coalesce(jsonb_agg(jsonb_build_object('bucket', c.age, 'from', nullif(b.b[c.age], '-infinity'), 'until', b.b[c.age + 1], 'count', c.n)
+      order by c.age desc), '[]') from counted c, bounds b where not c.by_state and not c.by_domain),
+    'all_destinations', (select count(*) from counted c where c.by_domain),
+    'destinations', (select coalesce(jsonb_agg(jsonb_build_object('domain', f.domain, 'count', f.n, 'waiting', f.waiting, 'held', f.held,
+        'failed', f.failed, 'next_attempt_at', f.next_attempt_at, 'last_reply', l.last_reply, 'last_attempt_at', l.last_attempt_at,
+        'down_until', case when d.down_until > now() then d.down_until end, 'down_reason', d.down_reason)
+      order by f.n desc, f.domain), '[]')
+      from fullest f left join queue.destination d on d.domain = f.domain
+      left join lateral (
+        select x.last_reply, x.last_attempt_at from (
+          select r.last_reply, r.last_attempt_at from queue.recipient r
+          where r.state = 'waiting' and r.domain = f.domain order by r.next_attempt_at desc limit 20) x
+        where x.last_attempt_at is not null order by x.last_attempt_at desc limit 1) l on true)
+  ) into counts;
+  return counts;
+end $$;
+
+CREATE FUNCTION logic.queue_now(OUT waiting bigint, OUT held bigint, OUT oldest_seconds double precision, OUT counted boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  recent constant timestamptz := now() - interval '3 minutes';
+begin
+  counted := pg_relation_size('queue.recipient') + pg_relation_size('queue.message') < 12 * 1024 * 1024;
+  if not counted then
+    select max(g.value) filter (where g.name = 'queue.waiting'), max(g.value) filter (where g.name = 'queue.held'),
+      max(g.value) filter (where g.name = 'queue.oldest_seconds')
+    into waiting, held, oldest_seconds
+    from log.gauge g
+    where g.span = 'minute' and g.at = (select max(l.at) from log.gauge l where l.span = 'minute' and l.at > recent and l.name = 'queue.waiting');
+  end if;
+  if waiting is null then
+    select count(*) filter (where r.state = 'waiting'), count(*) filter (where r.state = 'held') into waiting, held from queue.recipient r;
+    select coalesce(extract(epoch from now() - min(m.received_at)), 0) into oldest_seconds from queue.message m;
+    counted := true;
+  end if;
+end $$;
+
+CREATE FUNCTION logic.queue_selection(of_domain text, of_state text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'on'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform logic.must_see_page('queue');
+  return (
+    select jsonb_build_object('recipients', count(*), 'messages', count(distinct r.message_id), 'waiting', count(*) filter (where r.state = 'waiting'),
+      'held', count(*) filter (where r.state = 'held'), 'destinations', count(distinct r.domain))
+    from queue.recipient r
+    where (of_domain is null or r.domain = of_domain) and (of_state is null or r.state = of_state::queue.state));
+end $$;
 
 CREATE FUNCTION logic.raise_generation() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3802,6 +4669,12 @@ begin
   end loop;
 end $$;
 
+CREATE FUNCTION logic.says_order() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case when a.active then 'it is ordered now' else 'it is ordered as soon as the authority is switched on: Settings, Acme' end from control.acme a
+$$;
+
 CREATE FUNCTION logic.screen_snapshot() RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3825,47 +4698,6 @@ CREATE FUNCTION logic.sender(local text, domain text) RETURNS TABLE(exists_here 
       d.sender_needs_login, (select local_senders_need_login from control.smtp))
   from directory.domain d where d.id = logic.domain_of(sender.domain)
 $$;
-
-CREATE TABLE control.certificate (
-    id bigint NOT NULL,
-    names text[] DEFAULT '{}'::text[] NOT NULL,
-    chain text NOT NULL,
-    key control.secret NOT NULL,
-    source text DEFAULT 'uploaded'::text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    own_names text[],
-    not_before timestamp with time zone,
-    not_after timestamp with time zone,
-    error text,
-    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
-    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
-    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
-);
-
-COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
-
-COMMENT ON COLUMN control.certificate.id IS 'Number of the row';
-
-COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
-
-COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
-
-COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
-
-COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
-
-COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
-
-COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
-
-COMMENT ON COLUMN control.certificate.own_names IS 'Host names inside the certificate; the server reads them';
-
-COMMENT ON COLUMN control.certificate.not_before IS 'Beginning of its validity; the server reads it';
-
-COMMENT ON COLUMN control.certificate.not_after IS 'End of its validity; the server reads it';
-
-COMMENT ON COLUMN control.certificate.error IS 'Why it can''t be served; the server says so';
 
 CREATE FUNCTION logic.served_names(c control.certificate) RETURNS text[]
     LANGUAGE sql STABLE
@@ -3904,6 +4736,14 @@ begin
     'all_sessions', (select count(*) from live.session));
 end $$;
 
+CREATE FUNCTION logic.sessions_of_domain() RETURNS TABLE(service text, count bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select s.service, count(*) from live.session s join directory.account a on a.id = s.account_id
+  where a.domain_id = logic.web_domain() group by s.service
+$$;
+
 CREATE FUNCTION logic.take_comments(of_view regclass, of_table regclass) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -3936,6 +4776,91 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.trace_recipient() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not (select l.trace from control.log l) then return null; end if;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), s.step::log.step, '', logic.queued_name(m.trace, m.id), n.address, m.id, s.step || ' ' || logic.by_whom()
+  from new_rows n join old_rows o on o.id = n.id join queue.message m on m.id = n.message_id
+  cross join lateral (select case
+    when n.state = 'held' and o.state <> 'held' then 'held'
+    when n.state = 'waiting' and o.state = 'held' then 'released'
+    when n.state = 'waiting' and n.next_attempt_at <= now() and (n.next_attempt_at, n.state) is distinct from (o.next_attempt_at, o.state) then 'retried'
+    end as step) s
+  where s.step is not null order by n.id;
+  return null;
+end $$;
+
+CREATE FUNCTION logic.undo_any(change bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not logic.web_changes() then
+    raise exception 'only a system administrator may take this change back' using errcode = 'insufficient_privilege';
+  end if;
+  return control.undo(change);
+end $$;
+
+CREATE FUNCTION logic.undo_own(change bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  a log.audit;
+  page regclass;
+  own text[];
+  columns text[];
+  now_there jsonb;
+  hit bigint;
+  touched bigint;
+begin
+  select * into a from log.audit x where x.id = change and x.table_name in ('directory.account', 'directory.alias');
+  if not found then
+    raise exception 'there is no such change that you may take back' using errcode = 'insufficient_privilege';
+  end if;
+  page := replace(a.table_name, 'directory.', 'admin.')::regclass;
+  own := array(
+    select t.attname from pg_attribute t join pg_attribute v on v.attrelid = page and v.attname = t.attname and not v.attisdropped
+    where t.attrelid = a.table_name::regclass and t.attnum > 0 and not t.attisdropped order by t.attnum);
+  execute format('select to_jsonb(x) from (select %s from %s where id = $1) x', (select string_agg(quote_ident(c), ', ') from unnest(own) c), a.table_name)
+    into now_there using (a.key ->> 'id')::bigint;
+  perform set_config('mailwright.undoes', change::text, true);
+  if a.action = 'insert' then
+    execute format('delete from %s where id = $1', a.table_name) using (a.key ->> 'id')::bigint;
+  elsif a.action = 'delete' then
+    if now_there is not null then
+      raise exception 'the row that change % deleted is there again', change;
+    end if;
+    execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1)', a.table_name,
+      (select string_agg(quote_ident(c), ', ') from unnest(own) c)) using a.old;
+  else
+    columns := array(select o.key from jsonb_each(a.old) o where o.value is distinct from a.new -> o.key);
+    if cardinality(columns) = 0 then
+      raise exception 'change % was of a secret, which the log does not keep', change;
+    elsif not columns <@ own then
+      raise exception 'change % is of %, which only a system administrator may change', change,
+        (select string_agg(c, ', ') from unnest(columns) c where c <> all (own)) using errcode = 'insufficient_privilege';
+    end if;
+    select min(later.id) into hit from unnest(logic.audit_ids(a.table_name, a.key)) later (id)
+    where later.id > a.id
+      and exists (select 1 from unnest(columns) c where a.new -> c is distinct from now_there -> c);
+    if hit is not null then
+      raise exception 'this row has been changed again since (change %): undo that one first', hit;
+    end if;
+    execute format('update %1$s x set (%2$s) = (select %2$s from jsonb_populate_record(null::%1$s, $2)) where x.id = $1', a.table_name,
+      (select string_agg(quote_ident(c), ', ') from unnest(columns) c)) using (a.key ->> 'id')::bigint, a.old;
+  end if;
+  get diagnostics touched = row_count;
+  perform set_config('mailwright.undoes', '', true);
+  if touched = 0 then
+    raise exception 'the row of change % is gone, or not yours', change;
+  end if;
+  return (select max(x.id) from log.audit x where x.undoes = change);
+end $_$;
+
 CREATE FUNCTION logic.view_message(session bytea, account bigint, mailbox bigint, uid bigint) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -3947,6 +4872,18 @@ begin
       'mailbox', (select b.name from store.mailbox b where b.account_id = account and b.id = mailbox)));
   end if;
   return found;
+end $$;
+
+CREATE FUNCTION logic.want_dns_check(domain bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not (logic.web_changes() or coalesce(logic.web_domain() = domain, false)) then
+    raise exception 'you may not do this here' using errcode = 'insufficient_privilege';
+  end if;
+  insert into directory.dns_check (domain_id) values (domain) on conflict (domain_id) do update set wanted_at = excluded.wanted_at;
+  return 'the DNS is asked: look again in a moment';
 end $$;
 
 CREATE FUNCTION logic.web_account() RETURNS bigint
@@ -3979,11 +4916,53 @@ CREATE FUNCTION logic.web_domain() RETURNS bigint
     and a.manages_domain and a.active and d.active
 $$;
 
+CREATE FUNCTION logic.web_find(sender text, recipient text, message_id text, peer inet, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if logic.web_sees() then
+    return logic.find_messages(sender, recipient, message_id, peer, since, until, most);
+  elsif logic.web_domain() is null then
+    raise exception 'you may not see what became of messages' using errcode = 'insufficient_privilege';
+  elsif not (logic.web_has_address(sender) or logic.web_has_address(recipient) or message_id is not null) then
+    raise exception 'give a sender or a recipient of your domain, or a Message-ID' using errcode = 'invalid_parameter_value';
+  end if;
+  return array(
+    select n.message from unnest(logic.find_messages(sender, recipient, message_id, peer, since, until, 10 * most)) with ordinality n (message, place)
+    where exists (select 1 from log.trace t where t.message = n.message and logic.web_has_trace(t.message, t.recipient, t.account_id))
+    order by n.place limit most);
+end $$;
+
 CREATE FUNCTION logic.web_has_account(account bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
     AS $$
   select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
+$$;
+
+CREATE FUNCTION logic.web_has_address(address text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $_$
+  select exists (
+    select 1 from directory.domain_name n left join directory.domain_alias a on a.id = n.alias_id
+    where n.name = lower(substring(address from '[^@]*$')) and coalesce(n.domain_id, a.domain_id) = logic.web_domain())
+$_$;
+
+CREATE FUNCTION logic.web_has_queued(message bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select exists (select 1 from queue.message m where m.id = message and logic.web_has_account(m.account_id))
+$$;
+
+CREATE FUNCTION logic.web_has_trace(message text, recipient text, account bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select coalesce(logic.web_has_account(account), false) or coalesce(logic.web_has_address(recipient), false)
+    or exists (select 1 from log.trace t where t.message = web_has_trace.message and t.step = 'accepted' and logic.web_has_account(t.account_id))
 $$;
 
 CREATE FUNCTION logic.web_manages(account bigint) RETURNS boolean
@@ -4228,77 +5207,6 @@ COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying pe
 
 COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
 
-CREATE TABLE directory.domain (
-    id bigint NOT NULL,
-    name text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    is_default boolean DEFAULT false NOT NULL,
-    catch_all text,
-    max_accounts control."limit" DEFAULT 0 NOT NULL,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    helo_name control.hostname,
-    source_ipv4 text,
-    source_ipv6 text,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    forwarding_forbidden boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    users_may_forward boolean DEFAULT true NOT NULL,
-    administrators_read_mail boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
-    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
-    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
-);
-
-COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
-
-COMMENT ON COLUMN directory.domain.id IS 'Number of the row';
-
-COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
-
-COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
-
-COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
-
-COMMENT ON COLUMN directory.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
-
-COMMENT ON COLUMN directory.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
-
 CREATE TABLE log.trace (
     id bigint NOT NULL,
     at timestamp with time zone NOT NULL,
@@ -4337,7 +5245,7 @@ COMMENT ON COLUMN log.trace.uid IS 'Its UID there';
 
 COMMENT ON COLUMN log.trace.queue_id IS 'Its number in queue.message and queue.attempt';
 
-COMMENT ON COLUMN log.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it';
+COMMENT ON COLUMN log.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it; held, released, retried, cancelled: somebody did so to what is queued';
 
 COMMENT ON COLUMN log.trace.node IS 'The node that did it';
 
@@ -4353,7 +5261,7 @@ COMMENT ON COLUMN log.trace.recipient IS 'Accepted, refused: as the client said 
 
 COMMENT ON COLUMN log.trace.message_id IS 'Its Message-ID, in the first row';
 
-COMMENT ON COLUMN log.trace.reply IS 'What was said: the refusal, or the kind of the report';
+COMMENT ON COLUMN log.trace.reply IS 'What was said: the refusal, or the kind of the report; who held, released, retried or cancelled it';
 
 CREATE TABLE store.usage (
     account_id bigint NOT NULL,
@@ -4478,6 +5386,7 @@ CREATE VIEW report.trace AS
    FROM ((log.trace t
      LEFT JOIN logic.account a ON ((a.account_id = t.account_id)))
      LEFT JOIN store.mailbox b ON (((b.account_id = t.account_id) AND (b.id = t.mailbox_id))))
+  WHERE ((t.step)::text <> 'cancelled'::text)
 UNION ALL
  SELECT a.at,
     t.message,
@@ -4498,9 +5407,9 @@ UNION ALL
     a.node,
     NULL::bigint AS trace_id
    FROM (queue.attempt a
-     LEFT JOIN log.trace t ON (((t.queue_id = a.message_id) AND (t.recipient = a.recipient))));
+     LEFT JOIN log.trace t ON (((t.queue_id = a.message_id) AND (t.recipient = a.recipient) AND (t.step = 'queued'::log.step))));
 
-COMMENT ON VIEW report.trace IS 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), reported to the sender. All steps of one message bear the same message; order by at, trace_id';
+COMMENT ON VIEW report.trace IS 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), held, released or retried by somebody, reported to the sender. All steps of one message bear the same message; order by at, trace_id';
 
 COMMENT ON COLUMN report.trace.at IS 'When';
 
@@ -4543,28 +5452,8 @@ CREATE FUNCTION report.find_trace(sender text DEFAULT NULL::text, recipient text
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 declare
-  found text[];
+  found text[] := logic.find_messages(sender, recipient, message_id, peer, since, until, most);
 begin
-  if num_nonnulls(find_trace.sender, find_trace.recipient, find_trace.message_id, find_trace.peer) = 0 then
-    raise exception 'whose messages? Give a sender, a recipient, a message_id or a peer' using errcode = 'invalid_parameter_value';
-  end if;
-  found := array(
-    select m.message from (
-      select t.message, max(t.id) as last from log.trace t
-      where t.at >= since and t.at < until
-        and case
-          when find_trace.message_id is not null then t.message_id in (find_trace.message_id, '<' || find_trace.message_id || '>')
-          when find_trace.recipient is not null then lower(t.recipient) = lower(find_trace.recipient)
-          when find_trace.sender is not null then lower(t.sender) = lower(find_trace.sender)
-          else t.peer = find_trace.peer end
-      group by t.message
-    ) m
-    where (find_trace.recipient is null or exists (
-        select from log.trace t where t.message = m.message and lower(t.recipient) = lower(find_trace.recipient)))
-      and (find_trace.sender is null or exists (
-        select from log.trace t where t.message = m.message and lower(t.sender) = lower(find_trace.sender)))
-      and (find_trace.peer is null or exists (select from log.trace t where t.message = m.message and t.peer = find_trace.peer))
-    order by m.last desc limit most);
   return query
     select r.* from report.trace r where r.message = any (found)
     order by min(r.at) over (partition by r.message), r.message, r.at, r.trace_id;
@@ -4820,83 +5709,6 @@ COMMENT ON COLUMN admin.acme_answer.chain IS 'tls-alpn-01: the certificate shown
 
 COMMENT ON COLUMN admin.acme_answer.created_at IS 'When it was asked';
 
-CREATE TABLE control.acme_certificate (
-    id bigint NOT NULL,
-    names text[] NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    keep_key boolean DEFAULT false NOT NULL,
-    renew_at timestamp with time zone,
-    certificate_id bigint,
-    failures integer DEFAULT 0 NOT NULL,
-    last_error text,
-    last_attempt_at timestamp with time zone,
-    next_attempt_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT "a certificate has from 1 to 100 names" CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100)))
-);
-
-COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
-
-COMMENT ON COLUMN control.acme_certificate.id IS 'Number of the row';
-
-COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
-
-COMMENT ON COLUMN control.acme_certificate.active IS 'Whether it is ordered and renewed';
-
-COMMENT ON COLUMN control.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
-
-COMMENT ON COLUMN control.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
-
-COMMENT ON COLUMN control.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
-
-COMMENT ON COLUMN control.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
-
-COMMENT ON COLUMN control.acme_certificate.last_error IS 'Why the last attempt failed';
-
-COMMENT ON COLUMN control.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
-
-COMMENT ON COLUMN control.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
-
-COMMENT ON COLUMN control.acme_certificate.created_at IS 'When the row was made';
-
-CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
- SELECT acme_certificate.id,
-    acme_certificate.names,
-    acme_certificate.active,
-    acme_certificate.keep_key,
-    acme_certificate.renew_at,
-    acme_certificate.certificate_id,
-    acme_certificate.failures,
-    acme_certificate.last_error,
-    acme_certificate.last_attempt_at,
-    acme_certificate.next_attempt_at,
-    acme_certificate.created_at
-   FROM control.acme_certificate;
-
-COMMENT ON VIEW admin.acme_certificate IS 'Server: ACME certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
-
-COMMENT ON COLUMN admin.acme_certificate.id IS 'Number of the row';
-
-COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
-
-COMMENT ON COLUMN admin.acme_certificate.active IS 'Whether it is ordered and renewed';
-
-COMMENT ON COLUMN admin.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
-
-COMMENT ON COLUMN admin.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
-
-COMMENT ON COLUMN admin.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
-
-COMMENT ON COLUMN admin.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
-
-COMMENT ON COLUMN admin.acme_certificate.last_error IS 'Why the last attempt failed';
-
-COMMENT ON COLUMN admin.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
-
-COMMENT ON COLUMN admin.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
-
-COMMENT ON COLUMN admin.acme_certificate.created_at IS 'When the row was made';
-
 CREATE TABLE control.acme_order (
     acme_certificate_id bigint NOT NULL,
     directory text NOT NULL,
@@ -4980,6 +5792,53 @@ COMMENT ON COLUMN admin.alias.targets IS 'Where the mail goes: addresses here or
 COMMENT ON COLUMN admin.alias.active IS 'An inactive alias is an unknown address';
 
 COMMENT ON COLUMN admin.alias.authenticated_only IS 'Whether only users who have logged in may write to it';
+
+CREATE VIEW admin.attempt WITH (security_invoker='true') AS
+ SELECT attempt.id,
+    attempt.at,
+    attempt.outcome,
+    attempt.recipient,
+    attempt.sender,
+    attempt.host,
+    host(attempt.address) AS address,
+    attempt.reply,
+    attempt.milliseconds,
+    attempt.attempt,
+    attempt.tls,
+    attempt.size,
+    attempt.message_id,
+    attempt.node
+   FROM queue.attempt;
+
+COMMENT ON VIEW admin.attempt IS 'Running: Attempts. What became of each attempt to deliver mail to other servers';
+
+COMMENT ON COLUMN admin.attempt.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN admin.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
+
+COMMENT ON COLUMN admin.attempt.recipient IS 'The recipient';
+
+COMMENT ON COLUMN admin.attempt.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN admin.attempt.host IS 'The server it was made with, by name';
+
+COMMENT ON COLUMN admin.attempt.address IS 'And by address';
+
+COMMENT ON COLUMN admin.attempt.reply IS 'What the server said, or what went wrong';
+
+COMMENT ON COLUMN admin.attempt.milliseconds IS 'How long it took';
+
+COMMENT ON COLUMN admin.attempt.attempt IS 'The how-many-th it was';
+
+COMMENT ON COLUMN admin.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
+
+COMMENT ON COLUMN admin.attempt.size IS 'Bytes';
+
+COMMENT ON COLUMN admin.attempt.message_id IS 'The message as it was called in queue.message';
+
+COMMENT ON COLUMN admin.attempt.node IS 'The node that made it';
 
 CREATE TABLE control.authentication (
     only_row boolean DEFAULT true NOT NULL,
@@ -5068,41 +5927,6 @@ COMMENT ON COLUMN admin.authentication_policy.method IS 'spf (the sender''s doma
 COMMENT ON COLUMN admin.authentication_policy.result IS 'What the check found. For dmarc the failure and the policy that the domain has published: fail-reject, fail-quarantine, fail-none';
 
 COMMENT ON COLUMN admin.authentication_policy.action IS 'accept; mark (a field X-Mailwright-Auth is added); junk (delivered to Junk); reject (550, or 451 where the result is a temporary error)';
-
-CREATE VIEW admin.certificate WITH (security_invoker='true') AS
- SELECT certificate.id,
-    certificate.names,
-    certificate.source,
-    certificate.active,
-    certificate.own_names,
-    certificate.not_after,
-    certificate.error,
-    certificate.chain,
-    (NULL::text)::control.secret AS key,
-    certificate.created_at
-   FROM control.certificate;
-
-COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
-
-COMMENT ON COLUMN admin.certificate.id IS 'Number of the row';
-
-COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
-
-COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
-
-COMMENT ON COLUMN admin.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
-
-COMMENT ON COLUMN admin.certificate.own_names IS 'Host names inside the certificate; the server reads them';
-
-COMMENT ON COLUMN admin.certificate.not_after IS 'End of its validity; the server reads it';
-
-COMMENT ON COLUMN admin.certificate.error IS 'Why it can''t be served; the server says so';
-
-COMMENT ON COLUMN admin.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
-
-COMMENT ON COLUMN admin.certificate.key IS 'Private key, PEM; it is never shown. Left empty, the old one stays';
-
-COMMENT ON COLUMN admin.certificate.created_at IS 'When the row was made';
 
 CREATE TABLE control.connection_check (
     only_row boolean DEFAULT true NOT NULL,
@@ -5289,8 +6113,10 @@ CREATE TABLE control.dns (
     timeout_milliseconds integer DEFAULT 3000 NOT NULL,
     attempts integer DEFAULT 2 NOT NULL,
     cache_entries integer DEFAULT 32768 NOT NULL,
+    check_hours integer DEFAULT 6 NOT NULL,
     CONSTRAINT "attempts is from 1 to 10" CHECK (((attempts >= 1) AND (attempts <= 10))),
     CONSTRAINT "cache_entries is from 0 to 10 million" CHECK (((cache_entries >= 0) AND (cache_entries <= 10000000))),
+    CONSTRAINT "check_hours is from 0 to 720" CHECK (((check_hours >= 0) AND (check_hours <= 720))),
     CONSTRAINT dns_only_row_check CHECK (only_row),
     CONSTRAINT "timeout_milliseconds is from 100 to 60000" CHECK (((timeout_milliseconds >= 100) AND (timeout_milliseconds <= 60000)))
 );
@@ -5309,13 +6135,16 @@ COMMENT ON COLUMN control.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN control.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
+COMMENT ON COLUMN control.dns.check_hours IS 'How often the DNS is asked for the records that the domains here need, hours; 0 = only when somebody wants it. Nothing is asked while control.server.hostname is empty';
+
 CREATE VIEW admin.dns WITH (security_invoker='true') AS
  SELECT dns.only_row,
     dns.servers,
     dns.dnssec,
     dns.timeout_milliseconds,
     dns.attempts,
-    dns.cache_entries
+    dns.cache_entries,
+    dns.check_hours
    FROM control.dns;
 
 COMMENT ON VIEW admin.dns IS 'Settings: DNS. How names are looked up';
@@ -5332,48 +6161,7 @@ COMMENT ON COLUMN admin.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN admin.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
-CREATE VIEW admin.domain WITH (security_invoker='true') AS
- SELECT d.id,
-    d.name,
-    d.active,
-    d.is_default,
-    ( SELECT count(*) AS count
-           FROM directory.account a
-          WHERE (a.domain_id = d.id)) AS accounts,
-    d.catch_all,
-    d.max_accounts,
-    d.quota_bytes,
-    d.max_message_bytes,
-    d.users_may_forward,
-    d.administrators_read_mail,
-    d.created_at
-   FROM directory.domain d;
-
-COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
-
-COMMENT ON COLUMN admin.domain.id IS 'Number of the row';
-
-COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
-
-COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN admin.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
-
-COMMENT ON COLUMN admin.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
-
-COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
+COMMENT ON COLUMN admin.dns.check_hours IS 'How often the DNS is asked for the records that the domains here need, hours; 0 = only when somebody wants it. Nothing is asked while control.server.hostname is empty';
 
 CREATE TABLE log.event (
     id bigint NOT NULL,
@@ -5722,9 +6510,13 @@ CREATE TABLE control.log (
     event_days integer DEFAULT 30 NOT NULL,
     trace boolean DEFAULT true NOT NULL,
     trace_days integer DEFAULT 30 NOT NULL,
+    minute_days integer DEFAULT 7 NOT NULL,
+    count_days integer DEFAULT 1095 NOT NULL,
+    CONSTRAINT "count_days is from 1 to 36500" CHECK (((count_days >= 1) AND (count_days <= 36500))),
     CONSTRAINT "event_days is from 1 to 3650" CHECK (((event_days >= 1) AND (event_days <= 3650))),
     CONSTRAINT "event_level is off, error, warn, info, debug or trace" CHECK ((event_level = ANY (ARRAY['off'::text, 'error'::text, 'warn'::text, 'info'::text, 'debug'::text, 'trace'::text]))),
     CONSTRAINT log_only_row_check CHECK (only_row),
+    CONSTRAINT "minute_days is from 1 to 60" CHECK (((minute_days >= 1) AND (minute_days <= 60))),
     CONSTRAINT "trace_days is from 1 to 3650" CHECK (((trace_days >= 1) AND (trace_days <= 3650)))
 );
 
@@ -5736,16 +6528,22 @@ COMMENT ON COLUMN control.log.event_level IS 'Which events are kept in log.event
 
 COMMENT ON COLUMN control.log.event_days IS 'How long events are kept';
 
-COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message';
+COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message. Mail is counted (log.mail_count) all the same';
 
 COMMENT ON COLUMN control.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN control.log.minute_days IS 'How long numbers are kept that were counted by the minute';
+
+COMMENT ON COLUMN control.log.count_days IS 'How long numbers are kept that were counted by the hour and by the day';
 
 CREATE VIEW admin.log WITH (security_invoker='true') AS
  SELECT log.only_row,
     log.event_level,
     log.event_days,
     log.trace,
-    log.trace_days
+    log.trace_days,
+    log.minute_days,
+    log.count_days
    FROM control.log;
 
 COMMENT ON VIEW admin.log IS 'Settings: Log. Settings of what is kept of events and of the trace of messages';
@@ -5756,9 +6554,42 @@ COMMENT ON COLUMN admin.log.event_level IS 'Which events are kept in log.event: 
 
 COMMENT ON COLUMN admin.log.event_days IS 'How long events are kept';
 
-COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message';
+COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message. Mail is counted (log.mail_count) all the same';
 
 COMMENT ON COLUMN admin.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN admin.log.minute_days IS 'How long numbers are kept that were counted by the minute';
+
+COMMENT ON COLUMN admin.log.count_days IS 'How long numbers are kept that were counted by the hour and by the day';
+
+CREATE TABLE control.metrics_token (
+    name text NOT NULL,
+    token control.secret NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a token has a name" CHECK ((name <> ''::text))
+);
+
+COMMENT ON TABLE control.metrics_token IS 'Tokens with which monitoring may read /metrics and all of /readyz from everywhere: Authorization: Bearer';
+
+COMMENT ON COLUMN control.metrics_token.name IS 'Who uses it';
+
+COMMENT ON COLUMN control.metrics_token.token IS 'A long random text. Only its hash is kept, so note it';
+
+COMMENT ON COLUMN control.metrics_token.created_at IS 'When it was made';
+
+CREATE VIEW admin.metrics_token WITH (security_invoker='true') AS
+ SELECT metrics_token.name,
+    (NULL::text)::control.secret AS token,
+    metrics_token.created_at
+   FROM control.metrics_token;
+
+COMMENT ON VIEW admin.metrics_token IS 'Server: Metrics tokens. With which monitoring may read /metrics: Authorization: Bearer TOKEN. Only a hash is kept';
+
+COMMENT ON COLUMN admin.metrics_token.name IS 'Who uses it';
+
+COMMENT ON COLUMN admin.metrics_token.token IS 'A long random text, at least 20 characters; it is never shown, so note it. Left empty, the old one stays';
+
+COMMENT ON COLUMN admin.metrics_token.created_at IS 'When it was made';
 
 CREATE VIEW admin.my_account WITH (security_invoker='true') AS
  SELECT account.id,
@@ -6784,13 +7615,13 @@ COMMENT ON COLUMN admin.trace.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.trace.at IS 'When';
 
-COMMENT ON COLUMN admin.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it';
+COMMENT ON COLUMN admin.trace.step IS 'accepted: 250 was said, a row for each recipient; refused; placed: it is in a mailbox; missed: the mailbox was deleted meanwhile; queued: for another server; reported: its sender is told of what became of it; held, released, retried, cancelled: somebody did so to what is queued';
 
 COMMENT ON COLUMN admin.trace.sender IS 'Reverse path, empty = null sender, in the first row of a message; where it is queued: if it was rewritten';
 
 COMMENT ON COLUMN admin.trace.recipient IS 'Accepted, refused: as the client said it. Placed: the account''s address. Queued: where it goes';
 
-COMMENT ON COLUMN admin.trace.reply IS 'What was said: the refusal, or the kind of the report';
+COMMENT ON COLUMN admin.trace.reply IS 'What was said: the refusal, or the kind of the report; who held, released, retried or cancelled it';
 
 COMMENT ON COLUMN admin.trace.peer IS 'The client''s address';
 
@@ -6908,8 +7739,11 @@ CREATE TABLE control.web (
     require_tls boolean DEFAULT true NOT NULL,
     idle_minutes integer DEFAULT 30 NOT NULL,
     session_hours integer DEFAULT 12 NOT NULL,
+    monitor_ip_list_id bigint,
     require_second_factor control.second_factor_rule DEFAULT 'none'::control.second_factor_rule NOT NULL,
     mailbox_view_minutes integer DEFAULT 15 NOT NULL,
+    search_seconds integer DEFAULT 20 NOT NULL,
+    CONSTRAINT "a page may search for 1 to 300 seconds" CHECK (((search_seconds >= 1) AND (search_seconds <= 300))),
     CONSTRAINT "a session lasts from 1 to 720 hours" CHECK (((session_hours >= 1) AND (session_hours <= 720))),
     CONSTRAINT "a session may be idle for 1 to 1440 minutes" CHECK (((idle_minutes >= 1) AND (idle_minutes <= 1440))),
     CONSTRAINT "a view of a mailbox lasts from 1 to 240 minutes" CHECK (((mailbox_view_minutes >= 1) AND (mailbox_view_minutes <= 240))),
@@ -6926,17 +7760,23 @@ COMMENT ON COLUMN control.web.idle_minutes IS 'After so long without a click an 
 
 COMMENT ON COLUMN control.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
 
+COMMENT ON COLUMN control.web.monitor_ip_list_id IS 'The IP list of those who may read /metrics and all of /readyz without a token; none = this host (127.0.0.1, ::1) only';
+
 COMMENT ON COLUMN control.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
 
 COMMENT ON COLUMN control.web.mailbox_view_minutes IS 'After so long an administrator who looks into a user''s mailbox has to give his reason again';
+
+COMMENT ON COLUMN control.web.search_seconds IS 'How long a page may search or work in the database; then it is given up, and says so';
 
 CREATE VIEW admin.web WITH (security_invoker='true') AS
  SELECT web.only_row,
     web.require_tls,
     web.idle_minutes,
     web.session_hours,
+    web.monitor_ip_list_id,
     web.require_second_factor,
-    web.mailbox_view_minutes
+    web.mailbox_view_minutes,
+    web.search_seconds
    FROM control.web;
 
 COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
@@ -6949,9 +7789,13 @@ COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an ad
 
 COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
 
+COMMENT ON COLUMN admin.web.monitor_ip_list_id IS 'The IP list of those who may read /metrics and all of /readyz without a token; none = this host (127.0.0.1, ::1) only';
+
 COMMENT ON COLUMN admin.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
 
 COMMENT ON COLUMN admin.web.mailbox_view_minutes IS 'After so long an administrator who looks into a user''s mailbox has to give his reason again';
+
+COMMENT ON COLUMN admin.web.search_seconds IS 'How long a page may search or work in the database; then it is given up, and says so';
 
 ALTER TABLE control.acme_certificate ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME control.acme_certificate_id_seq
@@ -7139,6 +7983,20 @@ ALTER TABLE directory.dkim_key ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE directory.dns_check (
+    domain_id bigint NOT NULL,
+    wanted_at timestamp with time zone DEFAULT now() NOT NULL,
+    checked_at timestamp with time zone
+);
+
+COMMENT ON TABLE directory.dns_check IS 'When the DNS records of a domain were looked for';
+
+COMMENT ON COLUMN directory.dns_check.domain_id IS 'The domain';
+
+COMMENT ON COLUMN directory.dns_check.wanted_at IS 'When somebody wanted it last; setting now() has them looked for at once';
+
+COMMENT ON COLUMN directory.dns_check.checked_at IS 'When it was done last';
 
 CREATE TABLE directory.domain_alias (
     id bigint NOT NULL,
@@ -7495,6 +8353,43 @@ ALTER TABLE log.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE log.destination_count (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    domain text NOT NULL,
+    node text NOT NULL,
+    attempts bigint NOT NULL,
+    delivered bigint NOT NULL,
+    delayed bigint NOT NULL,
+    failed bigint NOT NULL,
+    milliseconds bigint NOT NULL,
+    longest integer NOT NULL,
+    CONSTRAINT destination_count_span_check CHECK (((span)::text <> 'minute'::text))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.destination_count IS 'How mail for other domains went, by hour and day (UTC)';
+
+COMMENT ON COLUMN log.destination_count.span IS 'hour or day';
+
+COMMENT ON COLUMN log.destination_count.at IS 'When it began';
+
+COMMENT ON COLUMN log.destination_count.domain IS 'Domain of the recipients';
+
+COMMENT ON COLUMN log.destination_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.destination_count.attempts IS 'Attempts to deliver';
+
+COMMENT ON COLUMN log.destination_count.delivered IS 'Of these: the other server took it';
+
+COMMENT ON COLUMN log.destination_count.delayed IS 'Of these: it is tried again later';
+
+COMMENT ON COLUMN log.destination_count.failed IS 'Of these: it never will be, or was tried for too long';
+
+COMMENT ON COLUMN log.destination_count.milliseconds IS 'How long the attempts took, all together';
+
+COMMENT ON COLUMN log.destination_count.longest IS 'How long the longest of them took, milliseconds';
+
 CREATE TABLE log.dmarc_count (
     day date NOT NULL,
     domain text NOT NULL,
@@ -7615,6 +8510,55 @@ COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
 
 COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
 
+CREATE TABLE log.domain_count (
+    day date NOT NULL,
+    domain_id bigint NOT NULL,
+    node text NOT NULL,
+    step text NOT NULL,
+    count bigint NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT domain_count_step_check CHECK ((step = ANY (ARRAY['placed'::text, 'submitted'::text])))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.domain_count IS 'How much mail the users of each domain got and sent, by day (UTC)';
+
+COMMENT ON COLUMN log.domain_count.day IS 'The day';
+
+COMMENT ON COLUMN log.domain_count.domain_id IS 'The domain, as directory.domain called it';
+
+COMMENT ON COLUMN log.domain_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.domain_count.step IS 'placed: put into a mailbox of the domain; submitted: sent by a user of the domain';
+
+COMMENT ON COLUMN log.domain_count.count IS 'How many messages';
+
+COMMENT ON COLUMN log.domain_count.bytes IS 'Bytes of what was submitted';
+
+CREATE TABLE log.domain_storage (
+    day date NOT NULL,
+    domain_id bigint NOT NULL,
+    accounts bigint NOT NULL,
+    messages bigint NOT NULL,
+    bytes bigint NOT NULL,
+    looked_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.domain_storage IS 'What the mailboxes of each domain keep, a row for each day; that of today is renewed every few minutes';
+
+COMMENT ON COLUMN log.domain_storage.day IS 'The day (UTC)';
+
+COMMENT ON COLUMN log.domain_storage.domain_id IS 'The domain, as directory.domain called it';
+
+COMMENT ON COLUMN log.domain_storage.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN log.domain_storage.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN log.domain_storage.bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN log.domain_storage.looked_at IS 'When this was counted last';
+
 ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME log.event_id_seq
     START WITH 1
@@ -7623,6 +8567,57 @@ ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE log.gauge (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    name text NOT NULL,
+    value double precision NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.gauge IS 'How long the queue was and how many sessions there were, looked at each minute; for hours and days the highest of these';
+
+COMMENT ON COLUMN log.gauge.span IS 'minute, hour or day';
+
+COMMENT ON COLUMN log.gauge.at IS 'When it began';
+
+COMMENT ON COLUMN log.gauge.name IS 'queue.waiting and queue.held: recipients; queue.oldest_seconds: age of the oldest message; sessions.smtp, sessions.imap …';
+
+COMMENT ON COLUMN log.gauge.value IS 'The number';
+
+CREATE TABLE log.mail_count (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    node text NOT NULL,
+    step text NOT NULL,
+    count bigint NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    submitted bigint DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    milliseconds bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.mail_count IS 'How much mail there was, by minute, hour and day (UTC); the sums of log.trace and queue.attempt, kept for longer than these. What people do to the queue by SQL is not counted';
+
+COMMENT ON COLUMN log.mail_count.span IS 'minute, hour or day; each line of the trace is counted in all three';
+
+COMMENT ON COLUMN log.mail_count.at IS 'When it began';
+
+COMMENT ON COLUMN log.mail_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.mail_count.step IS 'What happened, as log.trace.step or queue.attempt.outcome calls it';
+
+COMMENT ON COLUMN log.mail_count.count IS 'How often: for each recipient once';
+
+COMMENT ON COLUMN log.mail_count.messages IS 'Of accepted: how many messages that were';
+
+COMMENT ON COLUMN log.mail_count.submitted IS 'Of these messages: how many were sent by users of ours who had logged in';
+
+COMMENT ON COLUMN log.mail_count.bytes IS 'Bytes: of accepted, those of the messages; of attempts, once for each recipient';
+
+COMMENT ON COLUMN log.mail_count.milliseconds IS 'How long attempts to deliver took, all together';
 
 CREATE TABLE log.tls_count (
     day date NOT NULL,
@@ -8040,6 +9035,53 @@ COMMENT ON COLUMN report.dkim_record.remove_at IS 'When the record of a retired 
 
 COMMENT ON COLUMN report.dkim_record.key_id IS 'The key, for directory.activate_dkim_key';
 
+CREATE VIEW report.dns_record AS
+ SELECT d.name AS domain,
+    r.name,
+    r.type,
+    r.content,
+    (r.need)::text AS need,
+    (r.state)::text AS state,
+    r.found,
+    r.checked_at
+   FROM (directory.dns_record r
+     JOIN directory.domain d ON ((d.id = r.domain_id)));
+
+COMMENT ON VIEW report.dns_record IS 'The DNS records that each domain needs, and which of them are there';
+
+COMMENT ON COLUMN report.dns_record.domain IS 'The domain';
+
+COMMENT ON COLUMN report.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN report.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN report.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN report.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN report.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN report.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN report.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE VIEW report.gauge AS
+ SELECT g.span,
+    g.at,
+    g.name,
+    g.value
+   FROM log.gauge g;
+
+COMMENT ON VIEW report.gauge IS 'How long the queue was and how many sessions there were, each minute; for hours and days the highest of these';
+
+COMMENT ON COLUMN report.gauge.span IS 'minute, hour or day';
+
+COMMENT ON COLUMN report.gauge.at IS 'When it began';
+
+COMMENT ON COLUMN report.gauge.name IS 'queue.waiting and queue.held: recipients; queue.oldest_seconds: age of the oldest message; sessions.smtp, sessions.imap …';
+
+COMMENT ON COLUMN report.gauge.value IS 'The number';
+
 CREATE TABLE screen.greylist (
     network cidr NOT NULL,
     sender text NOT NULL,
@@ -8089,6 +9131,38 @@ COMMENT ON COLUMN report.greylist.last_at IS 'The last attempt that was noted';
 COMMENT ON COLUMN report.greylist.passed IS 'Whether it has come a second time in time';
 
 COMMENT ON COLUMN report.greylist.passed_at IS 'When it was first let through; empty = not yet';
+
+CREATE VIEW report.mail_count AS
+ SELECT t.span,
+    t.at,
+    t.node,
+    t.step,
+    t.count,
+    t.messages,
+    t.submitted,
+    t.bytes,
+    t.milliseconds
+   FROM log.mail_count t;
+
+COMMENT ON VIEW report.mail_count IS 'How much mail there was, by minute, hour and day (UTC), node and step, as it was counted';
+
+COMMENT ON COLUMN report.mail_count.span IS 'minute, hour or day; each line of the trace is counted in all three';
+
+COMMENT ON COLUMN report.mail_count.at IS 'When it began';
+
+COMMENT ON COLUMN report.mail_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN report.mail_count.step IS 'What happened, as log.trace.step or queue.attempt.outcome calls it';
+
+COMMENT ON COLUMN report.mail_count.count IS 'How often: for each recipient once';
+
+COMMENT ON COLUMN report.mail_count.messages IS 'Of accepted: how many messages that were';
+
+COMMENT ON COLUMN report.mail_count.submitted IS 'Of these messages: how many were sent by users of ours who had logged in';
+
+COMMENT ON COLUMN report.mail_count.bytes IS 'Bytes: of accepted, those of the messages; of attempts, once for each recipient';
+
+COMMENT ON COLUMN report.mail_count.milliseconds IS 'How long attempts to deliver took, all together';
 
 CREATE TABLE store.message (
     account_id bigint NOT NULL,
@@ -8392,6 +9466,79 @@ COMMENT ON COLUMN report.rbl.error IS 'What was wrong the last time; a list that
 
 COMMENT ON COLUMN report.rbl.failed_at IS 'When that was';
 
+CREATE VIEW report.slowest_destination AS
+ SELECT t.domain,
+    (sum(t.attempts))::bigint AS attempts,
+    (sum(t.delivered))::bigint AS delivered,
+    (sum(t.delayed))::bigint AS delayed,
+    (sum(t.failed))::bigint AS failed,
+    round(((sum(t.milliseconds) / sum(t.attempts)) / 1000.0), 3) AS mean_seconds,
+    round(((max(t.longest))::numeric / 1000.0), 3) AS longest_seconds
+   FROM log.destination_count t
+  WHERE (((t.span)::text = 'hour'::text) AND (t.at > (now() - '25:00:00'::interval)))
+  GROUP BY t.domain
+  ORDER BY (round(((sum(t.milliseconds) / sum(t.attempts)) / 1000.0), 3)) DESC;
+
+COMMENT ON VIEW report.slowest_destination IS 'Other domains, of the last day, those first that took longest to take mail';
+
+COMMENT ON COLUMN report.slowest_destination.domain IS 'Domain of the recipients';
+
+COMMENT ON COLUMN report.slowest_destination.attempts IS 'Attempts to deliver';
+
+COMMENT ON COLUMN report.slowest_destination.delivered IS 'Of these: the other server took it';
+
+COMMENT ON COLUMN report.slowest_destination.delayed IS 'Of these: it is tried again later';
+
+COMMENT ON COLUMN report.slowest_destination.failed IS 'Of these: it never will be, or was tried for too long';
+
+COMMENT ON COLUMN report.slowest_destination.mean_seconds IS 'How long an attempt took, on average';
+
+COMMENT ON COLUMN report.slowest_destination.longest_seconds IS 'How long the longest took';
+
+CREATE VIEW report.storage_by_day AS
+ SELECT s.day,
+    d.name AS domain,
+    s.accounts,
+    s.messages,
+    s.bytes,
+    s.domain_id
+   FROM (log.domain_storage s
+     LEFT JOIN directory.domain d ON ((d.id = s.domain_id)));
+
+COMMENT ON VIEW report.storage_by_day IS 'What the mailboxes of each domain kept at the end of each day (UTC); today: some minutes ago';
+
+COMMENT ON COLUMN report.storage_by_day.day IS 'The day (UTC)';
+
+COMMENT ON COLUMN report.storage_by_day.domain IS 'The domain; empty = it has been removed';
+
+COMMENT ON COLUMN report.storage_by_day.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN report.storage_by_day.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN report.storage_by_day.bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN report.storage_by_day.domain_id IS 'The domain, as directory.domain called it';
+
+CREATE VIEW report.storage_by_domain AS
+SELECT
+    NULL::text AS domain,
+    NULL::boolean AS active,
+    NULL::bigint AS accounts,
+    NULL::bigint AS messages,
+    NULL::bigint AS bytes;
+
+COMMENT ON VIEW report.storage_by_domain IS 'What the mailboxes of each domain keep now';
+
+COMMENT ON COLUMN report.storage_by_domain.domain IS 'The domain';
+
+COMMENT ON COLUMN report.storage_by_domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN report.storage_by_domain.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN report.storage_by_domain.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN report.storage_by_domain.bytes IS 'Bytes of these';
+
 CREATE TABLE store.text (
     content_id bigint NOT NULL,
     version smallint NOT NULL,
@@ -8498,6 +9645,178 @@ COMMENT ON COLUMN report.traffic.messages IS 'Messages, counted for each recipie
 COMMENT ON COLUMN report.traffic.bytes IS 'Bytes, counted for each recipient';
 
 COMMENT ON COLUMN report.traffic.running IS 'Whether the interval is not over yet';
+
+CREATE VIEW report.traffic_by_domain AS
+ SELECT t.day,
+    d.name AS domain,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'submitted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'submitted'::text)), (0)::numeric))::bigint AS submitted_bytes,
+    t.domain_id
+   FROM (log.domain_count t
+     LEFT JOIN directory.domain d ON ((d.id = t.domain_id)))
+  GROUP BY t.day, t.domain_id, d.name;
+
+COMMENT ON VIEW report.traffic_by_domain IS 'How much mail the users of each domain got and sent, by day (UTC)';
+
+COMMENT ON COLUMN report.traffic_by_domain.day IS 'The day';
+
+COMMENT ON COLUMN report.traffic_by_domain.domain IS 'The domain; empty = it has been removed';
+
+COMMENT ON COLUMN report.traffic_by_domain.placed IS 'Copies put into mailboxes of the domain';
+
+COMMENT ON COLUMN report.traffic_by_domain.submitted IS 'Messages that users of the domain sent';
+
+COMMENT ON COLUMN report.traffic_by_domain.submitted_bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN report.traffic_by_domain.domain_id IS 'The domain, as directory.domain called it';
+
+CREATE VIEW report.traffic_day AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'day'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_day IS 'How much mail there was in each day (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_day.at IS 'When the day began';
+
+COMMENT ON COLUMN report.traffic_day.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_day.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_day.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_day.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_day.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_day.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_day.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_day.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_day.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_day.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_day.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_day.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_day.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
+
+CREATE VIEW report.traffic_hour AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'hour'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_hour IS 'How much mail there was in each hour (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_hour.at IS 'When the hour began';
+
+COMMENT ON COLUMN report.traffic_hour.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_hour.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_hour.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_hour.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_hour.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_hour.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_hour.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_hour.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_hour.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_hour.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_hour.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_hour.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_hour.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
+
+CREATE VIEW report.traffic_minute AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'minute'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_minute IS 'How much mail there was in each minute (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_minute.at IS 'When the minute began';
+
+COMMENT ON COLUMN report.traffic_minute.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_minute.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_minute.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_minute.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_minute.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_minute.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_minute.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_minute.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_minute.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_minute.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_minute.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_minute.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_minute.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
 
 CREATE TABLE screen.greylist_network (
     network cidr NOT NULL,
@@ -8814,6 +10133,9 @@ ALTER TABLE ONLY control.log
 ALTER TABLE ONLY control.logic
     ADD CONSTRAINT logic_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.metrics_token
+    ADD CONSTRAINT metrics_token_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY control.oidc_issuer
     ADD CONSTRAINT oidc_issuer_issuer_key UNIQUE (issuer);
 
@@ -8903,6 +10225,12 @@ ALTER TABLE ONLY directory.alias
 
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY directory.dns_check
+    ADD CONSTRAINT dns_check_pkey PRIMARY KEY (domain_id);
+
+ALTER TABLE ONLY directory.dns_record
+    ADD CONSTRAINT dns_record_pkey PRIMARY KEY (domain_id, place);
 
 ALTER TABLE ONLY directory.domain_alias
     ADD CONSTRAINT domain_alias_name_key UNIQUE (name);
@@ -8994,6 +10322,9 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY log.destination_count
+    ADD CONSTRAINT destination_count_pkey PRIMARY KEY (span, at, domain, node);
+
 ALTER TABLE ONLY log.dmarc_count
     ADD CONSTRAINT dmarc_count_key PRIMARY KEY (day, domain, policy_domain, policy, peer, disposition, overridden, dkim_aligned, spf_aligned, envelope_from, spf, dkim);
 
@@ -9003,8 +10334,20 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
 
+ALTER TABLE ONLY log.domain_count
+    ADD CONSTRAINT domain_count_pkey PRIMARY KEY (day, domain_id, node, step);
+
+ALTER TABLE ONLY log.domain_storage
+    ADD CONSTRAINT domain_storage_pkey PRIMARY KEY (day, domain_id);
+
 ALTER TABLE ONLY log.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY log.gauge
+    ADD CONSTRAINT gauge_pkey PRIMARY KEY (span, at, name);
+
+ALTER TABLE ONLY log.mail_count
+    ADD CONSTRAINT mail_count_pkey PRIMARY KEY (span, at, node, step);
 
 ALTER TABLE ONLY log.tls_count
     ADD CONSTRAINT tls_count_key PRIMARY KEY (day, domain, policy_type, policy_digest, host, address, result, reason);
@@ -9017,6 +10360,9 @@ ALTER TABLE ONLY log.traffic
 
 ALTER TABLE ONLY logic.page
     ADD CONSTRAINT page_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY queue.attempt
+    ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY queue.destination
     ADD CONSTRAINT destination_pkey PRIMARY KEY (domain);
@@ -9172,17 +10518,32 @@ CREATE INDEX metadata_user ON store.metadata USING btree (user_id) WHERE (user_i
 
 CREATE INDEX url_key_mailbox ON store.url_key USING btree (mailbox_id);
 
+CREATE OR REPLACE VIEW report.storage_by_domain AS
+ SELECT d.name AS domain,
+    d.active,
+    count(a.id) AS accounts,
+    (COALESCE(sum(u.messages), (0)::numeric))::bigint AS messages,
+    (COALESCE(sum(u.bytes), (0)::numeric))::bigint AS bytes
+   FROM ((directory.domain d
+     LEFT JOIN directory.account a ON ((a.domain_id = d.id)))
+     LEFT JOIN store.usage u ON ((u.account_id = a.id)))
+  GROUP BY d.id;
+
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.delete_account();
 
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.delete_administrator();
 
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.delete_certificate();
 
+CREATE TRIGGER remove INSTEAD OF DELETE ON admin.metrics_token FOR EACH ROW EXECUTE FUNCTION admin.delete_metrics_token();
+
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.write_account();
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.write_administrator();
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.write_certificate();
+
+CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.metrics_token FOR EACH ROW EXECUTE FUNCTION admin.write_metrics_token();
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.acme REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'external_key');
 
@@ -9225,6 +10586,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.ip_rule REFERENCING OLD TABL
 CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.log REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.metrics_token REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -9310,6 +10673,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TAB
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.metrics_token REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.oidc_issuer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.pop3 REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -9394,6 +10759,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TAB
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.log REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.metrics_token REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.pop3 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -9443,6 +10810,8 @@ CREATE TRIGGER check_name_servers BEFORE INSERT OR UPDATE ON control.dns FOR EAC
 CREATE TRIGGER check_words BEFORE INSERT OR UPDATE ON control.template FOR EACH ROW EXECUTE FUNCTION logic.check_template();
 
 CREATE TRIGGER expand BEFORE INSERT OR UPDATE OF address ON control.listener FOR EACH ROW EXECUTE FUNCTION logic.expand_listener();
+
+CREATE TRIGGER hash BEFORE INSERT OR UPDATE OF token ON control.metrics_token FOR EACH ROW EXECUTE FUNCTION logic.hash_token();
 
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF names ON control.acme_certificate FOR EACH ROW EXECUTE FUNCTION logic.normalise_acme_names();
 
@@ -9502,6 +10871,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.lis
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.log FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.metrics_token FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.oidc_issuer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.pop3 FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -9556,6 +10927,10 @@ CREATE TRIGGER audit_delete AFTER DELETE ON directory.alias REFERENCING OLD TABL
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.dns_check REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.dns_record REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -9578,6 +10953,10 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABL
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.dkim_key REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.dns_check REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.dns_record REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain_alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
@@ -9599,6 +10978,10 @@ CREATE TRIGGER audit_update AFTER UPDATE ON directory.account REFERENCING OLD TA
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.dns_check REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.dns_record REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -9656,6 +11039,10 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.a
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dkim_key FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dns_check FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dns_record FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain_alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -9681,6 +11068,8 @@ CREATE TRIGGER by_hand_delete BEFORE DELETE ON queue.message FOR EACH ROW WHEN (
 CREATE TRIGGER by_hand_delete AFTER DELETE ON queue.recipient REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient_delete();
 
 CREATE TRIGGER by_hand_insert AFTER INSERT ON queue.recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient();
+
+CREATE TRIGGER by_hand_trace AFTER UPDATE ON queue.recipient REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.trace_recipient();
 
 CREATE TRIGGER by_hand_update AFTER UPDATE ON queue.recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.after_recipient();
 
@@ -9757,6 +11146,9 @@ ALTER TABLE ONLY control.smtp
 ALTER TABLE ONLY control.template
     ADD CONSTRAINT template_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY control.web
+    ADD CONSTRAINT web_monitor_ip_list_id_fkey FOREIGN KEY (monitor_ip_list_id) REFERENCES control.ip_list(id);
+
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
@@ -9774,6 +11166,12 @@ ALTER TABLE ONLY directory.alias
 
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.dns_check
+    ADD CONSTRAINT dns_check_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.dns_record
+    ADD CONSTRAINT dns_record_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY directory.domain_alias
     ADD CONSTRAINT domain_alias_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
@@ -9898,6 +11296,8 @@ ALTER TABLE control.log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.logic ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.metrics_token ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.oidc_issuer ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.pop3 ENABLE ROW LEVEL SECURITY;
@@ -9959,6 +11359,8 @@ CREATE POLICY report_sees ON control.listener FOR SELECT USING (( SELECT logic.r
 CREATE POLICY report_sees ON control.log FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY report_sees ON control.logic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.metrics_token FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY report_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
@@ -10082,6 +11484,8 @@ CREATE POLICY web_changes ON control.log USING (( SELECT logic.web_changes() AS 
 
 CREATE POLICY web_changes ON control.logic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON control.metrics_token USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON control.oidc_issuer USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.pop3 USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
@@ -10174,6 +11578,8 @@ CREATE POLICY web_sees ON control.log FOR SELECT USING (( SELECT logic.web_sees(
 
 CREATE POLICY web_sees ON control.logic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON control.metrics_token FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.pop3 FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -10226,6 +11632,10 @@ ALTER TABLE directory.alias ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.dkim_key ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE directory.dns_check ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.dns_record ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE directory.domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.domain_alias ENABLE ROW LEVEL SECURITY;
@@ -10245,6 +11655,10 @@ CREATE POLICY report_sees ON directory.address FOR SELECT USING (( SELECT logic.
 CREATE POLICY report_sees ON directory.alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY report_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dns_check FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dns_record FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY report_sees ON directory.domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
@@ -10277,6 +11691,10 @@ CREATE POLICY web_changes ON directory.address USING (( SELECT logic.web_changes
 CREATE POLICY web_changes ON directory.alias USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.dkim_key USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.dns_check USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.dns_record USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -10312,6 +11730,10 @@ CREATE POLICY web_domain_sees ON directory.alias FOR SELECT USING ((domain_id = 
 
 CREATE POLICY web_domain_sees ON directory.dkim_key FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
+CREATE POLICY web_domain_sees ON directory.dns_check FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.dns_record FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
 CREATE POLICY web_domain_sees ON directory.domain FOR SELECT USING ((id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.domain_alias FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
@@ -10333,6 +11755,10 @@ CREATE POLICY web_sees ON directory.address FOR SELECT USING (( SELECT logic.web
 CREATE POLICY web_sees ON directory.alias FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.dns_check FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.dns_record FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -10456,15 +11882,27 @@ CREATE POLICY web_user_sees ON live.web_session FOR SELECT USING ((account_id = 
 
 ALTER TABLE log.audit ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE log.destination_count ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE log.dmarc_count ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_report ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_report_row ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE log.domain_count ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.domain_storage ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE log.event ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE log.gauge ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.mail_count ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY report_sees ON log.audit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.destination_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY report_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
@@ -10472,7 +11910,15 @@ CREATE POLICY report_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.r
 
 CREATE POLICY report_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
+CREATE POLICY report_sees ON log.domain_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.domain_storage FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 CREATE POLICY report_sees ON log.event FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.gauge FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.mail_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY report_sees ON log.tls_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
@@ -10488,13 +11934,23 @@ ALTER TABLE log.traffic ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY web_changes ON log.audit USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON log.destination_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON log.dmarc_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.dmarc_report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.dmarc_report_row USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON log.domain_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.domain_storage USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON log.event USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.gauge USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.mail_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.tls_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -10502,7 +11958,17 @@ CREATE POLICY web_changes ON log.trace USING (( SELECT logic.web_changes() AS we
 
 CREATE POLICY web_changes ON log.traffic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_domain_sees ON log.audit FOR SELECT USING (((table_name = ANY (ARRAY['directory.account'::text, 'directory.alias'::text])) AND ((COALESCE(new, old) ->> 'domain_id'::text) = (( SELECT logic.web_domain() AS web_domain))::text) AND ((COALESCE(old, new) ->> 'domain_id'::text) = (( SELECT logic.web_domain() AS web_domain))::text)));
+
+CREATE POLICY web_domain_sees ON log.domain_count FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON log.domain_storage FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON log.trace FOR SELECT USING (((( SELECT logic.web_domain() AS web_domain) IS NOT NULL) AND logic.web_has_trace(message, recipient, account_id)));
+
 CREATE POLICY web_sees ON log.audit FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.destination_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -10510,7 +11976,15 @@ CREATE POLICY web_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.web_
 
 CREATE POLICY web_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON log.domain_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.domain_storage FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON log.event FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.gauge FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.mail_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.tls_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -10547,6 +12021,10 @@ CREATE POLICY web_changes ON queue.message USING (( SELECT logic.web_changes() A
 CREATE POLICY web_changes ON queue.recipient USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON queue.sts_policy USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_domain_sees ON queue.attempt FOR SELECT USING (((( SELECT logic.web_domain() AS web_domain) IS NOT NULL) AND (logic.web_has_account(account_id) OR logic.web_has_address(recipient))));
+
+CREATE POLICY web_domain_sees ON queue.recipient FOR SELECT USING (((( SELECT logic.web_domain() AS web_domain) IS NOT NULL) AND (logic.web_has_address(address) OR logic.web_has_queued(message_id))));
 
 CREATE POLICY web_sees ON queue.attempt FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
