@@ -20,11 +20,15 @@ COMMENT ON SCHEMA log IS 'What has happened';
 
 CREATE SCHEMA logic;
 
+COMMENT ON SCHEMA logic IS 'How it works inside: functions, triggers, and what the policies ask. Not for people, and rebuilt with each version';
+
 CREATE SCHEMA queue;
 
 COMMENT ON SCHEMA queue IS 'Mail on its way to other servers';
 
 CREATE SCHEMA report;
+
+COMMENT ON SCHEMA report IS 'What there is and what has happened, for people and their reporting tools: views whose names and columns stay';
 
 CREATE SCHEMA screen;
 
@@ -42,6 +46,12 @@ CREATE TYPE control.acme_challenge AS ENUM (
 CREATE TYPE control.administrator_role AS ENUM (
     'system',
     'auditor'
+);
+
+CREATE TYPE control.chart AS ENUM (
+    'none',
+    'line',
+    'bars'
 );
 
 CREATE TYPE control.check_action AS ENUM (
@@ -103,6 +113,11 @@ COMMENT ON DOMAIN control.password IS 'A new password: never shown. What is stor
 CREATE DOMAIN control.port AS integer
 	CONSTRAINT "a port is a number from 1 to 65535" CHECK (((VALUE >= 1) AND (VALUE <= 65535)));
 
+CREATE DOMAIN control.query AS text
+	CONSTRAINT "a query has from 1 to 20000 characters" CHECK (((length(VALUE) <= 20000) AND (VALUE ~ '\S'::text)));
+
+COMMENT ON DOMAIN control.query IS 'SQL that the pages run and show, under the role mailwright_report';
+
 CREATE TYPE control.rbl_action AS ENUM (
     'reject',
     'tempfail',
@@ -122,6 +137,12 @@ CREATE TYPE control.route_tls AS ENUM (
     'required',
     'verified',
     'implicit'
+);
+
+CREATE TYPE control.second_factor_rule AS ENUM (
+    'none',
+    'system',
+    'everybody'
 );
 
 CREATE DOMAIN control.seconds AS integer
@@ -150,6 +171,19 @@ CREATE TYPE control.unresolvable_policy AS ENUM (
 
 COMMENT ON TYPE control.unresolvable_policy IS 'What is done with senders whose domain takes no mail';
 
+CREATE TYPE directory.dns_need AS ENUM (
+    'required',
+    'recommended',
+    'optional'
+);
+
+CREATE TYPE directory.dns_state AS ENUM (
+    'ok',
+    'missing',
+    'differs',
+    'unknown'
+);
+
 CREATE DOMAIN directory.local_part AS text
 	CONSTRAINT "before the @ stand 1 to 64 bytes without spaces or ""(),:;<>@" CHECK (((VALUE <> ''::text) AND (octet_length(VALUE) <= 64) AND (VALUE !~ '[[:space:][:cntrl:]@<>"\\(),:;]'::text) AND (VALUE !~ '^\.|\.$|\.\.'::text)));
 
@@ -162,6 +196,13 @@ CREATE TYPE directory.passing_on AS ENUM (
 CREATE DOMAIN directory.quota AS bigint
 	CONSTRAINT "a quota is 0 (none) or more bytes" CHECK ((VALUE >= 0));
 
+CREATE TYPE live.import_state AS ENUM (
+    'checked',
+    'importing',
+    'done',
+    'failed'
+);
+
 CREATE TYPE log.level AS ENUM (
     'trace',
     'debug',
@@ -169,6 +210,11 @@ CREATE TYPE log.level AS ENUM (
     'warn',
     'error'
 );
+
+CREATE DOMAIN log.span AS text
+	CONSTRAINT "a span is minute, hour or day" CHECK ((VALUE = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])));
+
+COMMENT ON DOMAIN log.span IS 'How long what is counted together lasts: minute, hour or day';
 
 CREATE TYPE log.step AS ENUM (
     'accepted',
@@ -219,6 +265,8 @@ CREATE TABLE queue.message (
 );
 
 COMMENT ON TABLE queue.message IS 'Messages for other servers; deleting one cancels its delivery';
+
+COMMENT ON COLUMN queue.message.id IS 'Number of the row';
 
 COMMENT ON COLUMN queue.message.content_id IS 'Its content in store.content';
 
@@ -275,6 +323,10 @@ WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_t
 
 COMMENT ON TABLE queue.recipient IS 'One row for each recipient of a queued message';
 
+COMMENT ON COLUMN queue.recipient.id IS 'Number of the row';
+
+COMMENT ON COLUMN queue.recipient.message_id IS 'The message, a row of queue.message';
+
 COMMENT ON COLUMN queue.recipient.address IS 'Forward path';
 
 COMMENT ON COLUMN queue.recipient.domain IS 'Domain of the address, in lower case and ASCII';
@@ -317,6 +369,10 @@ CREATE VIEW admin.delivery WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.delivery IS 'Running: Queued mail. Mail that waits to go out, one line for each recipient';
 
+COMMENT ON COLUMN admin.delivery.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.delivery.recipient IS 'Where it goes';
+
 COMMENT ON COLUMN admin.delivery.sender IS 'Reverse path; empty = null sender';
 
 COMMENT ON COLUMN admin.delivery.state IS 'waiting, held, delivered or failed';
@@ -335,6 +391,8 @@ COMMENT ON COLUMN admin.delivery.size IS 'Bytes, prefix included';
 
 COMMENT ON COLUMN admin.delivery.domain IS 'Domain of the address, in lower case and ASCII';
 
+COMMENT ON COLUMN admin.delivery.message_id IS 'The message, a row of queue.message';
+
 CREATE FUNCTION admin.cancel(d admin.delivery) RETURNS text
     LANGUAGE sql
     AS $$
@@ -342,6 +400,289 @@ CREATE FUNCTION admin.cancel(d admin.delivery) RETURNS text
 $$;
 
 COMMENT ON FUNCTION admin.cancel(d admin.delivery) IS 'Cancel!: the recipient never gets the message, and the sender is not told';
+
+CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+declare
+  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
+  v6 text;
+begin
+  if address ~ ('^' || v4) then return true; end if;
+  -- The last four bytes may be written as IPv4: two groups.
+  v6 := regexp_replace(address, ':' || v4, ':0:0');
+  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
+    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
+      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
+end $_$;
+
+CREATE TABLE directory.account (
+    id bigint NOT NULL,
+    domain_id bigint NOT NULL,
+    local_part directory.local_part NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    password_hash control.secret,
+    scram control.secret,
+    display_name text,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    mail_from_policy control.mail_from_policy,
+    max_priority smallint,
+    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
+    forward_keep boolean DEFAULT true NOT NULL,
+    public boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    manages_domain boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
+    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
+    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
+);
+
+COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
+
+COMMENT ON COLUMN directory.account.id IS 'Number of the row';
+
+COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
+
+COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
+
+COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
+
+COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
+
+COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
+
+COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+CREATE TABLE directory.domain (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    is_default boolean DEFAULT false NOT NULL,
+    catch_all text,
+    max_accounts control."limit" DEFAULT 0 NOT NULL,
+    quota_bytes directory.quota,
+    max_message_bytes control.message_size,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    helo_name control.hostname,
+    source_ipv4 text,
+    source_ipv6 text,
+    max_messages_per_hour control."limit",
+    max_recipients_per_hour control."limit",
+    sender_needs_login boolean,
+    forwarding_forbidden boolean DEFAULT false NOT NULL,
+    max_messages bigint,
+    max_mailboxes integer,
+    users_may_forward boolean DEFAULT true NOT NULL,
+    administrators_read_mail boolean DEFAULT false NOT NULL,
+    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
+    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
+    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
+    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
+    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
+    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
+);
+
+COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
+
+COMMENT ON COLUMN directory.domain.id IS 'Number of the row';
+
+COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
+
+COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
+
+COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
+
+COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
+
+COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
+
+COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
+
+COMMENT ON COLUMN directory.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN directory.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
+
+CREATE VIEW admin.domain WITH (security_invoker='true') AS
+ SELECT d.id,
+    d.name,
+    d.active,
+    d.is_default,
+    ( SELECT count(*) AS count
+           FROM directory.account a
+          WHERE (a.domain_id = d.id)) AS accounts,
+    d.catch_all,
+    d.max_accounts,
+    d.quota_bytes,
+    d.max_message_bytes,
+    d.users_may_forward,
+    d.administrators_read_mail,
+    d.created_at
+   FROM directory.domain d;
+
+COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
+
+COMMENT ON COLUMN admin.domain.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
+
+COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
+
+COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
+
+COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
+
+COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
+
+COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
+
+COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.domain.users_may_forward IS 'Whether users of this domain may set up the forwarding of their own mail in the pages';
+
+COMMENT ON COLUMN admin.domain.administrators_read_mail IS 'Whether domain administrators may look into the mailboxes of this domain''s users. System administrators may; each look leaves a row in log.audit';
+
+COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
+
+CREATE FUNCTION admin.check_dns(d admin.domain) RETURNS text
+    LANGUAGE sql
+    AS $$ select logic.want_dns_check(d.id) $$;
+
+COMMENT ON FUNCTION admin.check_dns(d admin.domain) IS 'Check DNS';
+
+CREATE TABLE directory.dns_record (
+    domain_id bigint NOT NULL,
+    place integer NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    content text NOT NULL,
+    need directory.dns_need NOT NULL,
+    state directory.dns_state NOT NULL,
+    found text,
+    checked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE directory.dns_record IS 'The DNS records that each domain needs, and which of them are there; looked for every control.dns.check_hours';
+
+COMMENT ON COLUMN directory.dns_record.domain_id IS 'The domain';
+
+COMMENT ON COLUMN directory.dns_record.place IS 'Order among the records of the domain';
+
+COMMENT ON COLUMN directory.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN directory.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN directory.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN directory.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN directory.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN directory.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN directory.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE VIEW admin.dns_record WITH (security_invoker='true') AS
+ SELECT r.domain_id,
+    r.place,
+    r.name,
+    r.type,
+    r.content,
+    r.need,
+    r.state,
+    r.found,
+    r.checked_at
+   FROM (directory.dns_record r
+     JOIN directory.domain d ON ((d.id = r.domain_id)));
+
+COMMENT ON VIEW admin.dns_record IS 'Mail: DNS records. What the DNS should say of each domain here, and whether it does. Nothing is looked for while the server has no name (Settings: Server)';
+
+COMMENT ON COLUMN admin.dns_record.domain_id IS 'The domain';
+
+COMMENT ON COLUMN admin.dns_record.place IS 'Order among the records of the domain';
+
+COMMENT ON COLUMN admin.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN admin.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN admin.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN admin.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN admin.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN admin.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN admin.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE FUNCTION admin.check_records(r admin.dns_record) RETURNS text
+    LANGUAGE sql
+    AS $$ select logic.want_dns_check(r.domain_id) $$;
+
+COMMENT ON FUNCTION admin.check_records(r admin.dns_record) IS 'Look again';
 
 CREATE FUNCTION admin.delete_account() RETURNS trigger
     LANGUAGE plpgsql
@@ -367,260 +708,13 @@ begin
   return old;
 end $$;
 
-CREATE FUNCTION admin.hold(d admin.delivery) RETURNS text
-    LANGUAGE sql
-    AS $$
-  update queue.recipient set state = 'held' where id = d.id returning 'it is held'
-$$;
-
-COMMENT ON FUNCTION admin.hold(d admin.delivery) IS 'Hold';
-
-CREATE UNLOGGED TABLE live.web_session (
-    id bigint NOT NULL,
-    token_hash bytea NOT NULL,
-    kind text NOT NULL,
-    login text NOT NULL,
-    account_id bigint,
-    peer inet NOT NULL,
-    browser text,
-    since timestamp with time zone DEFAULT now() NOT NULL,
-    seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text]))),
-    CONSTRAINT web_session_token_hash_check CHECK ((octet_length(token_hash) = 32))
-);
-
-COMMENT ON TABLE live.web_session IS 'Logins of administrators in the browser; deleting a row ends that login';
-
-COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
-
-COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, or domain: a domain administrator';
-
-COMMENT ON COLUMN live.web_session.login IS 'Who: the administrator''s name, or the address of the account';
-
-COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator';
-
-COMMENT ON COLUMN live.web_session.peer IS 'Address of the browser at the login';
-
-COMMENT ON COLUMN live.web_session.browser IS 'What the browser says it is';
-
-COMMENT ON COLUMN live.web_session.since IS 'When the login was';
-
-COMMENT ON COLUMN live.web_session.seen_at IS 'Last page';
-
-CREATE VIEW admin.login WITH (security_invoker='true') AS
- SELECT web_session.id,
-    web_session.login,
-    web_session.kind,
-    host(web_session.peer) AS peer,
-    web_session.browser,
-    web_session.since,
-    web_session.seen_at
-   FROM live.web_session;
-
-COMMENT ON VIEW admin.login IS 'Running: Logins. Administrators who have logged in to these pages';
-
-COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
-
-COMMENT ON COLUMN admin.login.kind IS 'system, auditor, or domain: a domain administrator';
-
-COMMENT ON COLUMN admin.login.peer IS 'Address of the browser at the login';
-
-COMMENT ON COLUMN admin.login.browser IS 'What the browser says it is';
-
-COMMENT ON COLUMN admin.login.since IS 'When the login was';
-
-COMMENT ON COLUMN admin.login.seen_at IS 'Last page';
-
-CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
-    LANGUAGE sql
-    AS $$
-  delete from live.web_session where id = l.id returning l.login || ' has to log in again'
-$$;
-
-COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
-
-CREATE FUNCTION admin.release(d admin.delivery) RETURNS text
+CREATE FUNCTION admin.delete_metrics_token() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state = 'held';
-  return case when found then 'it is released, and tried now' when d.state <> 'held' then 'it is not held' end;
+  delete from control.metrics_token where name = old.name;
+  return old;
 end $$;
-
-COMMENT ON FUNCTION admin.release(d admin.delivery) IS 'Release';
-
-CREATE TABLE control.acme_certificate (
-    id bigint NOT NULL,
-    names text[] NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    keep_key boolean DEFAULT false NOT NULL,
-    renew_at timestamp with time zone,
-    certificate_id bigint,
-    failures integer DEFAULT 0 NOT NULL,
-    last_error text,
-    last_attempt_at timestamp with time zone,
-    next_attempt_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT "a certificate has from 1 to 100 names" CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100)))
-);
-
-COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
-
-COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
-
-COMMENT ON COLUMN control.acme_certificate.active IS 'Whether it is ordered and renewed';
-
-COMMENT ON COLUMN control.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
-
-COMMENT ON COLUMN control.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
-
-COMMENT ON COLUMN control.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
-
-COMMENT ON COLUMN control.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
-
-COMMENT ON COLUMN control.acme_certificate.last_error IS 'Why the last attempt failed';
-
-COMMENT ON COLUMN control.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
-
-COMMENT ON COLUMN control.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
-
-COMMENT ON COLUMN control.acme_certificate.created_at IS 'When the row was made';
-
-CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
- SELECT acme_certificate.id,
-    acme_certificate.names,
-    acme_certificate.active,
-    acme_certificate.keep_key,
-    acme_certificate.renew_at,
-    acme_certificate.certificate_id,
-    acme_certificate.failures,
-    acme_certificate.last_error,
-    acme_certificate.last_attempt_at,
-    acme_certificate.next_attempt_at,
-    acme_certificate.created_at
-   FROM control.acme_certificate;
-
-COMMENT ON VIEW admin.acme_certificate IS 'Server: Acme certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
-
-COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
-
-COMMENT ON COLUMN admin.acme_certificate.active IS 'Whether it is ordered and renewed';
-
-COMMENT ON COLUMN admin.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
-
-COMMENT ON COLUMN admin.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
-
-COMMENT ON COLUMN admin.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
-
-COMMENT ON COLUMN admin.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
-
-COMMENT ON COLUMN admin.acme_certificate.last_error IS 'Why the last attempt failed';
-
-COMMENT ON COLUMN admin.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
-
-COMMENT ON COLUMN admin.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
-
-COMMENT ON COLUMN admin.acme_certificate.created_at IS 'When the row was made';
-
-CREATE FUNCTION admin.renew(c admin.acme_certificate) RETURNS text
-    LANGUAGE sql
-    AS $$
-  update control.acme_certificate set renew_at = now(), next_attempt_at = null where id = c.id returning logic.says_order()
-$$;
-
-COMMENT ON FUNCTION admin.renew(c admin.acme_certificate) IS 'Renew now';
-
-CREATE TABLE control.certificate (
-    id bigint NOT NULL,
-    names text[] DEFAULT '{}'::text[] NOT NULL,
-    chain text NOT NULL,
-    key control.secret NOT NULL,
-    source text DEFAULT 'uploaded'::text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    own_names text[],
-    not_before timestamp with time zone,
-    not_after timestamp with time zone,
-    error text,
-    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
-    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
-    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
-);
-
-COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
-
-COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
-
-COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
-
-COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
-
-COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
-
-COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
-
-COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
-
-COMMENT ON COLUMN control.certificate.own_names IS 'Host names inside the certificate; the server reads them';
-
-COMMENT ON COLUMN control.certificate.not_before IS 'Beginning of its validity; the server reads it';
-
-COMMENT ON COLUMN control.certificate.not_after IS 'End of its validity; the server reads it';
-
-COMMENT ON COLUMN control.certificate.error IS 'Why it can''t be served; the server says so';
-
-CREATE VIEW admin.certificate WITH (security_invoker='true') AS
- SELECT certificate.id,
-    certificate.names,
-    certificate.source,
-    certificate.active,
-    certificate.own_names,
-    certificate.not_after,
-    certificate.error,
-    certificate.chain,
-    (NULL::text)::control.secret AS key,
-    certificate.created_at
-   FROM control.certificate;
-
-COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
-
-COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
-
-COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
-
-COMMENT ON COLUMN admin.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
-
-COMMENT ON COLUMN admin.certificate.own_names IS 'Host names inside the certificate; the server reads them';
-
-COMMENT ON COLUMN admin.certificate.not_after IS 'End of its validity; the server reads it';
-
-COMMENT ON COLUMN admin.certificate.error IS 'Why it can''t be served; the server says so';
-
-COMMENT ON COLUMN admin.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
-
-COMMENT ON COLUMN admin.certificate.key IS 'Private key, PEM; it is never shown. Left empty, the old one stays';
-
-COMMENT ON COLUMN admin.certificate.created_at IS 'When the row was made';
-
-CREATE FUNCTION admin.renew(c admin.certificate) RETURNS text
-    LANGUAGE plpgsql
-    AS $$
-begin
-  update control.acme_certificate set renew_at = now() where certificate_id = c.id;
-  return case when found then logic.says_order() else 'it comes from no authority by itself: upload the new one' end;
-end $$;
-
-COMMENT ON FUNCTION admin.renew(c admin.certificate) IS 'Renew now';
-
-CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
-    LANGUAGE plpgsql
-    AS $$
-begin
-  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state in ('waiting', 'failed');
-  return case when found then 'it is tried now' when d.state = 'held' then 'it is held and stays so: to send it, release it' end;
-end $$;
-
-COMMENT ON FUNCTION admin.retry(d admin.delivery) IS 'Retry now';
 
 CREATE TABLE control.service (
     name text NOT NULL,
@@ -684,6 +778,8 @@ CREATE UNLOGGED TABLE live.session (
 
 COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
 
+COMMENT ON COLUMN live.session.id IS 'Number of the session, as log.event and log.trace call it';
+
 COMMENT ON COLUMN live.session.node IS 'The node that serves it';
 
 COMMENT ON COLUMN live.session.service IS 'smtp, imap, pop3 …';
@@ -723,7 +819,7 @@ CREATE VIEW admin.service WITH (security_invoker='true') AS
     s.max_connections_per_account
    FROM control.service s;
 
-COMMENT ON VIEW admin.service IS 'Running: Services. Switching one off closes its listeners and sessions at once, on every node';
+COMMENT ON VIEW admin.service IS 'Running: Connection control. Switching one off closes its listeners and sessions at once, on every node';
 
 COMMENT ON COLUMN admin.service.name IS 'Name of the service';
 
@@ -740,6 +836,449 @@ COMMENT ON COLUMN admin.service.max_connections IS 'Connections to this service 
 COMMENT ON COLUMN admin.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
 
 COMMENT ON COLUMN admin.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+
+CREATE FUNCTION admin.end_sessions(s admin.service) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare ended bigint;
+begin
+  delete from live.session where service = s.name;
+  get diagnostics ended = row_count;
+  return format('%s sessions of %s end', ended, s.name);
+end $$;
+
+COMMENT ON FUNCTION admin.end_sessions(s admin.service) IS 'End all sessions!: sends away everybody who is connected to this service; they may come back';
+
+CREATE FUNCTION admin.hold(d admin.delivery) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update queue.recipient set state = 'held' where id = d.id returning 'it is held'
+$$;
+
+COMMENT ON FUNCTION admin.hold(d admin.delivery) IS 'Hold';
+
+CREATE UNLOGGED TABLE live.web_session (
+    id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    kind text NOT NULL,
+    login text NOT NULL,
+    account_id bigint,
+    peer inet NOT NULL,
+    browser text,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    awaits_code boolean DEFAULT false NOT NULL,
+    offered_secret control.secret,
+    CONSTRAINT web_session_kind_check CHECK ((kind = ANY (ARRAY['system'::text, 'auditor'::text, 'domain'::text, 'user'::text]))),
+    CONSTRAINT web_session_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
+COMMENT ON TABLE live.web_session IS 'Logins in the browser; deleting a row ends that login';
+
+COMMENT ON COLUMN live.web_session.id IS 'Number of the row';
+
+COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
+
+COMMENT ON COLUMN live.web_session.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
+
+COMMENT ON COLUMN live.web_session.login IS 'Who: the administrator''s name, or the address of the account';
+
+COMMENT ON COLUMN live.web_session.account_id IS 'The account of a domain administrator or user';
+
+COMMENT ON COLUMN live.web_session.peer IS 'Address of the browser at the login';
+
+COMMENT ON COLUMN live.web_session.browser IS 'What the browser says it is';
+
+COMMENT ON COLUMN live.web_session.since IS 'When the login was';
+
+COMMENT ON COLUMN live.web_session.seen_at IS 'Last page';
+
+COMMENT ON COLUMN live.web_session.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
+
+COMMENT ON COLUMN live.web_session.offered_secret IS 'A second factor that is being set up, until its first code has come';
+
+CREATE VIEW admin.login WITH (security_invoker='true') AS
+ SELECT web_session.id,
+    web_session.login,
+    web_session.kind,
+    host(web_session.peer) AS peer,
+    web_session.browser,
+    web_session.since,
+    web_session.seen_at,
+    web_session.awaits_code
+   FROM live.web_session;
+
+COMMENT ON VIEW admin.login IS 'Running: Logins. Who has logged in to these pages';
+
+COMMENT ON COLUMN admin.login.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
+
+COMMENT ON COLUMN admin.login.kind IS 'system, auditor, domain: a domain administrator, or user: an ordinary account';
+
+COMMENT ON COLUMN admin.login.peer IS 'Address of the browser at the login';
+
+COMMENT ON COLUMN admin.login.browser IS 'What the browser says it is';
+
+COMMENT ON COLUMN admin.login.since IS 'When the login was';
+
+COMMENT ON COLUMN admin.login.seen_at IS 'Last page';
+
+COMMENT ON COLUMN admin.login.awaits_code IS 'The password was right and the code is still to come: until then this login opens nothing';
+
+CREATE FUNCTION admin.log_out(l admin.login) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from live.web_session where id = l.id returning l.login || ' has to log in again'
+$$;
+
+COMMENT ON FUNCTION admin.log_out(l admin.login) IS 'Log out!: ends this login';
+
+CREATE FUNCTION admin.release(d admin.delivery) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state = 'held';
+  return case when found then 'it is released, and tried now' when d.state <> 'held' then 'it is not held' end;
+end $$;
+
+COMMENT ON FUNCTION admin.release(d admin.delivery) IS 'Release';
+
+CREATE TABLE control.acme_certificate (
+    id bigint NOT NULL,
+    names text[] NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    keep_key boolean DEFAULT false NOT NULL,
+    renew_at timestamp with time zone,
+    certificate_id bigint,
+    failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    last_attempt_at timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a certificate has from 1 to 100 names" CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100)))
+);
+
+COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN control.acme_certificate.id IS 'Number of the row';
+
+COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
+
+COMMENT ON COLUMN control.acme_certificate.active IS 'Whether it is ordered and renewed';
+
+COMMENT ON COLUMN control.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
+
+COMMENT ON COLUMN control.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
+
+COMMENT ON COLUMN control.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
+
+COMMENT ON COLUMN control.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
+
+COMMENT ON COLUMN control.acme_certificate.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN control.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
+
+COMMENT ON COLUMN control.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
+
+COMMENT ON COLUMN control.acme_certificate.created_at IS 'When the row was made';
+
+CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
+ SELECT acme_certificate.id,
+    acme_certificate.names,
+    acme_certificate.active,
+    acme_certificate.keep_key,
+    acme_certificate.renew_at,
+    acme_certificate.certificate_id,
+    acme_certificate.failures,
+    acme_certificate.last_error,
+    acme_certificate.last_attempt_at,
+    acme_certificate.next_attempt_at,
+    acme_certificate.created_at
+   FROM control.acme_certificate;
+
+COMMENT ON VIEW admin.acme_certificate IS 'Server: ACME certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN admin.acme_certificate.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
+
+COMMENT ON COLUMN admin.acme_certificate.active IS 'Whether it is ordered and renewed';
+
+COMMENT ON COLUMN admin.acme_certificate.keep_key IS 'Whether renewal keeps the private key, so that TLSA records of the form 3 1 1 (DANE) stay right';
+
+COMMENT ON COLUMN admin.acme_certificate.renew_at IS 'Renew it no later than this, once; now() = at once';
+
+COMMENT ON COLUMN admin.acme_certificate.certificate_id IS 'The certificate itself, once it is there; renewal replaces its chain and key';
+
+COMMENT ON COLUMN admin.acme_certificate.failures IS 'Attempts that failed since the last one that did not';
+
+COMMENT ON COLUMN admin.acme_certificate.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN admin.acme_certificate.last_attempt_at IS 'When an order last ended, well or not';
+
+COMMENT ON COLUMN admin.acme_certificate.next_attempt_at IS 'Not tried again before; set it to null to try at once';
+
+COMMENT ON COLUMN admin.acme_certificate.created_at IS 'When the row was made';
+
+CREATE FUNCTION admin.renew(c admin.acme_certificate) RETURNS text
+    LANGUAGE sql
+    AS $$
+  update control.acme_certificate set renew_at = now(), next_attempt_at = null where id = c.id returning logic.says_order()
+$$;
+
+COMMENT ON FUNCTION admin.renew(c admin.acme_certificate) IS 'Renew now';
+
+CREATE TABLE control.certificate (
+    id bigint NOT NULL,
+    names text[] DEFAULT '{}'::text[] NOT NULL,
+    chain text NOT NULL,
+    key control.secret NOT NULL,
+    source text DEFAULT 'uploaded'::text NOT NULL,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    own_names text[],
+    not_before timestamp with time zone,
+    not_after timestamp with time zone,
+    error text,
+    CONSTRAINT "a certificate chain is PEM text" CHECK ((chain ~~ '%-----BEGIN CERTIFICATE-----%'::text)),
+    CONSTRAINT "a certificate is uploaded, self-signed or acme" CHECK ((source = ANY (ARRAY['uploaded'::text, 'self-signed'::text, 'acme'::text]))),
+    CONSTRAINT "a private key is PEM text" CHECK (((key)::text ~~ '%PRIVATE KEY-----%'::text))
+);
+
+COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
+
+COMMENT ON COLUMN control.certificate.id IS 'Number of the row';
+
+COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN control.certificate.key IS 'Private key, PEM';
+
+COMMENT ON COLUMN control.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN control.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN control.certificate.created_at IS 'When the row was made';
+
+COMMENT ON COLUMN control.certificate.own_names IS 'Host names inside the certificate; the server reads them';
+
+COMMENT ON COLUMN control.certificate.not_before IS 'Beginning of its validity; the server reads it';
+
+COMMENT ON COLUMN control.certificate.not_after IS 'End of its validity; the server reads it';
+
+COMMENT ON COLUMN control.certificate.error IS 'Why it can''t be served; the server says so';
+
+CREATE VIEW admin.certificate WITH (security_invoker='true') AS
+ SELECT certificate.id,
+    certificate.names,
+    certificate.source,
+    certificate.active,
+    certificate.own_names,
+    certificate.not_after,
+    certificate.error,
+    certificate.chain,
+    (NULL::text)::control.secret AS key,
+    certificate.created_at
+   FROM control.certificate;
+
+COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
+
+COMMENT ON COLUMN admin.certificate.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
+
+COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN admin.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN admin.certificate.own_names IS 'Host names inside the certificate; the server reads them';
+
+COMMENT ON COLUMN admin.certificate.not_after IS 'End of its validity; the server reads it';
+
+COMMENT ON COLUMN admin.certificate.error IS 'Why it can''t be served; the server says so';
+
+COMMENT ON COLUMN admin.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
+
+COMMENT ON COLUMN admin.certificate.key IS 'Private key, PEM; it is never shown. Left empty, the old one stays';
+
+COMMENT ON COLUMN admin.certificate.created_at IS 'When the row was made';
+
+CREATE FUNCTION admin.renew(c admin.certificate) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update control.acme_certificate set renew_at = now() where certificate_id = c.id;
+  return case when found then logic.says_order() else 'it comes from no authority by itself: upload the new one' end;
+end $$;
+
+COMMENT ON FUNCTION admin.renew(c admin.certificate) IS 'Renew now';
+
+CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select bytes from store.usage where account_id = account
+$$;
+
+CREATE TABLE directory.second_factor (
+    id bigint NOT NULL,
+    administrator text,
+    account_id bigint,
+    secret control.secret NOT NULL,
+    last_step bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a second factor belongs to an administrator or to an account" CHECK ((num_nonnulls(administrator, account_id) = 1)),
+    CONSTRAINT "the secret is 20 bytes in base32" CHECK (((secret)::text ~ '^[A-Z2-7]{32}$'::text))
+);
+
+COMMENT ON TABLE directory.second_factor IS 'Second factors of logins in the browser: time-based codes (RFC 6238; SHA-1, 6 digits, 30 seconds). Deleting a row lets its owner in with the password alone';
+
+COMMENT ON COLUMN directory.second_factor.id IS 'Number';
+
+COMMENT ON COLUMN directory.second_factor.administrator IS 'The administrator whose it is';
+
+COMMENT ON COLUMN directory.second_factor.account_id IS 'Or the account whose it is';
+
+COMMENT ON COLUMN directory.second_factor.secret IS 'The secret that the app shares, in base32';
+
+COMMENT ON COLUMN directory.second_factor.last_step IS 'The step of 30 seconds whose code was taken last: no code is taken twice, and none that is older';
+
+COMMENT ON COLUMN directory.second_factor.created_at IS 'Since when it is asked for';
+
+CREATE VIEW admin.account WITH (security_invoker='true') AS
+ SELECT account.id,
+    account.domain_id,
+    account.local_part,
+    account.display_name,
+    account.active,
+    (NULL::text)::control.password AS password,
+    account.forward_to,
+    account.forward_keep,
+    logic.used_bytes(account.id) AS used_bytes,
+    account.quota_bytes,
+    account.max_messages,
+    account.max_message_bytes,
+    account.forbidden_services,
+    account.mail_from_policy,
+    account.sender_needs_login,
+    account.manages_domain,
+    (EXISTS ( SELECT 1
+           FROM directory.second_factor f
+          WHERE (f.account_id = account.id))) AS second_factor,
+    account.created_at
+   FROM directory.account;
+
+COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
+
+COMMENT ON COLUMN admin.account.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
+
+COMMENT ON COLUMN admin.account.local_part IS 'The part before @, kept in lower case';
+
+COMMENT ON COLUMN admin.account.display_name IS 'The person''s name';
+
+COMMENT ON COLUMN admin.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
+
+COMMENT ON COLUMN admin.account.password IS 'A new password; left empty, the old one stays';
+
+COMMENT ON COLUMN admin.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
+
+COMMENT ON COLUMN admin.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
+
+COMMENT ON COLUMN admin.account.used_bytes IS 'Bytes of mail that the account keeps';
+
+COMMENT ON COLUMN admin.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
+
+COMMENT ON COLUMN admin.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
+
+COMMENT ON COLUMN admin.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
+
+COMMENT ON COLUMN admin.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
+
+COMMENT ON COLUMN admin.account.second_factor IS 'Whether a login to these pages needs a code besides the password';
+
+COMMENT ON COLUMN admin.account.created_at IS 'When the account was made';
+
+CREATE FUNCTION admin.reset_second_factor(a admin.account) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from directory.second_factor where account_id = a.id returning a.local_part || ' logs in with the password alone'
+$$;
+
+COMMENT ON FUNCTION admin.reset_second_factor(a admin.account) IS 'Reset second factor!: logs in with the password alone, until a new one is set up';
+
+CREATE TABLE control.administrator (
+    name text NOT NULL,
+    password_hash control.secret,
+    active boolean DEFAULT true NOT NULL,
+    role control.administrator_role DEFAULT 'system'::control.administrator_role NOT NULL,
+    must_change_password boolean DEFAULT false NOT NULL,
+    CONSTRAINT "an administrator has a name without @" CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
+);
+
+COMMENT ON TABLE control.administrator IS 'Administrators of the whole server; they have no address and no mailbox';
+
+COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at the first start';
+
+COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
+
+COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
+
+COMMENT ON COLUMN control.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
+
+COMMENT ON COLUMN control.administrator.must_change_password IS 'The next login leads to a new password before anything else';
+
+CREATE VIEW admin.administrator WITH (security_invoker='true') AS
+ SELECT administrator.name,
+    administrator.role,
+    administrator.active,
+    (NULL::text)::control.password AS password,
+    administrator.must_change_password,
+    (EXISTS ( SELECT 1
+           FROM directory.second_factor f
+          WHERE (f.administrator = administrator.name))) AS second_factor
+   FROM control.administrator;
+
+COMMENT ON VIEW admin.administrator IS 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
+
+COMMENT ON COLUMN admin.administrator.name IS 'Login name; system is made at the first start';
+
+COMMENT ON COLUMN admin.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
+
+COMMENT ON COLUMN admin.administrator.active IS 'Whether this administrator may log in';
+
+COMMENT ON COLUMN admin.administrator.password IS 'A new password; left empty, the old one stays';
+
+COMMENT ON COLUMN admin.administrator.must_change_password IS 'The next login leads to a new password before anything else';
+
+COMMENT ON COLUMN admin.administrator.second_factor IS 'Whether a login needs a code besides the password';
+
+CREATE FUNCTION admin.reset_second_factor(a admin.administrator) RETURNS text
+    LANGUAGE sql
+    AS $$
+  delete from directory.second_factor where administrator = a.name returning a.name || ' logs in with the password alone'
+$$;
+
+COMMENT ON FUNCTION admin.reset_second_factor(a admin.administrator) IS 'Reset second factor!: logs in with the password alone, until a new one is set up';
+
+CREATE FUNCTION admin.retry(d admin.delivery) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state in ('waiting', 'failed');
+  return case when found then 'it is tried now' when d.state = 'held' then 'it is held and stays so: to send it, release it' end;
+end $$;
+
+COMMENT ON FUNCTION admin.retry(d admin.delivery) IS 'Retry now';
 
 CREATE FUNCTION admin.start(s admin.service) RETURNS text
     LANGUAGE sql
@@ -814,10 +1353,12 @@ CREATE TABLE log.audit (
     old jsonb,
     new jsonb,
     undoes bigint,
-    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text])))
+    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text, 'view'::text])))
 );
 
-COMMENT ON TABLE log.audit IS 'Every change of settings and directory: who, from where, what; control.undo(id) takes one back';
+COMMENT ON TABLE log.audit IS 'Every change of settings and directory, and every look into a mailbox: who, from where, what; control.undo(id) takes a change back';
+
+COMMENT ON COLUMN log.audit.id IS 'Number of the row';
 
 COMMENT ON COLUMN log.audit.at IS 'When';
 
@@ -829,7 +1370,7 @@ COMMENT ON COLUMN log.audit.path IS 'By what: the name of the program (applicati
 
 COMMENT ON COLUMN log.audit.table_name IS 'Schema and table';
 
-COMMENT ON COLUMN log.audit.action IS 'insert, update or delete';
+COMMENT ON COLUMN log.audit.action IS 'insert, update or delete; view: an administrator looked into a mailbox';
 
 COMMENT ON COLUMN log.audit.key IS 'Primary key of the row';
 
@@ -855,6 +1396,8 @@ CREATE VIEW admin.change WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.change IS 'Running: Changes. Every change of settings and directory: who, from where, what; each can be taken back';
 
+COMMENT ON COLUMN admin.change.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.change.at IS 'When';
 
 COMMENT ON COLUMN admin.change.actor IS 'Who: the administrator, or the database user';
@@ -865,7 +1408,7 @@ COMMENT ON COLUMN admin.change.path IS 'By what: the name of the program (applic
 
 COMMENT ON COLUMN admin.change.table_name IS 'Schema and table';
 
-COMMENT ON COLUMN admin.change.action IS 'insert, update or delete';
+COMMENT ON COLUMN admin.change.action IS 'insert, update or delete; view: an administrator looked into a mailbox';
 
 COMMENT ON COLUMN admin.change.key IS 'Primary key of the row';
 
@@ -987,6 +1530,21 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION admin.write_metrics_token() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into control.metrics_token (name, token) values (new.name, nullif(new.token, ''));
+  else
+    update control.metrics_token set name = new.name where name = old.name;
+    if new.token <> '' then
+      update control.metrics_token set token = new.token where name = new.name;
+    end if;
+  end if;
+  return new;
+end $$;
+
 CREATE FUNCTION control.check_name_servers() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1012,21 +1570,6 @@ begin
   end if;
   return new;
 end $$;
-
-CREATE FUNCTION control.is_ip_address(address text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-    AS $_$
-declare
-  v4 constant text := '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$';
-  v6 text;
-begin
-  if address ~ ('^' || v4) then return true; end if;
-  -- The last four bytes may be written as IPv4: two groups.
-  v6 := regexp_replace(address, ':' || v4, ':0:0');
-  return v6 ~ '^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$'
-    or v6 ~ '^(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(([0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?$'
-      and regexp_count(v6, '[0-9a-fA-F]+') <= 7;
-end $_$;
 
 CREATE FUNCTION control.is_ip_pattern(pattern text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -1187,6 +1730,8 @@ CREATE TABLE control.listener (
 
 COMMENT ON TABLE control.listener IS 'Addresses and ports the services listen on; the node''s port offset is added to the port';
 
+COMMENT ON COLUMN control.listener.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.listener.service IS 'The service that answers';
 
 COMMENT ON COLUMN control.listener.address IS '* for all addresses, or one address. The short form "192.168.0.1 25, * 587" makes one row for each';
@@ -1232,6 +1777,8 @@ CREATE TABLE control.traffic_rule (
 );
 
 COMMENT ON TABLE control.traffic_rule IS 'How much mail may pass in one interval; of the rules that match, only the most specific one counts';
+
+COMMENT ON COLUMN control.traffic_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.traffic_rule.direction IS 'incoming: mail from hosts that have not logged in; outgoing: mail of users to other servers';
 
@@ -1290,6 +1837,7 @@ CREATE FUNCTION control.snapshot() RETURNS jsonb
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
     'web', (select to_jsonb(s) from control.web s),
+    'metrics_tokens', (select coalesce(jsonb_agg(t.token order by t.name), '[]') from control.metrics_token t),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
     'acme', logic.acme_snapshot(),
@@ -1332,6 +1880,9 @@ begin
   if not found then
     raise exception 'there is no change % in log.audit', change using errcode = 'no_data_found';
   end if;
+  if a.action = 'view' then
+    raise exception 'change % was a look into a mailbox, and nothing was changed', change;
+  end if;
   if a.table_name !~ '^(control|directory)\.[a-z_]+$' or to_regclass(a.table_name) is null then
     raise exception 'change % is in %, which cannot be undone', change, a.table_name;
   end if;
@@ -1367,7 +1918,7 @@ begin
     end if;
     select min(later.id) into hit from jsonb_each(a.new) n, log.audit later
     where n.value is distinct from a.old -> n.key and n.value is distinct from current_row -> n.key
-      and later.table_name = a.table_name and later.key = a.key and later.id > a.id;
+      and later.table_name = a.table_name and later.key = a.key and later.id > a.id and later.action <> 'view';
     if hit is not null then
       raise exception 'this row has been changed again since (change %): undo that one first', hit;
     end if;
@@ -1436,6 +1987,8 @@ CREATE TABLE directory.dkim_key (
 );
 
 COMMENT ON TABLE directory.dkim_key IS 'Keys that sign mail (DKIM, ARC). Make one with directory.make_dkim_key(''example.test''), publish what report.dkim_record shows, then directory.activate_dkim_key(id)';
+
+COMMENT ON COLUMN directory.dkim_key.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.dkim_key.domain_id IS 'The domain that signs';
 
@@ -1657,6 +2210,46 @@ CREATE FUNCTION logic.allowed(needed text, one_of text DEFAULT ''::text) RETURNS
   select g.account_id, g.mailbox_id from logic.granted(logic.me()) g
   where translate(needed, g.rights, '') = '' and (one_of = '' or translate(one_of, g.rights, '') <> one_of)
 $$;
+
+CREATE FUNCTION logic.arrange_report_role() RETURNS text
+    LANGUAGE plpgsql
+    AS $_$
+declare t record;
+begin
+  if to_regrole('mailwright_report') is null then
+    begin
+      create role mailwright_report nologin;
+      execute format('grant mailwright_report to %I', current_user);
+    exception
+      when duplicate_object or unique_violation then null;
+      when insufficient_privilege then
+        return format('reports cannot be run: the role mailwright_report does not exist, and may not be made by the role %1$I. '
+          'Let somebody who may run: create role mailwright_report nologin; grant mailwright_report to %1$I', current_user);
+    end;
+  end if;
+  if not pg_has_role('mailwright_report', 'member') then
+    return format('reports cannot be run: the role %1$I is no member of mailwright_report. '
+      'Let somebody who may run: grant mailwright_report to %1$I', current_user);
+  end if;
+  grant usage on schema control, directory, queue, live, log, screen, report to mailwright_report;
+  for t in
+    select format('%I.%I', n.nspname, c.relname) as name,
+      string_agg(quote_ident(a.attname), ', ') filter (where a.atttypid <> 'control.secret'::regtype) as readable
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relkind = 'r' and n.nspname in ('control', 'directory', 'queue', 'live', 'log', 'screen')
+      and c.relname not in ('generation', 'touched', 'lease', 'logic', 'sql_login', 'web_session')
+      or c.relkind = 'v' and n.nspname = 'report' and c.relname <> 'message'
+    group by 1
+  loop
+    execute format('grant select (%s) on %s to mailwright_report', t.readable, t.name);
+  end loop;
+  -- Its owner must be allowed to make things in the schema for the moment of becoming it.
+  grant create on schema logic to mailwright_report;
+  alter function logic.run_report(text, text[], integer, bigint) owner to mailwright_report;
+  alter function logic.run_report(text, text[], integer, bigint) security definer;
+  revoke all on schema logic from mailwright_report;
+  return null;
+end $_$;
 
 CREATE FUNCTION logic.arrange_user_role() RETURNS text
     LANGUAGE plpgsql
@@ -1941,6 +2534,77 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION logic.check_users(rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  wrong jsonb;
+  good jsonb[];
+  lows integer[] := '{}';
+  highs integer[] := '{}';
+  low integer;
+  high integer;
+  middle integer;
+  found integer := 0;
+  state text; message text; hint text; con text; of_table text; of_schema text; col text;
+  said record;
+begin
+  select coalesce(jsonb_agg(jsonb_build_object('line', w.line, 'column', w.col, 'what', w.what) order by w.line), '[]') into wrong from (
+    select r.line, 'address' as col, format('there is no domain %s here: make it first, or correct the address', r.domain) as what
+    from jsonb_to_recordset(rows) as r (line integer, domain text)
+    where not exists (select 1 from directory.domain d where d.name = r.domain)
+    union all
+    select r.line, 'address', format('%s@%s exists already, as an account or an alias: take the line out', r.local_part, r.domain)
+    from jsonb_to_recordset(rows) as r (line integer, local_part text, domain text)
+    join directory.domain d on d.name = r.domain
+    join directory.address x on x.domain_id = d.id and x.local_part = lower(normalize(r.local_part, nfc))
+    union all
+    select r.line, 'aliases', format('there is no domain %s here', a ->> 1)
+    from jsonb_to_recordset(rows) as r (line integer, aliases jsonb) cross join lateral jsonb_array_elements(r.aliases) a
+    where not exists (select 1 from directory.domain d where d.name = a ->> 1)
+    union all
+    select r.line, 'aliases', format('%s@%s exists already, as an account or an alias', a ->> 0, a ->> 1)
+    from jsonb_to_recordset(rows) as r (line integer, aliases jsonb) cross join lateral jsonb_array_elements(r.aliases) a
+    join directory.domain d on d.name = a ->> 1
+    join directory.address x on x.domain_id = d.id and x.local_part = lower(normalize(a ->> 0, nfc))
+    limit 1000) w;
+  good := array(select e from jsonb_array_elements(rows) e
+    where (e -> 'line') not in (select w -> 'line' from jsonb_array_elements(wrong) w) order by (e ->> 'line')::integer);
+  for middle in reverse (cardinality(good) - 1) / 500 .. 0 loop
+    exit when cardinality(good) = 0;
+    lows := lows || (middle * 500 + 1);
+    highs := highs || least(middle * 500 + 500, cardinality(good));
+  end loop;
+  begin
+    perform set_config('mailwright.daemon', 'on', true);
+    while cardinality(lows) > 0 and found < 25 loop
+      low := lows[cardinality(lows)];
+      high := highs[cardinality(highs)];
+      lows := trim_array(lows, 1);
+      highs := trim_array(highs, 1);
+      begin
+        perform logic.make_users(good[low:high]);
+      exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege then
+        if low < high then
+          middle := (low + high) / 2;
+          lows := lows || (middle + 1) || low;
+          highs := highs || high || middle;
+        else
+          get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name,
+            of_table = table_name, of_schema = schema_name, col = column_name;
+          select * into said from jsonb_each_text(logic.page_error('admin.account', state, message, hint, con, of_table, of_schema, col)) limit 1;
+          wrong := wrong || jsonb_build_object('line', good[low] -> 'line', 'column', coalesce(nullif(said.key, ''), 'the line'), 'what', said.value);
+          found := found + 1;
+        end if;
+      end;
+    end loop;
+    raise exception 'the trial is over' using errcode = 'MW001';
+  exception when sqlstate 'MW001' then
+    null;
+  end;
+  return wrong;
+end $$;
+
 CREATE FUNCTION logic.claim_due(node text, lease interval, destinations integer, each integer, busy text[]) RETURNS TABLE(recipient_id bigint, message_id bigint, address text, domain text, attempts integer, notify text[], original_recipient text, delay_reported boolean, failures integer, content_id bigint, content_size bigint, prefix bytea, size bigint, sender text, account_id bigint, received_at timestamp with time zone, envelope_id text, return_full boolean, smtputf8 boolean, body_type text, require_tls boolean, priority smallint, deliver_by timestamp with time zone, deliver_by_return boolean, deliver_by_trace boolean, trace text)
     LANGUAGE plpgsql
     AS $$
@@ -2024,6 +2688,16 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION logic.close_mailbox_view(session bytea, account bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+begin
+  delete from live.mailbox_view v using live.web_session s
+  where s.id = v.session_id and s.token_hash = session and v.account_id = account and s.login = current_setting('mailwright.actor', true);
+  return '{}';
+end $$;
+
 CREATE FUNCTION logic.count_annotation() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2038,24 +2712,16 @@ begin
 end $$;
 
 CREATE FUNCTION logic.describe_page(page regclass, of_table regclass) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE sql
     AS $_$
-declare c record;
-begin
   insert into logic.page (name, of_table, menu, title, help, kinds)
-  select relname, describe_page.of_table, m[1], m[2], nullif(m[3], ''),
-    case when relname in ('session', 'change') or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
+  select relname, of_table, m[1], m[2], nullif(m[3], ''),
+    case when relname in ('session', 'change') or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
       then '{system,auditor,domain}' else '{system,auditor}' end::text[]
   from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
   where oid = page on conflict do nothing;
-  for c in
-    select a.attname, col_description(of_table, b.attnum) as words
-    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
-    where a.attrelid = page and a.attnum > 0 and col_description(page, a.attnum) is null
-  loop
-    execute format('comment on column %s.%I is %L', page, c.attname, c.words);
-  end loop;
-end $_$;
+  select logic.take_comments(page, of_table);
+$_$;
 
 CREATE FUNCTION logic.domain_of(name text) RETURNS bigint
     LANGUAGE sql STABLE
@@ -2120,17 +2786,20 @@ begin
   perform logic.must_see_page('find');
   return (
     select coalesce(jsonb_agg(jsonb_build_object('message', n.message, 'at', t.at, 'sender', f.facts -> 'sender', 'size', f.facts -> 'size',
-      'recipients', t.recipients, 'more', greatest(t.count - 3, 0), 'step', coalesce(a.outcome, t.step)) order by n.place), '[]')
+      'recipients', t.recipients, 'more', greatest(t.count - 3, 0), 'step', l.step) order by n.place), '[]')
     from unnest(logic.web_find(sender, recipient, message_id, peer::inet, coalesce(since, '-infinity'), coalesce(until, 'infinity'), most))
       with ordinality n (message, place)
     cross join lateral (select logic.message_facts(n.message) as facts) f
     cross join lateral (
       select min(t.at) as at, (array_agg(distinct t.recipient) filter (where t.step in ('accepted', 'refused', 'placed', 'queued')))[1:3] as recipients,
-        count(distinct t.recipient) as count, (array_agg(t.step::text order by t.id desc))[1] as step, array_agg(distinct t.queue_id) as queue_ids
+        count(distinct t.recipient) as count, array_agg(distinct t.queue_id) as queue_ids
       from log.trace t where t.message = n.message) t
     left join lateral (
-      select x.outcome from queue.attempt x where x.message_id = any (t.queue_ids) order by x.at desc, x.id desc limit 1) a
-      on t.step not in ('held', 'released', 'retried'));
+      select s.step from (
+        (select o.at, o.step::text as step from log.trace o where o.message = n.message order by o.id desc limit 1)
+        union all
+        (select x.at, x.outcome from queue.attempt x where x.message_id = any (t.queue_ids) order by x.at desc, x.id desc limit 1)) s
+      order by s.at desc limit 1) l on true);
 end $$;
 
 CREATE FUNCTION logic.finish_acme_order(wanted bigint, new_chain text, new_key text, host_names text[], inside text[], beginning timestamp with time zone, ending timestamp with time zone) RETURNS void
@@ -2248,8 +2917,9 @@ CREATE FUNCTION logic.guard_domain() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes)
-    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes) then
+  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes, new.administrators_read_mail)
+    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes,
+      old.administrators_read_mail) then
     raise exception 'only a system administrator may change the name and the limits of a domain' using errcode = 'insufficient_privilege';
   end if;
   return new;
@@ -2300,6 +2970,24 @@ begin
   return new;
 end $_$;
 
+CREATE FUNCTION logic.guard_own_account() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if to_jsonb(new) - '{display_name,forward_to,forward_keep}'::text[] is distinct from to_jsonb(old) - '{display_name,forward_to,forward_keep}'::text[] then
+    raise exception 'of your account you may change your name and the forwarding, nothing else' using errcode = 'insufficient_privilege';
+  end if;
+  if char_length(new.display_name) > 200 or new.display_name ~ '[[:cntrl:]]' then
+    raise exception 'a name has at most 200 characters' using errcode = 'check_violation', column = 'display_name';
+  end if;
+  if (new.forward_to, new.forward_keep) is distinct from (old.forward_to, old.forward_keep)
+    and not (select d.users_may_forward from directory.domain d where d.id = new.domain_id) then
+    raise exception 'the administrator of your domain does not let users forward their mail' using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+
 CREATE FUNCTION logic.has_room_for_mailbox(owner bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2322,6 +3010,19 @@ CREATE FUNCTION logic.has_room_for_value(owner bigint, box bigint, whose bigint,
     select count(*) from store.metadata m where m.account_id = owner and m.mailbox_id = box and m.user_id = whose)
   from control.imap
 $$;
+
+CREATE FUNCTION logic.hash_token() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  if new.token ~ '^sha256:[0-9a-f]{64}$' then return new; end if;
+  if length(new.token) < 20 then
+    raise exception 'a token has at least 20 characters, so that nobody guesses it' using errcode = 'check_violation', column = 'token';
+  end if;
+  new.token := 'sha256:' || encode(sha256(convert_to(new.token, 'UTF8')), 'hex');
+  return new;
+end $_$;
 
 CREATE FUNCTION logic.hasten(name text, subdomains boolean) RETURNS bigint
     LANGUAGE plpgsql
@@ -2357,6 +3058,19 @@ CREATE FUNCTION logic.identifier(grantee_id bigint, grantee_domain_id bigint, ow
     when grantee_domain_id = (select domain_id from directory.account where id = owner) then 'anyone'
     else (select '@' || name from directory.domain where id = grantee_domain_id) end
 $$;
+
+CREATE FUNCTION logic.import_users(rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare state text; message text; hint text; con text; of_table text; of_schema text; col text;
+begin
+  return jsonb_build_object('made', logic.make_users(array(select e from jsonb_array_elements(rows) e)));
+exception when integrity_constraint_violation or data_exception or raise_exception or insufficient_privilege then
+  get stacked diagnostics state = returned_sqlstate, message = message_text, hint = pg_exception_hint, con = constraint_name,
+    of_table = table_name, of_schema = schema_name, col = column_name;
+  return jsonb_build_object('wrong', (
+    select value from jsonb_each_text(logic.page_error('admin.account', state, message, hint, con, of_table, of_schema, col)) limit 1));
+end $$;
 
 CREATE FUNCTION logic.inherit_acl() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2425,6 +3139,57 @@ CREATE FUNCTION logic.mailbox_name(account bigint, mailbox bigint) RETURNS text
   where b.account_id = account and b.id = mailbox and (logic.web_sees() or logic.web_has_account(account))
 $$;
 
+CREATE FUNCTION logic.mailbox_view(session bytea, account bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare
+  minutes integer := (select w.mailbox_view_minutes from control.web w);
+  found jsonb;
+begin
+  if not logic.may_view_mailbox(account) then
+    raise exception 'you may not look into this mailbox' using errcode = 'insufficient_privilege';
+  end if;
+  select jsonb_build_object('address', a.address, 'minutes', minutes, 'reason', v.reason, 'until', v.since + make_interval(mins => minutes)) into found
+  from logic.account a
+  left join live.web_session s on s.token_hash = session and s.login = current_setting('mailwright.actor', true) and not s.awaits_code
+  left join live.mailbox_view v on v.session_id = s.id and v.account_id = a.account_id and v.since > now() - make_interval(mins => minutes)
+  where a.account_id = mailbox_view.account;
+  return found;
+end $$;
+
+CREATE FUNCTION logic.make_users(rows jsonb[]) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+declare
+  made integer;
+  aliases integer;
+begin
+  insert into directory.account (domain_id, local_part, display_name, active, password_hash, scram, quota_bytes, max_message_bytes,
+    forbidden_services, forward_to, forward_keep)
+  select d.id, r.local_part, r.display_name, r.active, r.hash, r.scram, r.quota_bytes, r.max_message_bytes, r.forbidden_services, r.forward_to, r.forward_keep
+  from unnest(rows) e
+  cross join lateral jsonb_to_record(e) as r (local_part text, domain text, display_name text, active boolean, hash text, scram text,
+    quota_bytes bigint, max_message_bytes bigint, forbidden_services text[], forward_to text[], forward_keep boolean)
+  join directory.domain d on d.name = r.domain;
+  get diagnostics made = row_count;
+  if made <> cardinality(rows) then
+    raise exception 'a domain of these users is not here, or not yours' using errcode = 'foreign_key_violation';
+  end if;
+  select coalesce(sum(jsonb_array_length(e -> 'aliases')), 0) into aliases from unnest(rows) e;
+  if aliases > 0 then
+    insert into directory.alias (domain_id, local_part, targets)
+    select d.id, a ->> 0, array[(e ->> 'local_part') || '@' || (e ->> 'domain')]
+    from unnest(rows) e cross join lateral jsonb_array_elements(e -> 'aliases') a
+    join directory.domain d on d.name = a ->> 1;
+    get diagnostics made = row_count;
+    if made <> aliases then
+      raise exception 'the domain of an alias is not here, or not yours' using errcode = 'foreign_key_violation';
+    end if;
+  end if;
+  return cardinality(rows);
+end $$;
+
 CREATE FUNCTION logic.may_make(owner bigint, name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2444,6 +3209,18 @@ CREATE FUNCTION logic.may_send_as(account bigint, local text, domain text) RETUR
       and p.pattern in (may_send_as.local || '@' || may_send_as.domain, '*@' || may_send_as.domain))
   from directory.account a left join lateral logic.address_of(may_send_as.local, may_send_as.domain) x on true
   where a.id = may_send_as.account
+$$;
+
+CREATE FUNCTION logic.may_view_mailbox(account bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case logic.web_kind()
+    when 'system' then exists (select 1 from directory.account a where a.id = account)
+    when 'domain' then exists (
+      select 1 from directory.account a join directory.domain d on d.id = a.domain_id
+      where a.id = account and d.id = logic.web_domain() and d.administrators_read_mail)
+    else false end
 $$;
 
 CREATE FUNCTION logic.me() RETURNS bigint
@@ -2490,10 +3267,10 @@ CREATE FUNCTION logic.message_facts(message text) RETURNS jsonb
   order by t.step = 'accepted' desc, t.id limit 1
 $$;
 
-CREATE FUNCTION logic.message_head(message text) RETURNS bytea
+CREATE FUNCTION logic.message_head(message text, OUT prefix bytea, OUT header bytea) RETURNS record
     LANGUAGE sql STABLE
     AS $_$
-  select substring(coalesce(k.prefix, '') || c.header from 1 for 65536)
+  select coalesce(k.prefix, ''), c.header
   from (
     (select m.prefix, m.content_id from log.trace t
      join store.message m on m.account_id = t.account_id and m.mailbox_id = t.mailbox_id and m.uid = t.uid
@@ -2512,7 +3289,7 @@ CREATE FUNCTION logic.message_header(message text) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select encode(logic.message_head(message), 'base64') where logic.web_changes()
+  select encode(substring(h.prefix || h.header from 1 for 65536), 'base64') from logic.message_head(message) h where logic.web_changes()
 $$;
 
 CREATE FUNCTION logic.message_story(message text) RETURNS jsonb
@@ -2552,9 +3329,9 @@ CREATE FUNCTION logic.message_verdict(message text) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select btrim(regexp_replace((regexp_match(encode(logic.message_head(message), 'escape'),
+  select btrim(regexp_replace((regexp_match(encode(h.prefix, 'escape'),
     '(?:^|\n)Authentication-Results:((?:[^\n]|\n[ \t])*)', 'i'))[1], '\s+', ' ', 'g'))
-  where logic.web_sees()
+  from logic.message_head(message) h where logic.web_sees()
 $$;
 
 CREATE FUNCTION logic.mirror_account() RETURNS trigger
@@ -2714,6 +3491,15 @@ begin
   return new;
 end $$;
 
+CREATE FUNCTION logic.note_view(account bigint, what jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  insert into log.audit (actor, peer, path, table_name, action, key, new)
+  values (current_setting('mailwright.actor', true), current_setting('mailwright.peer', true), current_setting('application_name'), 'directory.account',
+    'view', jsonb_build_object('id', account), what)
+$$;
+
 CREATE TABLE store.mailbox (
     account_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -2735,6 +3521,8 @@ WITH (fillfactor='40');
 COMMENT ON TABLE store.mailbox IS 'Mailboxes (folders) of the accounts; levels are separated by /';
 
 COMMENT ON COLUMN store.mailbox.account_id IS 'The owner';
+
+COMMENT ON COLUMN store.mailbox.id IS 'Number of the mailbox: MAILBOXID of IMAP (RFC 8474) is made of it';
 
 COMMENT ON COLUMN store.mailbox.name IS 'Full name, INBOX in capitals, levels separated by /';
 
@@ -2768,12 +3556,152 @@ begin
   return m;
 end $$;
 
+CREATE FUNCTION logic.open_mailbox_view(session bytea, account bigint, why text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare
+  s bigint;
+  con text;
+begin
+  if not logic.may_view_mailbox(account) then
+    raise exception 'you may not look into this mailbox' using errcode = 'insufficient_privilege';
+  end if;
+  select id into s from live.web_session w
+  where w.token_hash = session and w.login = current_setting('mailwright.actor', true) and not w.awaits_code;
+  insert into live.mailbox_view (session_id, account_id, reason) values (s, account, btrim(why))
+  on conflict (session_id, account_id) do update set reason = excluded.reason, since = now();
+  perform logic.note_view(account, jsonb_build_object('reason', btrim(why)));
+  return '{}';
+exception when check_violation then
+  get stacked diagnostics con = constraint_name;
+  return jsonb_build_object('wrong', con);
+end $$;
+
 CREATE FUNCTION logic.ordered_rights(letters text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
   select coalesce(string_agg(letter, '' order by place), '')
   from string_to_table('l r s w i p k x t e n a', ' ') with ordinality known (letter, place)
   where position(letter in translate(letters, 'c', 'k')) > 0 or letter in ('x', 't', 'e') and position('d' in letters) > 0
+$$;
+
+CREATE FUNCTION logic.overview(asked text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+declare
+  t record := logic.overview_times(asked);
+  -- How slow others are now: the last hour, or since yesterday.
+  coarse text := case t.grain when 'minute' then 'hour' else 'day' end;
+  last_day date;
+begin
+  if not logic.web_sees() then
+    raise exception 'you may not see the overview of the whole server' using errcode = 'insufficient_privilege';
+  end if;
+  select max(s.day) into last_day from log.domain_storage s;
+  return jsonb_build_object(
+    'pages', logic.pages(),
+    'from', extract(epoch from t.since), 'step', extract(epoch from t.step), 'steps', t.steps, 'now', extract(epoch from now()),
+    'traffic', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from x.at), x.step, x.count, x.messages, x.bytes)), '[]') from (
+      select at, step, sum(count) as count, sum(messages) as messages, sum(bytes) as bytes from log.mail_count
+      where span = t.grain and at >= t.since group by at, step) x),
+    'gauges', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from at), name, value)), '[]') from log.gauge
+      where span = t.grain and at >= t.since),
+    'queue', (select to_jsonb(q) from logic.queue_now() q),
+    -- Deliveries, to mailboxes here and to other servers, in a second of the last minute and the present one.
+    'per_second', (select coalesce(sum(count), 0) / (60 + extract(epoch from now() - date_trunc('minute', now(), 'UTC'))) from log.mail_count
+      where span = 'minute' and at >= date_trunc('minute', now(), 'UTC') - interval '1 minute' and step in ('placed', 'delivered')),
+    'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from (
+      select service, count(*) as count from live.session group by service) x),
+    'services', (select jsonb_object_agg(name, enabled) from control.service),
+    'failed', (select coalesce(jsonb_agg(node || ': ' || service || ': ' || coalesce(error, state) order by node, service), '[]')
+      from live.service_status where state = 'failed'),
+    'storage', (select coalesce(jsonb_agg(jsonb_build_array(x.domain_id, coalesce(d.name, '(removed)'), x.bytes) order by x.bytes desc), '[]') from (
+      select domain_id, bytes from log.domain_storage where day = last_day and bytes > 0 order by bytes desc limit 10) x
+      left join directory.domain d on d.id = x.domain_id),
+    'stored', (select jsonb_build_array(coalesce(sum(bytes), 0), coalesce(sum(messages), 0), coalesce(sum(accounts), 0)) from log.domain_storage
+      where day = last_day),
+    'destinations', (select coalesce(jsonb_agg(jsonb_build_array(x.domain, x.mean) order by x.mean desc), '[]') from (
+      select domain, sum(milliseconds) / sum(attempts) / 1000.0 as mean from log.destination_count
+      where span = coarse and at >= date_trunc(coarse, now() - ('1 ' || coarse)::interval, 'UTC') group by domain order by 2 desc limit 10) x),
+    'certificates', (select coalesce(jsonb_agg(jsonb_build_array(x.id, array_to_string(x.names, ', '), extract(epoch from x.not_after), x.error)
+      order by x.not_after), '[]') from (
+      select id, coalesce(nullif(own_names, '{}'), names) as names, not_after, error from control.certificate where active order by not_after limit 10) x),
+    'dns', (select jsonb_build_object('checked', count(*), 'missing', count(*) filter (where state = 'missing' and need <> 'optional'),
+        'differs', count(*) filter (where state = 'differs' and need <> 'optional'), 'unknown', count(*) filter (where state = 'unknown' and need <> 'optional'))
+      from directory.dns_record),
+    'missing', (select coalesce(jsonb_agg(jsonb_build_array(x.domain_id, x.place, x.name, x.type, x.content)), '[]') from (
+      select domain_id, place, name, type, content from directory.dns_record
+      where state = 'missing' and need <> 'optional' order by need, domain_id, place limit 10) x),
+    'begun', jsonb_build_object(
+      'hostname', exists (select from control.server where hostname is not null),
+      'domain', exists (select from directory.domain),
+      'account', exists (select from directory.account),
+      'dns', exists (select from directory.dns_record) and not exists (select from directory.dns_record where need <> 'optional' and state <> 'ok'),
+      'mail', exists (select from log.mail_count)));
+end $$;
+
+CREATE FUNCTION logic.overview_of_domain() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+declare
+  t record := logic.overview_times('month');
+  own bigint := logic.web_domain();
+begin
+  if own is null then
+    raise exception 'you do not manage a domain any more' using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'pages', logic.pages(), 'domain', (select name from directory.domain where id = own),
+    'from', extract(epoch from t.since), 'step', extract(epoch from t.step), 'steps', t.steps, 'now', extract(epoch from now()),
+    -- By their keys for each day, whatever number of other domains there is.
+    'traffic', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from p.at), x.step, x.count, x.count, x.bytes)), '[]')
+      from generate_series(t.since, now(), t.step) p (at) cross join lateral (
+        select c.step, sum(c.count) as count, sum(c.bytes) as bytes from log.domain_count c
+        where c.day = (p.at at time zone 'UTC')::date and c.domain_id = own group by c.step) x),
+    'growth', (select coalesce(jsonb_agg(jsonb_build_array(extract(epoch from p.at), x.bytes)), '[]')
+      from generate_series(t.since, now(), t.step) p (at) cross join lateral (
+        select s.bytes from log.domain_storage s where s.day = (p.at at time zone 'UTC')::date and s.domain_id = own) x),
+    'stored', (select jsonb_build_array(s.bytes, s.messages) from log.domain_storage s
+      where s.domain_id = own and s.day >= (now() at time zone 'UTC')::date - 1 order by s.day desc limit 1),
+    'accounts', (select count(*) from directory.account where domain_id = own),
+    'sessions', (select coalesce(jsonb_agg(jsonb_build_array(service, count) order by service), '[]') from logic.sessions_of_domain()),
+    'dns', (select jsonb_build_object('checked', count(*), 'missing', count(*) filter (where state = 'missing' and need <> 'optional'),
+        'differs', count(*) filter (where state = 'differs' and need <> 'optional'), 'unknown', count(*) filter (where state = 'unknown' and need <> 'optional'))
+      from directory.dns_record where domain_id = own));
+end $$;
+
+CREATE FUNCTION logic.overview_times(asked text, OUT grain text, OUT since timestamp with time zone, OUT step interval, OUT steps integer) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+  select g, date_trunc(g, now(), 'UTC') - (n - 1) * s, s, n
+  from (select case asked when 'hour' then 'minute' when 'day' then 'hour' else 'day' end) x (g)
+  cross join lateral (select ('1 ' || g)::interval, case g when 'minute' then 60 when 'hour' then 24 else 30 end) y (s, n)
+$$;
+
+CREATE FUNCTION logic.own_address() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.address from logic.account a where a.account_id = logic.web_account()
+$$;
+
+CREATE FUNCTION logic.own_aliases() RETURNS TABLE(id bigint, address text, active boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.id, a.local_part || '@' || d.name, a.active and d.active
+  from directory.alias a join directory.domain d on d.id = a.domain_id
+  where exists (select 1 from unnest(a.targets) t where lower(t) = logic.own_address())
+$$;
+
+CREATE FUNCTION logic.own_quota() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.quota_bytes from logic.account a where a.account_id = logic.web_account()
 $$;
 
 CREATE FUNCTION logic.owners() RETURNS bigint[]
@@ -2808,6 +3736,12 @@ begin
       from pg_proc f cross join lateral (select coalesce(obj_description(f.oid), f.proname) as words) w
       where f.pronamespace = 'admin'::regnamespace and f.pronargs = 1 and logic.web_kind() <> 'auditor'
         and f.proargtypes[0] = (select c.reltype from pg_class c where c.oid = v)), '[]'),
+    -- The one row that there is for who looks.
+    'sole', case when page = 'my_account' then jsonb_build_object('id', logic.web_account()) end,
+    -- Pages of the daemon about a row; its key comes behind the address.
+    'links', case when page = 'account' and (logic.web_kind() = 'system' or logic.web_kind() = 'domain' and exists (
+        select 1 from directory.domain d where d.id = logic.web_domain() and d.administrators_read_mail))
+      then '[["Look into the mailbox (a reason is asked for)", "/admin/mailbox/"]]'::jsonb else '[]' end,
     'children', coalesce((
       select jsonb_agg(jsonb_build_object('page', ch.name, 'title', ch.title, 'column', a.attname) order by ch.place)
       from pg_constraint k join logic.page ch on ch.of_table = k.conrelid and logic.web_kind() = any(ch.kinds)
@@ -2871,13 +3805,14 @@ CREATE FUNCTION logic.page_columns(v regclass) RETURNS TABLE(name text, help tex
       when f.page is not null then 'reference'
       when a.atttypid = 'control.password'::regtype then 'password'
       when a.atttypid = 'control.secret'::regtype then 'secret'
+      when a.atttypid = 'control.query'::regtype then 'query'
       when base.typtype = 'e' then 'choice'
       when base.typcategory = 'A' then 'lines'
       when base.oid = 'boolean'::regtype then 'yes or no'
       when base.typcategory = 'N' then 'number'
       when base.oid = 'timestamptz'::regtype then 'time'
       when base.oid in ('jsonb'::regtype, 'json'::regtype) then 'document'
-      when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
+      when a.attname in ('chain', 'body', 'comment', 'text', 'rules', 'description') then 'long text'
       else 'text' end,
     coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
     coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row', 'own_names', 'not_before', 'not_after', 'error', 'last_error')
@@ -2943,6 +3878,23 @@ CREATE FUNCTION logic.page_filter(v regclass, name text, kind text, type text) R
       where c.oid = v) then 'exact' end
 $$;
 
+CREATE FUNCTION logic.page_form(page text, key jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  shown jsonb := logic.page(page);
+  options jsonb := '{}';
+  found jsonb := case when key is not null then logic.page_row(page, key) end;
+  c record;
+begin
+  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null and k.writable loop
+    options := options || jsonb_build_object(c.name, logic.page_options(c.refers)
+      || case when found -> 'row' ->> c.name is null then '[]' else logic.page_labels(c.refers, array[found -> 'row' ->> c.name]) end);
+  end loop;
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'options', options,
+    'history', case when key is null then '[]' else logic.page_history(page, key) end) || coalesce(found, '{}');
+end $$;
+
 CREATE FUNCTION logic.page_history(page text, key jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -2983,11 +3935,42 @@ CREATE FUNCTION logic.page_label(v regclass) RETURNS text
     (select format('(%I)::text', k) from unnest(logic.page_key(v)) k limit 1))
 $$;
 
+CREATE FUNCTION logic.page_labels(page text, ids text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
+  key record;
+  found jsonb;
+begin
+  select k.name, k.type into key from logic.page_columns(v) k where k.is_key limit 1;
+  execute format('select coalesce(jsonb_agg(jsonb_build_array(%1$I::text, %2$s) order by %2$s), ''[]'') from %3$s where %1$I = any($1::%4$s[])',
+    key.name, logic.page_label(v), v, key.type) into found using ids;
+  return found;
+end $_$;
+
 CREATE FUNCTION logic.page_leads(page text, name text) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
   select '/admin/message/' where page in ('delivery', 'trace') and name = 'message'
 $$;
+
+CREATE FUNCTION logic.page_list(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  shown jsonb := logic.page(page);
+  way boolean := coalesce(downwards, shown -> 'columns' @> '[{"name": "at"}]');
+  options jsonb := '{}';
+  c record;
+begin
+  -- What a filter may choose from.
+  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null loop
+    options := options || jsonb_build_object(c.name, logic.page_options(c.refers));
+  end loop;
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way, 'options', options)
+    || case when (shown ->> 'one_row')::boolean then '{}' else logic.page_rows(page, words, sorted, way, filters, behind, most) end;
+end $$;
 
 CREATE FUNCTION logic.page_match(v regclass) RETURNS text
     LANGUAGE sql STABLE
@@ -2995,17 +3978,28 @@ CREATE FUNCTION logic.page_match(v regclass) RETURNS text
   select string_agg(format('v.%I = ($1 ->> %L)::%s', k.name, k.name, k.type), ' and ') from logic.page_columns(v) k where k.is_key
 $_$;
 
-CREATE FUNCTION logic.page_options(page text, ids text[] DEFAULT NULL::text[]) RETURNS jsonb
+CREATE FUNCTION logic.page_named(page text, label text) RETURNS text
     LANGUAGE plpgsql STABLE
     AS $_$
 declare
   v regclass := logic.page_view(page);
-  key text := (logic.page_key(v))[1];
+  found text[];
+begin
+  execute format('select array(select %1$I::text from %2$s where %3$s = $1 limit 2)', (logic.page_key(v))[1], v, logic.page_label(v))
+    into found using label;
+  return case when cardinality(found) = 1 then found[1] end;
+end $_$;
+
+CREATE FUNCTION logic.page_options(page text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
   found jsonb;
 begin
   execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
-      select %1$I::text as id, %2$s as label from %3$s where $1 is null or %1$I::text = any($1) order by 2 limit 500) o',
-    key, logic.page_label(v), v) into found using ids;
+      select %1$I::text as id, %2$s as label from %3$s order by %2$s limit 301) o',
+    (logic.page_key(v))[1], logic.page_label(v), v) into found;
   return found;
 end $_$;
 
@@ -3014,6 +4008,7 @@ CREATE FUNCTION logic.page_rights(v regclass) RETURNS integer
     AS $$
   select pg_relation_is_updatable(v, true) & case logic.web_kind()
     when 'system' then 28
+    when 'user' then case v::text when 'admin.my_account' then 4 else 0 end
     when 'domain' then case v::text when 'admin.account' then 28 when 'admin.alias' then 28 when 'admin.domain' then 4 else 0 end
     else 0 end
 $$;
@@ -3064,7 +4059,7 @@ begin
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
   if words <> '' then
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
-    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
+    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
   end if;
   for c in
     select f.key, f.value, k.name, k.type, k.kind, k.options from jsonb_each_text(filters) f
@@ -3095,7 +4090,7 @@ begin
   for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     labels := labels || jsonb_build_object(c.name, (
       select jsonb_object_agg(o ->> 0, o ->> 1)
-      from jsonb_array_elements(logic.page_options(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
+      from jsonb_array_elements(logic.page_labels(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
   end loop;
   return jsonb_build_object('rows', (select coalesce(jsonb_agg(r order by n), '[]') from jsonb_array_elements(rows) with ordinality x (r, n) where n <= at_once),
     'more', jsonb_array_length(rows) > at_once, 'labels', labels);
@@ -3126,13 +4121,20 @@ begin
   for c in select k.* from logic.page_columns(v) k where k.writable and given ? k.name loop
     item := given -> c.name;
     if c.kind in ('secret', 'password') and item in ('""', 'null') then continue; end if;
-    if item = '""' and c.kind not in ('text', 'long text') then item := 'null'; end if;
+    if item = '""' and c.kind not in ('text', 'long text', 'query') then item := 'null'; end if;
     -- An empty field is none, unless the column must have something.
     if item = '""' and not exists (
       select 1 from logic.page p join pg_attribute a on a.attrelid = p.of_table and a.attname = c.name where p.name = page and a.attnotnull) then
       item := 'null';
     end if;
     if item = 'null' and key is null and c.preset is not null then continue; end if;
+    if c.refers is not null and jsonb_typeof(item) = 'object' then
+      item := to_jsonb(logic.page_named(c.refers, given -> c.name ->> 'named'));
+      if item is null then
+        wrong := wrong || jsonb_build_object(c.name, 'there is none that is called so, or more than one');
+        continue;
+      end if;
+    end if;
     begin
       if item <> 'null' and jsonb_typeof(item) = 'array' then
         execute format('select array(select jsonb_array_elements_text($1))::%s', c.type) using item;
@@ -3179,7 +4181,9 @@ end $_$;
 CREATE FUNCTION logic.page_title(name text) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
-  select upper(left(name, 1)) || replace(substr(name, 2), '_', ' ')
+  select string_agg(case when word in ('acme', 'arc', 'dkim', 'dmarc', 'dns', 'imap', 'ip', 'oidc', 'pop3', 'rbl', 'scram', 'smtp', 'spf', 'srs', 'tls', 'uid', 'url')
+    then upper(word) when nth = 1 then upper(left(word, 1)) || substr(word, 2) else word end, ' ' order by nth)
+  from regexp_split_to_table(name, '_') with ordinality w (word, nth)
 $$;
 
 CREATE FUNCTION logic.page_view(page text) RETURNS regclass
@@ -3291,6 +4295,27 @@ begin
   return counts;
 end $$;
 
+CREATE FUNCTION logic.queue_now(OUT waiting bigint, OUT held bigint, OUT oldest_seconds double precision, OUT counted boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  recent constant timestamptz := now() - interval '3 minutes';
+begin
+  counted := pg_relation_size('queue.recipient') + pg_relation_size('queue.message') < 12 * 1024 * 1024;
+  if not counted then
+    select max(g.value) filter (where g.name = 'queue.waiting'), max(g.value) filter (where g.name = 'queue.held'),
+      max(g.value) filter (where g.name = 'queue.oldest_seconds')
+    into waiting, held, oldest_seconds
+    from log.gauge g
+    where g.span = 'minute' and g.at = (select max(l.at) from log.gauge l where l.span = 'minute' and l.at > recent and l.name = 'queue.waiting');
+  end if;
+  if waiting is null then
+    select count(*) filter (where r.state = 'waiting'), count(*) filter (where r.state = 'held') into waiting, held from queue.recipient r;
+    select coalesce(extract(epoch from now() - min(m.received_at)), 0) into oldest_seconds from queue.message m;
+    counted := true;
+  end if;
+end $$;
+
 CREATE FUNCTION logic.queue_selection(of_domain text, of_state text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET enable_seqscan TO 'on'
@@ -3329,6 +4354,31 @@ CREATE FUNCTION logic.refuse_dkim_key(key bigint, why text) RETURNS void
 begin
   perform logic.as_a_person();
   update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
+end $$;
+
+CREATE FUNCTION logic.report(name text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('reports') then
+    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
+  end if;
+  return (select to_jsonb(r) from control.report r where r.active and r.name = report.name);
+end $$;
+
+CREATE FUNCTION logic.report_sees() RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(pg_has_role((to_regrole('mailwright_report'::text))::oid, 'usage'::text), false);
+
+CREATE FUNCTION logic.reports() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('reports') then
+    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
+  end if;
+  return (select coalesce(jsonb_agg(jsonb_build_object('name', r.name, 'description', r.description) order by r.name), '[]')
+    from control.report r where r.active);
 end $$;
 
 CREATE FUNCTION logic.reread_certificate() RETURNS trigger
@@ -3585,6 +4635,40 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION logic.run_report(query text, given text[], most integer, most_bytes bigint) RETURNS SETOF text[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  r record;
+  opened refcursor;
+  line text[];
+  lines integer := 0;
+  bytes bigint := 0;
+begin
+  if current_user <> 'mailwright_report' then
+    raise exception 'reports are run by the role mailwright_report alone' using errcode = 'insufficient_privilege';
+  end if;
+  if most = 0 then
+    open opened for execute query using given[1], given[2], given[3], given[4], given[5];
+    -- What would write is told so here.
+    move relative 0 from opened;
+    close opened;
+    return;
+  end if;
+  for r in execute query using given[1], given[2], given[3], given[4], given[5] loop
+    select array_agg(v.value::text order by v.nth), bytes + sum(octet_length(v.value::text))
+    into line, bytes from json_each(row_to_json(r)) with ordinality as v (key, value, nth);
+    if bytes > most_bytes then
+      raise exception 'the result is larger than %: select fewer columns or fewer rows', pg_size_pretty(most_bytes)
+        using errcode = 'program_limit_exceeded';
+    end if;
+    return next line;
+    lines := lines + 1;
+    exit when lines >= most;
+  end loop;
+end $$;
+
 CREATE FUNCTION logic.says_order() RETURNS text
     LANGUAGE sql STABLE
     AS $$
@@ -3620,6 +4704,59 @@ CREATE FUNCTION logic.served_names(c control.certificate) RETURNS text[]
     AS $$
   select case when cardinality(c.names) > 0 then c.names else coalesce(c.own_names, '{}') end
 $$;
+
+CREATE FUNCTION logic.services_shown() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('services') then
+    raise exception 'you may not see the page services' using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'services', (
+      select jsonb_agg(jsonb_build_object('name', s.name, 'enabled', s.enabled,
+        'nodes', coalesce((
+          select jsonb_agg(jsonb_build_object('node', t.node, 'state', t.state, 'error', t.error, 'since', t.since) order by t.node)
+          from live.service_status t where t.service = s.name), '[]'),
+        'listeners', coalesce((
+          select jsonb_agg(jsonb_build_object('id', l.id, 'address', l.address, 'port', l.port, 'tls', l.tls, 'mode', l.mode, 'enabled', l.enabled,
+            'open', coalesce((
+              select jsonb_agg(jsonb_build_object('node', o.node, 'port', o.port, 'state', o.state, 'error', o.error) order by o.node)
+              from live.listener_status o where o.listener_id = l.id), '[]')) order by l.port, l.address)
+          from control.listener l where l.service = s.name), '[]'),
+        'sessions', coalesce(c.n, 0), 'ip_list', i.name, 'max_connections', s.max_connections,
+        'max_connections_per_peer', s.max_connections_per_peer, 'max_connections_per_account', s.max_connections_per_account)
+        order by s.enabled desc, s.name)
+      from control.service s left join control.ip_list i on i.id = s.ip_list_id
+      left join (select service, count(*) as n from live.session group by service) c on c.service = s.name),
+    'sessions', coalesce((
+      select jsonb_agg(to_jsonb(x)) from (
+        select id, service, login, host(peer) as peer, tls, state, since, greatest(extract(epoch from now() - active_at), 0)::bigint as idle, node, client
+        from live.session order by active_at desc, id limit 100) x), '[]'),
+    'all_sessions', (select count(*) from live.session));
+end $$;
+
+CREATE FUNCTION logic.sessions_of_domain() RETURNS TABLE(service text, count bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select s.service, count(*) from live.session s join directory.account a on a.id = s.account_id
+  where a.domain_id = logic.web_domain() group by s.service
+$$;
+
+CREATE FUNCTION logic.take_comments(of_view regclass, of_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare c record;
+begin
+  for c in
+    select a.attname, col_description(of_table, b.attnum) as words
+    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname and b.attnum > 0 and not b.attisdropped
+    where a.attrelid = of_view and a.attnum > 0 and col_description(of_view, a.attnum) is null
+  loop
+    execute format('comment on column %s.%I is %L', of_view, c.attname, c.words);
+  end loop;
+end $$;
 
 CREATE FUNCTION logic.tell_nodes() RETURNS void
     LANGUAGE sql
@@ -3724,16 +4861,51 @@ begin
   return (select max(x.id) from log.audit x where x.undoes = change);
 end $_$;
 
-CREATE FUNCTION logic.used_bytes(account bigint) RETURNS bigint
+CREATE FUNCTION logic.view_message(session bytea, account bigint, mailbox bigint, uid bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+declare found jsonb := logic.mailbox_view(session, account);
+begin
+  if found ->> 'until' is not null then
+    perform logic.note_view(account, jsonb_build_object('reason', found ->> 'reason', 'uid', view_message.uid,
+      'mailbox', (select b.name from store.mailbox b where b.account_id = account and b.id = mailbox)));
+  end if;
+  return found;
+end $$;
+
+CREATE FUNCTION logic.want_dns_check(domain bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not (logic.web_changes() or coalesce(logic.web_domain() = domain, false)) then
+    raise exception 'you may not do this here' using errcode = 'insufficient_privilege';
+  end if;
+  insert into directory.dns_check (domain_id) values (domain) on conflict (domain_id) do update set wanted_at = excluded.wanted_at;
+  return 'the DNS is asked: look again in a moment';
+end $$;
+
+CREATE FUNCTION logic.web_account() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
     AS $$
-  select bytes from store.usage where account_id = account
+  select a.id from directory.account a join directory.domain d on d.id = a.domain_id
+  where logic.web_kind() = 'user' and a.id = nullif(current_setting('mailwright.account', true), '')::bigint
+    and a.active and d.active and not a.public
+$$;
+
+CREATE FUNCTION logic.web_kind() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case when session_user = pg_get_userbyid(c.relowner) and current_setting('role') = 'mailwright_web' then nullif(current_setting('mailwright.kind', true), '') end
+  from pg_class c where c.oid = 'store.mailbox'::regclass
 $$;
 
 CREATE FUNCTION logic.web_changes() RETURNS boolean
     LANGUAGE sql STABLE
-    AS $$ select coalesce(logic.web_kind() = 'system', false) $$;
+    RETURN COALESCE((logic.web_kind() = 'system'::text), false);
 
 CREATE FUNCTION logic.web_domain() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3793,17 +4965,16 @@ CREATE FUNCTION logic.web_has_trace(message text, recipient text, account bigint
     or exists (select 1 from log.trace t where t.message = web_has_trace.message and t.step = 'accepted' and logic.web_has_account(t.account_id))
 $$;
 
-CREATE FUNCTION logic.web_kind() RETURNS text
+CREATE FUNCTION logic.web_manages(account bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
     AS $$
-  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
-  from pg_class c where c.oid = 'store.mailbox'::regclass
+  select exists (select 1 from directory.account a where a.id = account and a.manages_domain)
 $$;
 
 CREATE FUNCTION logic.web_sees() RETURNS boolean
     LANGUAGE sql STABLE
-    AS $$ select coalesce(logic.web_kind() in ('system', 'auditor'), false) $$;
+    RETURN COALESCE((logic.web_kind() = ANY (ARRAY['system'::text, 'auditor'::text])), false);
 
 CREATE FUNCTION queue.cancel(message bigint) RETURNS bigint
     LANGUAGE plpgsql
@@ -3875,6 +5046,8 @@ CREATE TABLE control.directory (
 
 COMMENT ON TABLE control.directory IS 'Settings of domains, accounts and logins';
 
+COMMENT ON COLUMN control.directory.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
 
 COMMENT ON COLUMN control.directory.max_login_failures IS 'Wrong passwords in a row after which an account is locked';
@@ -3919,6 +5092,8 @@ CREATE TABLE control.imap (
 );
 
 COMMENT ON TABLE control.imap IS 'Settings of the IMAP service';
+
+COMMENT ON COLUMN control.imap.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
 
@@ -3984,6 +5159,8 @@ CREATE TABLE control.smtp (
 
 COMMENT ON TABLE control.smtp IS 'Settings of the SMTP service';
 
+COMMENT ON COLUMN control.smtp.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
 
 COMMENT ON COLUMN control.smtp.max_recipients IS 'Recipients of one message; more are answered with 452, and the client sends them in a further message';
@@ -4030,144 +5207,6 @@ COMMENT ON COLUMN control.smtp.expn IS 'Whether EXPN tells users and relaying pe
 
 COMMENT ON COLUMN control.smtp.etrn IS 'Whether ETRN lets users and relaying peers start the queue of a domain';
 
-CREATE TABLE directory.account (
-    id bigint NOT NULL,
-    domain_id bigint NOT NULL,
-    local_part directory.local_part NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    password_hash control.secret,
-    scram control.secret,
-    display_name text,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    forbidden_services text[] DEFAULT '{}'::text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    mail_from_policy control.mail_from_policy,
-    max_priority smallint,
-    forward_to text[] DEFAULT '{}'::text[] NOT NULL,
-    forward_keep boolean DEFAULT true NOT NULL,
-    public boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    manages_domain boolean DEFAULT false NOT NULL,
-    CONSTRAINT "a priority is from -9 to 9" CHECK (((max_priority >= '-9'::integer) AND (max_priority <= 9))),
-    CONSTRAINT "an account forwards to at most 100 addresses" CHECK (((cardinality(forward_to) <= 100) AND (array_position(forward_to, NULL::text) IS NULL))),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "scram keys look like SCRAM-SHA-256$…" CHECK (((scram)::text ~~ 'SCRAM-SHA-256$%'::text)),
-    CONSTRAINT "smtp, pop3, imap, webmail and rpc can be forbidden" CHECK ((forbidden_services <@ ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'webmail'::text, 'rpc'::text]))
-);
-
-COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
-
-COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN directory.account.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN directory.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.account.password_hash IS 'Set it with: mailwright password ADDRESS. Argon2id; imported hashes and {PLAIN}secret are upgraded at the first login';
-
-COMMENT ON COLUMN directory.account.scram IS 'Keys for SCRAM-SHA-256, made together with password_hash';
-
-COMMENT ON COLUMN directory.account.display_name IS 'The person''s name';
-
-COMMENT ON COLUMN directory.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
-
-COMMENT ON COLUMN directory.account.created_at IS 'When the account was made';
-
-COMMENT ON COLUMN directory.account.max_messages_per_hour IS 'Messages that this account may send in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_recipients_per_hour IS 'Recipients that this account may send to in an hour; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.max_priority IS 'Highest priority this account may give a message; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
-
-COMMENT ON COLUMN directory.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
-
-COMMENT ON COLUMN directory.account.public IS 'A public account is nobody''s: it receives mail, nobody can log in, and its mailboxes are shown below Shared/ to those whom store.acl gives rights';
-
-COMMENT ON COLUMN directory.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.max_mailboxes IS 'Mailboxes this account may have; empty = as its domain says';
-
-COMMENT ON COLUMN directory.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
-
-CREATE TABLE directory.domain (
-    id bigint NOT NULL,
-    name text NOT NULL,
-    active boolean DEFAULT true NOT NULL,
-    is_default boolean DEFAULT false NOT NULL,
-    catch_all text,
-    max_accounts control."limit" DEFAULT 0 NOT NULL,
-    quota_bytes directory.quota,
-    max_message_bytes control.message_size,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    helo_name control.hostname,
-    source_ipv4 text,
-    source_ipv6 text,
-    max_messages_per_hour control."limit",
-    max_recipients_per_hour control."limit",
-    sender_needs_login boolean,
-    forwarding_forbidden boolean DEFAULT false NOT NULL,
-    max_messages bigint,
-    max_mailboxes integer,
-    CONSTRAINT "a catch-all is an address like someone@example.test" CHECK ((catch_all ~ '^[^@[:space:]]+@[^@[:space:]]+$'::text)),
-    CONSTRAINT "a domain name has letters, digits, hyphens and dots" CHECK (((name)::control.hostname IS NOT NULL)),
-    CONSTRAINT "max_mailboxes is at least 10" CHECK ((max_mailboxes >= 10)),
-    CONSTRAINT "max_messages is 0 (none) or more" CHECK ((max_messages >= 0)),
-    CONSTRAINT "source_ipv4 is one IPv4 address of this host" CHECK (((source_ipv4 !~ ':'::text) AND control.is_ip_address(source_ipv4))),
-    CONSTRAINT "source_ipv6 is one IPv6 address of this host" CHECK (((source_ipv6 ~ ':'::text) AND control.is_ip_address(source_ipv6)))
-);
-
-COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
-
-COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN directory.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN directory.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN directory.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN directory.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.created_at IS 'When the domain was made';
-
-COMMENT ON COLUMN directory.domain.helo_name IS 'The name given in EHLO when mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv4 IS 'IPv4 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.source_ipv6 IS 'IPv6 address of this host from which mail of this domain''s users is sent; empty = as control.relay says';
-
-COMMENT ON COLUMN directory.domain.max_messages_per_hour IS 'Messages that each account of this domain may send in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.max_recipients_per_hour IS 'Recipients that each account of this domain may send to in an hour; 0 = no limit, empty = as in control.smtp_limit';
-
-COMMENT ON COLUMN directory.domain.sender_needs_login IS 'Whether addresses of this domain may be given as sender only by those who have logged in, or may relay; empty = as in control.smtp';
-
-COMMENT ON COLUMN directory.domain.forwarding_forbidden IS 'Whether accounts and aliases of this domain may not forward to other servers. What they have set up is kept, and not used';
-
-COMMENT ON COLUMN directory.domain.max_messages IS 'Messages that accounts may keep that say nothing themselves; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN directory.domain.max_mailboxes IS 'Mailboxes that accounts may have that say nothing themselves; empty = as in control.imap';
-
 CREATE TABLE log.trace (
     id bigint NOT NULL,
     at timestamp with time zone NOT NULL,
@@ -4189,6 +5228,8 @@ CREATE TABLE log.trace (
 );
 
 COMMENT ON TABLE log.trace IS 'What became of each message, up to a mailbox here or the queue; report.trace shows it together with the attempts that follow';
+
+COMMENT ON COLUMN log.trace.id IS 'Number of the row';
 
 COMMENT ON COLUMN log.trace.at IS 'When';
 
@@ -4231,6 +5272,8 @@ CREATE TABLE store.usage (
 WITH (fillfactor='50');
 
 COMMENT ON TABLE store.usage IS 'What each account keeps, counted by the statements that add or remove mail';
+
+COMMENT ON COLUMN store.usage.account_id IS 'The account';
 
 COMMENT ON COLUMN store.usage.bytes IS 'Sum of the sizes of its messages';
 
@@ -4288,6 +5331,8 @@ CREATE TABLE queue.attempt (
 );
 
 COMMENT ON TABLE queue.attempt IS 'What became of each attempt to deliver; kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN queue.attempt.id IS 'Number of the row';
 
 COMMENT ON COLUMN queue.attempt.at IS 'When it ended';
 
@@ -4365,6 +5410,42 @@ UNION ALL
      LEFT JOIN log.trace t ON (((t.queue_id = a.message_id) AND (t.recipient = a.recipient) AND (t.step = 'queued'::log.step))));
 
 COMMENT ON VIEW report.trace IS 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), held, released or retried by somebody, reported to the sender. All steps of one message bear the same message; order by at, trace_id';
+
+COMMENT ON COLUMN report.trace.at IS 'When';
+
+COMMENT ON COLUMN report.trace.message IS 'What the server calls the message: the id in its Received field, also said to who sent it. For what was refused before a message began: the session';
+
+COMMENT ON COLUMN report.trace.step IS 'What happened: see the table in docs/administer.md';
+
+COMMENT ON COLUMN report.trace.command IS 'What was refused: MAIL, RCPT or DATA';
+
+COMMENT ON COLUMN report.trace.sender IS 'Reverse path, empty = null sender, in the first row of a message; where it is queued: if it was rewritten';
+
+COMMENT ON COLUMN report.trace.recipient IS 'For whom';
+
+COMMENT ON COLUMN report.trace.reply IS 'What was said, here or by the other server';
+
+COMMENT ON COLUMN report.trace.peer IS 'Address of the client, or of the server that it was delivered to';
+
+COMMENT ON COLUMN report.trace.host IS 'Name of the server that it was delivered to';
+
+COMMENT ON COLUMN report.trace.account IS 'Who submitted it; where it was placed: whose mailbox it is';
+
+COMMENT ON COLUMN report.trace.mailbox IS 'The mailbox it was placed in';
+
+COMMENT ON COLUMN report.trace.uid IS 'Its UID there';
+
+COMMENT ON COLUMN report.trace.size IS 'Bytes';
+
+COMMENT ON COLUMN report.trace.header_message_id IS 'Its Message-ID, in the first row';
+
+COMMENT ON COLUMN report.trace.queue_id IS 'Its number in queue.message and queue.attempt';
+
+COMMENT ON COLUMN report.trace.session_id IS 'The session that brought the message, as live.session called it';
+
+COMMENT ON COLUMN report.trace.node IS 'The node that did it';
+
+COMMENT ON COLUMN report.trace.trace_id IS 'The row of log.trace; empty = an attempt of queue.attempt';
 
 CREATE FUNCTION report.find_trace(sender text DEFAULT NULL::text, recipient text DEFAULT NULL::text, message_id text DEFAULT NULL::text, peer inet DEFAULT NULL::inet, since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, most integer DEFAULT 100) RETURNS SETOF report.trace
     LANGUAGE plpgsql STABLE
@@ -4465,60 +5546,6 @@ end $$;
 
 COMMENT ON FUNCTION store.share(account text, mailbox text, who text, rights text, negative boolean) IS 'Shares a mailbox: store.share(''team@example.test'', ''INBOX'', ''anyone'', ''lrs''). No rights: takes the entry away';
 
-CREATE VIEW admin.account WITH (security_invoker='true') AS
- SELECT account.id,
-    account.domain_id,
-    account.local_part,
-    account.display_name,
-    account.active,
-    (NULL::text)::control.password AS password,
-    account.forward_to,
-    account.forward_keep,
-    logic.used_bytes(account.id) AS used_bytes,
-    account.quota_bytes,
-    account.max_messages,
-    account.max_message_bytes,
-    account.forbidden_services,
-    account.mail_from_policy,
-    account.sender_needs_login,
-    account.manages_domain,
-    account.created_at
-   FROM directory.account;
-
-COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
-
-COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
-
-COMMENT ON COLUMN admin.account.local_part IS 'The part before @, kept in lower case';
-
-COMMENT ON COLUMN admin.account.display_name IS 'The person''s name';
-
-COMMENT ON COLUMN admin.account.active IS 'An inactive account receives nothing and cannot log in; its mail stays';
-
-COMMENT ON COLUMN admin.account.password IS 'A new password; left empty, the old one stays';
-
-COMMENT ON COLUMN admin.account.forward_to IS 'Addresses that get the mail for this account, e.g. {someone@example.net}';
-
-COMMENT ON COLUMN admin.account.forward_keep IS 'Whether forwarded mail is kept in the mailbox as well';
-
-COMMENT ON COLUMN admin.account.used_bytes IS 'Bytes of mail that the account keeps';
-
-COMMENT ON COLUMN admin.account.quota_bytes IS 'Bytes of mail this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.max_messages IS 'Messages this account may keep; 0 = no limit, empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.max_message_bytes IS 'Largest message this account may receive or send; empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.forbidden_services IS 'Services this account may not use, e.g. {pop3,imap}';
-
-COMMENT ON COLUMN admin.account.mail_from_policy IS 'Senders this account may give: any, or own; empty = as in control.smtp';
-
-COMMENT ON COLUMN admin.account.sender_needs_login IS 'Whether this address may be given as sender only after a login, or by those who may relay; empty = as its domain says';
-
-COMMENT ON COLUMN admin.account.manages_domain IS 'Domain administrator: manages the accounts, aliases and quotas of its domain, but not the domain''s own limits';
-
-COMMENT ON COLUMN admin.account.created_at IS 'When the account was made';
-
 CREATE TABLE control.acme (
     only_row boolean DEFAULT true NOT NULL,
     active boolean DEFAULT false NOT NULL,
@@ -4541,6 +5568,8 @@ CREATE TABLE control.acme (
 );
 
 COMMENT ON TABLE control.acme IS 'The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+
+COMMENT ON COLUMN control.acme.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.acme.active IS 'Whether certificates are ordered and renewed';
 
@@ -4572,7 +5601,9 @@ CREATE VIEW admin.acme WITH (security_invoker='true') AS
     acme.external_key_id
    FROM control.acme;
 
-COMMENT ON VIEW admin.acme IS 'Settings: Acme. The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+COMMENT ON VIEW admin.acme IS 'Settings: ACME. The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+
+COMMENT ON COLUMN admin.acme.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.acme.active IS 'Whether certificates are ordered and renewed';
 
@@ -4618,7 +5649,7 @@ CREATE VIEW admin.acme_account WITH (security_invoker='true') AS
     acme_account.created_at
    FROM control.acme_account;
 
-COMMENT ON VIEW admin.acme_account IS 'Server: Acme account. Accounts with authorities; the server makes one when it first needs it. To change to a new key, delete the row';
+COMMENT ON VIEW admin.acme_account IS 'Server: ACME account. Accounts with authorities; the server makes one when it first needs it. To change to a new key, delete the row';
 
 COMMENT ON COLUMN admin.acme_account.directory IS 'The authority, by its directory';
 
@@ -4664,7 +5695,7 @@ CREATE VIEW admin.acme_answer WITH (security_invoker='true') AS
     acme_answer.created_at
    FROM control.acme_answer;
 
-COMMENT ON VIEW admin.acme_answer IS 'Server: Acme answer. What every node shows to the authority while an order is under way, to prove that a name is ours';
+COMMENT ON VIEW admin.acme_answer IS 'Server: ACME answer. What every node shows to the authority while an order is under way, to prove that a name is ours';
 
 COMMENT ON COLUMN admin.acme_answer.token IS 'The authority''s question; at http-01 the last part of the page''s path';
 
@@ -4705,7 +5736,7 @@ CREATE VIEW admin.acme_order WITH (security_invoker='true') AS
     acme_order.created_at
    FROM control.acme_order;
 
-COMMENT ON VIEW admin.acme_order IS 'Server: Acme order. Orders under way; another node goes on with them should this one fall';
+COMMENT ON VIEW admin.acme_order IS 'Server: ACME order. Orders under way; another node goes on with them should this one fall';
 
 COMMENT ON COLUMN admin.acme_order.acme_certificate_id IS 'What is ordered';
 
@@ -4714,47 +5745,6 @@ COMMENT ON COLUMN admin.acme_order.directory IS 'The authority, by its directory
 COMMENT ON COLUMN admin.acme_order.url IS 'The order''s name there';
 
 COMMENT ON COLUMN admin.acme_order.created_at IS 'When it was begun';
-
-CREATE TABLE control.administrator (
-    name text NOT NULL,
-    password_hash control.secret,
-    active boolean DEFAULT true NOT NULL,
-    role control.administrator_role DEFAULT 'system'::control.administrator_role NOT NULL,
-    must_change_password boolean DEFAULT false NOT NULL,
-    CONSTRAINT "an administrator has a name without @" CHECK ((name ~ '^[a-z0-9._-]{1,64}$'::text))
-);
-
-COMMENT ON TABLE control.administrator IS 'Administrators of the whole server; they have no address and no mailbox';
-
-COMMENT ON COLUMN control.administrator.name IS 'Login name; system is made at the first start';
-
-COMMENT ON COLUMN control.administrator.password_hash IS 'Set it with: mailwright password NAME';
-
-COMMENT ON COLUMN control.administrator.active IS 'Whether this administrator may log in';
-
-COMMENT ON COLUMN control.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
-
-COMMENT ON COLUMN control.administrator.must_change_password IS 'The next login leads to a new password before anything else';
-
-CREATE VIEW admin.administrator WITH (security_invoker='true') AS
- SELECT administrator.name,
-    administrator.role,
-    administrator.active,
-    (NULL::text)::control.password AS password,
-    administrator.must_change_password
-   FROM control.administrator;
-
-COMMENT ON VIEW admin.administrator IS 'Server: Administrators. They manage the whole server, and have no address and no mailbox';
-
-COMMENT ON COLUMN admin.administrator.name IS 'Login name; system is made at the first start';
-
-COMMENT ON COLUMN admin.administrator.role IS 'system: may change everything; auditor: sees everything and changes nothing';
-
-COMMENT ON COLUMN admin.administrator.active IS 'Whether this administrator may log in';
-
-COMMENT ON COLUMN admin.administrator.password IS 'A new password; left empty, the old one stays';
-
-COMMENT ON COLUMN admin.administrator.must_change_password IS 'The next login leads to a new password before anything else';
 
 CREATE TABLE directory.alias (
     id bigint NOT NULL,
@@ -4767,6 +5757,8 @@ CREATE TABLE directory.alias (
 );
 
 COMMENT ON TABLE directory.alias IS 'Addresses that expand to others';
+
+COMMENT ON COLUMN directory.alias.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.alias.domain_id IS 'The domain of the address';
 
@@ -4789,6 +5781,8 @@ CREATE VIEW admin.alias WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.alias IS 'Mail: Aliases. Addresses that expand to others';
 
+COMMENT ON COLUMN admin.alias.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.alias.domain_id IS 'The domain of the address';
 
 COMMENT ON COLUMN admin.alias.local_part IS 'The part before @, kept in lower case';
@@ -4798,6 +5792,53 @@ COMMENT ON COLUMN admin.alias.targets IS 'Where the mail goes: addresses here or
 COMMENT ON COLUMN admin.alias.active IS 'An inactive alias is an unknown address';
 
 COMMENT ON COLUMN admin.alias.authenticated_only IS 'Whether only users who have logged in may write to it';
+
+CREATE VIEW admin.attempt WITH (security_invoker='true') AS
+ SELECT attempt.id,
+    attempt.at,
+    attempt.outcome,
+    attempt.recipient,
+    attempt.sender,
+    attempt.host,
+    host(attempt.address) AS address,
+    attempt.reply,
+    attempt.milliseconds,
+    attempt.attempt,
+    attempt.tls,
+    attempt.size,
+    attempt.message_id,
+    attempt.node
+   FROM queue.attempt;
+
+COMMENT ON VIEW admin.attempt IS 'Running: Attempts. What became of each attempt to deliver mail to other servers';
+
+COMMENT ON COLUMN admin.attempt.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN admin.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
+
+COMMENT ON COLUMN admin.attempt.recipient IS 'The recipient';
+
+COMMENT ON COLUMN admin.attempt.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN admin.attempt.host IS 'The server it was made with, by name';
+
+COMMENT ON COLUMN admin.attempt.address IS 'And by address';
+
+COMMENT ON COLUMN admin.attempt.reply IS 'What the server said, or what went wrong';
+
+COMMENT ON COLUMN admin.attempt.milliseconds IS 'How long it took';
+
+COMMENT ON COLUMN admin.attempt.attempt IS 'The how-many-th it was';
+
+COMMENT ON COLUMN admin.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
+
+COMMENT ON COLUMN admin.attempt.size IS 'Bytes';
+
+COMMENT ON COLUMN admin.attempt.message_id IS 'The message as it was called in queue.message';
+
+COMMENT ON COLUMN admin.attempt.node IS 'The node that made it';
 
 CREATE TABLE control.authentication (
     only_row boolean DEFAULT true NOT NULL,
@@ -4812,6 +5853,8 @@ CREATE TABLE control.authentication (
 );
 
 COMMENT ON TABLE control.authentication IS 'How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
+
+COMMENT ON COLUMN control.authentication.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
 
@@ -4833,6 +5876,8 @@ CREATE VIEW admin.authentication WITH (security_invoker='true') AS
    FROM control.authentication;
 
 COMMENT ON VIEW admin.authentication IS 'Settings: Authentication. How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
+
+COMMENT ON COLUMN admin.authentication.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
 
@@ -4898,6 +5943,8 @@ CREATE TABLE control.connection_check (
 
 COMMENT ON TABLE control.connection_check IS 'Checks of hosts that bring mail without logging in: off, mark (a header field X-Mailwright-Check), tempfail (451) or reject (550). DNS trouble is never held against them';
 
+COMMENT ON COLUMN control.connection_check.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.connection_check.no_reverse_name IS 'The address has no name in DNS (PTR)';
 
 COMMENT ON COLUMN control.connection_check.reverse_name_unconfirmed IS 'It has one, but the name does not lead back to the address';
@@ -4925,6 +5972,8 @@ CREATE VIEW admin.connection_check WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.connection_check IS 'Settings: Connection check. Checks of hosts that bring mail without logging in: off, mark (a header field X-Mailwright-Check), tempfail (451) or reject (550). DNS trouble is never held against them';
 
+COMMENT ON COLUMN admin.connection_check.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN admin.connection_check.no_reverse_name IS 'The address has no name in DNS (PTR)';
 
 COMMENT ON COLUMN admin.connection_check.reverse_name_unconfirmed IS 'It has one, but the name does not lead back to the address';
@@ -4951,6 +6000,8 @@ CREATE VIEW admin.directory WITH (security_invoker='true') AS
    FROM control.directory;
 
 COMMENT ON VIEW admin.directory IS 'Settings: Directory. Settings of domains, accounts and logins';
+
+COMMENT ON COLUMN admin.directory.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
 
@@ -4980,6 +6031,8 @@ CREATE TABLE control.dkim (
 
 COMMENT ON TABLE control.dkim IS 'How the mail of our users is signed (DKIM, RFC 6376)';
 
+COMMENT ON COLUMN control.dkim.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
 
 COMMENT ON COLUMN control.dkim.rsa_bits IS 'Size of new RSA keys';
@@ -4996,7 +6049,9 @@ CREATE VIEW admin.dkim WITH (security_invoker='true') AS
     dkim.overlap_days
    FROM control.dkim;
 
-COMMENT ON VIEW admin.dkim IS 'Settings: Dkim. How the mail of our users is signed (DKIM, RFC 6376)';
+COMMENT ON VIEW admin.dkim IS 'Settings: DKIM. How the mail of our users is signed (DKIM, RFC 6376)';
+
+COMMENT ON COLUMN admin.dkim.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
 
@@ -5021,6 +6076,8 @@ CREATE TABLE control.dmarc (
 
 COMMENT ON TABLE control.dmarc IS 'Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
 
+COMMENT ON COLUMN control.dmarc.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
 
 COMMENT ON COLUMN control.dmarc.organization IS 'Name of the organization in reports; empty = the server''s name';
@@ -5037,7 +6094,9 @@ CREATE VIEW admin.dmarc WITH (security_invoker='true') AS
     dmarc.keep_days
    FROM control.dmarc;
 
-COMMENT ON VIEW admin.dmarc IS 'Settings: Dmarc. Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+COMMENT ON VIEW admin.dmarc IS 'Settings: DMARC. Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+
+COMMENT ON COLUMN admin.dmarc.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
 
@@ -5054,13 +6113,17 @@ CREATE TABLE control.dns (
     timeout_milliseconds integer DEFAULT 3000 NOT NULL,
     attempts integer DEFAULT 2 NOT NULL,
     cache_entries integer DEFAULT 32768 NOT NULL,
+    check_hours integer DEFAULT 6 NOT NULL,
     CONSTRAINT "attempts is from 1 to 10" CHECK (((attempts >= 1) AND (attempts <= 10))),
     CONSTRAINT "cache_entries is from 0 to 10 million" CHECK (((cache_entries >= 0) AND (cache_entries <= 10000000))),
+    CONSTRAINT "check_hours is from 0 to 720" CHECK (((check_hours >= 0) AND (check_hours <= 720))),
     CONSTRAINT dns_only_row_check CHECK (only_row),
     CONSTRAINT "timeout_milliseconds is from 100 to 60000" CHECK (((timeout_milliseconds >= 100) AND (timeout_milliseconds <= 60000)))
 );
 
 COMMENT ON TABLE control.dns IS 'How names are looked up';
+
+COMMENT ON COLUMN control.dns.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.dns.servers IS 'Name servers, as 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53; empty = those of the system (/etc/resolv.conf)';
 
@@ -5072,16 +6135,21 @@ COMMENT ON COLUMN control.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN control.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
+COMMENT ON COLUMN control.dns.check_hours IS 'How often the DNS is asked for the records that the domains here need, hours; 0 = only when somebody wants it. Nothing is asked while control.server.hostname is empty';
+
 CREATE VIEW admin.dns WITH (security_invoker='true') AS
  SELECT dns.only_row,
     dns.servers,
     dns.dnssec,
     dns.timeout_milliseconds,
     dns.attempts,
-    dns.cache_entries
+    dns.cache_entries,
+    dns.check_hours
    FROM control.dns;
 
-COMMENT ON VIEW admin.dns IS 'Settings: Dns. How names are looked up';
+COMMENT ON VIEW admin.dns IS 'Settings: DNS. How names are looked up';
+
+COMMENT ON COLUMN admin.dns.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dns.servers IS 'Name servers, as 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53; empty = those of the system (/etc/resolv.conf)';
 
@@ -5093,40 +6161,7 @@ COMMENT ON COLUMN admin.dns.attempts IS 'How often a question is asked';
 
 COMMENT ON COLUMN admin.dns.cache_entries IS 'Answers kept until their time is over; counts from the next change of servers or start on';
 
-CREATE VIEW admin.domain WITH (security_invoker='true') AS
- SELECT d.id,
-    d.name,
-    d.active,
-    d.is_default,
-    ( SELECT count(*) AS count
-           FROM directory.account a
-          WHERE (a.domain_id = d.id)) AS accounts,
-    d.catch_all,
-    d.max_accounts,
-    d.quota_bytes,
-    d.max_message_bytes,
-    d.created_at
-   FROM directory.domain d;
-
-COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
-
-COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
-
-COMMENT ON COLUMN admin.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
-
-COMMENT ON COLUMN admin.domain.is_default IS 'Users of the default domain may log in without @domain';
-
-COMMENT ON COLUMN admin.domain.accounts IS 'Accounts in this domain';
-
-COMMENT ON COLUMN admin.domain.catch_all IS 'Address that gets the mail for names that do not exist in this domain; empty = refuse it';
-
-COMMENT ON COLUMN admin.domain.max_accounts IS 'Accounts that this domain may have; 0 = no limit';
-
-COMMENT ON COLUMN admin.domain.quota_bytes IS 'Quota of accounts that have none of their own; 0 = no limit, empty = as in control.directory';
-
-COMMENT ON COLUMN admin.domain.max_message_bytes IS 'Largest message for an account of this domain; empty = as in control.smtp';
-
-COMMENT ON COLUMN admin.domain.created_at IS 'When the domain was made';
+COMMENT ON COLUMN admin.dns.check_hours IS 'How often the DNS is asked for the records that the domains here need, hours; 0 = only when somebody wants it. Nothing is asked while control.server.hostname is empty';
 
 CREATE TABLE log.event (
     id bigint NOT NULL,
@@ -5142,6 +6177,8 @@ CREATE TABLE log.event (
 );
 
 COMMENT ON TABLE log.event IS 'What the daemon says of itself: the same as on its standard error, as rows';
+
+COMMENT ON COLUMN log.event.id IS 'Number of the row';
 
 COMMENT ON COLUMN log.event.at IS 'When';
 
@@ -5175,6 +6212,8 @@ CREATE VIEW admin.event WITH (security_invoker='true') AS
    FROM log.event;
 
 COMMENT ON VIEW admin.event IS 'Running: Log. What the server says of itself';
+
+COMMENT ON COLUMN admin.event.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.event.at IS 'When';
 
@@ -5216,6 +6255,8 @@ CREATE TABLE control.greylist (
 
 COMMENT ON TABLE control.greylist IS 'Greylisting: mail of an unknown sender from an unknown network is refused for now, and taken when its server comes again, as honest ones do';
 
+COMMENT ON COLUMN control.greylist.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.greylist.enabled IS 'Whether mail is greylisted';
 
 COMMENT ON COLUMN control.greylist.delay_seconds IS 'A second attempt is taken after this time';
@@ -5251,6 +6292,8 @@ CREATE VIEW admin.greylist WITH (security_invoker='true') AS
    FROM control.greylist;
 
 COMMENT ON VIEW admin.greylist IS 'Settings: Greylist. Greylisting: mail of an unknown sender from an unknown network is refused for now, and taken when its server comes again, as honest ones do';
+
+COMMENT ON COLUMN admin.greylist.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.greylist.enabled IS 'Whether mail is greylisted';
 
@@ -5289,7 +6332,9 @@ CREATE VIEW admin.imap WITH (security_invoker='true') AS
     imap.submission_accounts
    FROM control.imap;
 
-COMMENT ON VIEW admin.imap IS 'Settings: Imap. Settings of the IMAP service';
+COMMENT ON VIEW admin.imap IS 'Settings: IMAP. Settings of the IMAP service';
+
+COMMENT ON COLUMN admin.imap.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
 
@@ -5330,6 +6375,8 @@ CREATE TABLE control.imap_capability (
 
 COMMENT ON TABLE control.imap_capability IS 'Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
 
+COMMENT ON COLUMN control.imap_capability.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.imap_capability.capability IS 'The capability as CAPABILITY lists it, in any case, such as COMPRESS=DEFLATE';
 
 COMMENT ON COLUMN control.imap_capability.client IS 'Which clients: "name version" as they say by the command ID, * for any characters, in any case, such as Outlook*; * = all, and those that do not say';
@@ -5346,7 +6393,9 @@ CREATE VIEW admin.imap_capability WITH (security_invoker='true') AS
     imap_capability.reason
    FROM control.imap_capability;
 
-COMMENT ON VIEW admin.imap_capability IS 'Server: Imap capability. Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
+COMMENT ON VIEW admin.imap_capability IS 'Server: IMAP capability. Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
+
+COMMENT ON COLUMN admin.imap_capability.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.imap_capability.capability IS 'The capability as CAPABILITY lists it, in any case, such as COMPRESS=DEFLATE';
 
@@ -5366,6 +6415,8 @@ CREATE TABLE control.ip_list (
 
 COMMENT ON TABLE control.ip_list IS 'Lists of addresses, used for connection control and trust';
 
+COMMENT ON COLUMN control.ip_list.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.ip_list.name IS 'What people call the list';
 
 COMMENT ON COLUMN control.ip_list.mode IS 'Whether only the addresses in the list are let in, or all except these';
@@ -5379,7 +6430,9 @@ CREATE VIEW admin.ip_list WITH (security_invoker='true') AS
     ip_list.comment
    FROM control.ip_list;
 
-COMMENT ON VIEW admin.ip_list IS 'Server: Ip list. Lists of addresses, used for connection control and trust';
+COMMENT ON VIEW admin.ip_list IS 'Server: IP list. Lists of addresses, used for connection control and trust';
+
+COMMENT ON COLUMN admin.ip_list.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.ip_list.name IS 'What people call the list';
 
@@ -5397,6 +6450,8 @@ CREATE TABLE control.ip_rule (
 
 COMMENT ON TABLE control.ip_rule IS 'The addresses in a list';
 
+COMMENT ON COLUMN control.ip_rule.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.ip_rule.list_id IS 'The list this rule belongs to';
 
 COMMENT ON COLUMN control.ip_rule.pattern IS 'One address, a prefix (192.168.0.1/16), or a pattern: * for trailing octets or groups, ? for one character';
@@ -5410,7 +6465,9 @@ CREATE VIEW admin.ip_rule WITH (security_invoker='true') AS
     ip_rule.comment
    FROM control.ip_rule;
 
-COMMENT ON VIEW admin.ip_rule IS 'Server: Ip rule. The addresses in a list';
+COMMENT ON VIEW admin.ip_rule IS 'Server: IP rule. The addresses in a list';
+
+COMMENT ON COLUMN admin.ip_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.ip_rule.list_id IS 'The list this rule belongs to';
 
@@ -5430,6 +6487,8 @@ CREATE VIEW admin.listener WITH (security_invoker='true') AS
    FROM control.listener;
 
 COMMENT ON VIEW admin.listener IS 'Server: Listener. Addresses and ports the services listen on; the node''s port offset is added to the port';
+
+COMMENT ON COLUMN admin.listener.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.listener.service IS 'The service that answers';
 
@@ -5451,39 +6510,127 @@ CREATE TABLE control.log (
     event_days integer DEFAULT 30 NOT NULL,
     trace boolean DEFAULT true NOT NULL,
     trace_days integer DEFAULT 30 NOT NULL,
+    minute_days integer DEFAULT 7 NOT NULL,
+    count_days integer DEFAULT 1095 NOT NULL,
+    CONSTRAINT "count_days is from 1 to 36500" CHECK (((count_days >= 1) AND (count_days <= 36500))),
     CONSTRAINT "event_days is from 1 to 3650" CHECK (((event_days >= 1) AND (event_days <= 3650))),
     CONSTRAINT "event_level is off, error, warn, info, debug or trace" CHECK ((event_level = ANY (ARRAY['off'::text, 'error'::text, 'warn'::text, 'info'::text, 'debug'::text, 'trace'::text]))),
     CONSTRAINT log_only_row_check CHECK (only_row),
+    CONSTRAINT "minute_days is from 1 to 60" CHECK (((minute_days >= 1) AND (minute_days <= 60))),
     CONSTRAINT "trace_days is from 1 to 3650" CHECK (((trace_days >= 1) AND (trace_days <= 3650)))
 );
 
 COMMENT ON TABLE control.log IS 'Settings of what is kept of events and of the trace of messages';
 
+COMMENT ON COLUMN control.log.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.log.event_level IS 'Which events are kept in log.event: those of this level and graver ones, as far as control.server.log_level lets them come up at all; off = none';
 
 COMMENT ON COLUMN control.log.event_days IS 'How long events are kept';
 
-COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message';
+COMMENT ON COLUMN control.log.trace IS 'Whether log.trace is written: what became of each message. Mail is counted (log.mail_count) all the same';
 
 COMMENT ON COLUMN control.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN control.log.minute_days IS 'How long numbers are kept that were counted by the minute';
+
+COMMENT ON COLUMN control.log.count_days IS 'How long numbers are kept that were counted by the hour and by the day';
 
 CREATE VIEW admin.log WITH (security_invoker='true') AS
  SELECT log.only_row,
     log.event_level,
     log.event_days,
     log.trace,
-    log.trace_days
+    log.trace_days,
+    log.minute_days,
+    log.count_days
    FROM control.log;
 
 COMMENT ON VIEW admin.log IS 'Settings: Log. Settings of what is kept of events and of the trace of messages';
+
+COMMENT ON COLUMN admin.log.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.log.event_level IS 'Which events are kept in log.event: those of this level and graver ones, as far as control.server.log_level lets them come up at all; off = none';
 
 COMMENT ON COLUMN admin.log.event_days IS 'How long events are kept';
 
-COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message';
+COMMENT ON COLUMN admin.log.trace IS 'Whether log.trace is written: what became of each message. Mail is counted (log.mail_count) all the same';
 
 COMMENT ON COLUMN admin.log.trace_days IS 'How long the trace is kept; attempts to deliver to other servers are kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN admin.log.minute_days IS 'How long numbers are kept that were counted by the minute';
+
+COMMENT ON COLUMN admin.log.count_days IS 'How long numbers are kept that were counted by the hour and by the day';
+
+CREATE TABLE control.metrics_token (
+    name text NOT NULL,
+    token control.secret NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a token has a name" CHECK ((name <> ''::text))
+);
+
+COMMENT ON TABLE control.metrics_token IS 'Tokens with which monitoring may read /metrics and all of /readyz from everywhere: Authorization: Bearer';
+
+COMMENT ON COLUMN control.metrics_token.name IS 'Who uses it';
+
+COMMENT ON COLUMN control.metrics_token.token IS 'A long random text. Only its hash is kept, so note it';
+
+COMMENT ON COLUMN control.metrics_token.created_at IS 'When it was made';
+
+CREATE VIEW admin.metrics_token WITH (security_invoker='true') AS
+ SELECT metrics_token.name,
+    (NULL::text)::control.secret AS token,
+    metrics_token.created_at
+   FROM control.metrics_token;
+
+COMMENT ON VIEW admin.metrics_token IS 'Server: Metrics tokens. With which monitoring may read /metrics: Authorization: Bearer TOKEN. Only a hash is kept';
+
+COMMENT ON COLUMN admin.metrics_token.name IS 'Who uses it';
+
+COMMENT ON COLUMN admin.metrics_token.token IS 'A long random text, at least 20 characters; it is never shown, so note it. Left empty, the old one stays';
+
+COMMENT ON COLUMN admin.metrics_token.created_at IS 'When it was made';
+
+CREATE VIEW admin.my_account WITH (security_invoker='true') AS
+ SELECT account.id,
+    logic.own_address() AS address,
+    account.display_name,
+    account.forward_to,
+    account.forward_keep,
+    logic.used_bytes(account.id) AS used_bytes,
+    logic.own_quota() AS quota_bytes
+   FROM directory.account
+  WHERE (account.id = ( SELECT logic.web_account() AS web_account));
+
+COMMENT ON VIEW admin.my_account IS 'Mine: Account. Your address, your name, and where your mail goes on to';
+
+COMMENT ON COLUMN admin.my_account.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.my_account.address IS 'Your address';
+
+COMMENT ON COLUMN admin.my_account.display_name IS 'Your name';
+
+COMMENT ON COLUMN admin.my_account.forward_to IS 'Addresses that get your mail, e.g. someone@example.net';
+
+COMMENT ON COLUMN admin.my_account.forward_keep IS 'Whether forwarded mail is kept in your mailbox as well';
+
+COMMENT ON COLUMN admin.my_account.used_bytes IS 'Bytes of mail that you keep';
+
+COMMENT ON COLUMN admin.my_account.quota_bytes IS 'Bytes of mail that you may keep; empty = no limit';
+
+CREATE VIEW admin.my_alias WITH (security_invoker='true') AS
+ SELECT own_aliases.id,
+    own_aliases.address,
+    own_aliases.active
+   FROM logic.own_aliases() own_aliases(id, address, active);
+
+COMMENT ON VIEW admin.my_alias IS 'Mine: Aliases. Further addresses whose mail comes to you';
+
+COMMENT ON COLUMN admin.my_alias.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.my_alias.address IS 'The address';
+
+COMMENT ON COLUMN admin.my_alias.active IS 'An inactive alias is an unknown address';
 
 CREATE TABLE control.oidc_issuer (
     id bigint NOT NULL,
@@ -5503,6 +6650,8 @@ CREATE TABLE control.oidc_issuer (
 );
 
 COMMENT ON TABLE control.oidc_issuer IS 'OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+
+COMMENT ON COLUMN control.oidc_issuer.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.oidc_issuer.issuer IS 'The issuer as tokens name it (iss)';
 
@@ -5529,7 +6678,9 @@ CREATE VIEW admin.oidc_issuer WITH (security_invoker='true') AS
     oidc_issuer.active
    FROM control.oidc_issuer;
 
-COMMENT ON VIEW admin.oidc_issuer IS 'Server: Oidc issuer. OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+COMMENT ON VIEW admin.oidc_issuer IS 'Server: OIDC issuer. OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+
+COMMENT ON COLUMN admin.oidc_issuer.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.oidc_issuer.issuer IS 'The issuer as tokens name it (iss)';
 
@@ -5559,6 +6710,8 @@ CREATE TABLE control.pop3 (
 
 COMMENT ON TABLE control.pop3 IS 'Settings of the POP3 service';
 
+COMMENT ON COLUMN control.pop3.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.pop3.require_tls_for_login IS 'Whether USER, PASS and AUTH PLAIN are refused without TLS';
 
 COMMENT ON COLUMN control.pop3.idle_timeout_seconds IS 'How long a silent client is kept after login';
@@ -5578,7 +6731,9 @@ CREATE VIEW admin.pop3 WITH (security_invoker='true') AS
     pop3.max_errors
    FROM control.pop3;
 
-COMMENT ON VIEW admin.pop3 IS 'Settings: Pop3. Settings of the POP3 service';
+COMMENT ON VIEW admin.pop3 IS 'Settings: POP3. Settings of the POP3 service';
+
+COMMENT ON COLUMN admin.pop3.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.pop3.require_tls_for_login IS 'Whether USER, PASS and AUTH PLAIN are refused without TLS';
 
@@ -5603,6 +6758,8 @@ CREATE TABLE control.rbl (
 );
 
 COMMENT ON TABLE control.rbl IS 'DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+
+COMMENT ON COLUMN control.rbl.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
 
@@ -5629,7 +6786,9 @@ CREATE VIEW admin.rbl WITH (security_invoker='true') AS
     rbl.comment
    FROM control.rbl;
 
-COMMENT ON VIEW admin.rbl IS 'Server: Rbl. DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+COMMENT ON VIEW admin.rbl IS 'Server: RBL. DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+
+COMMENT ON COLUMN admin.rbl.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
 
@@ -5660,6 +6819,8 @@ CREATE TABLE control.rbl_settings (
 
 COMMENT ON TABLE control.rbl_settings IS 'Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
 
+COMMENT ON COLUMN control.rbl_settings.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.rbl_settings.timeout_seconds IS 'How long all lists together are waited for; one that has not answered by then counts as not listing the sender';
 
 COMMENT ON COLUMN control.rbl_settings.mark_score IS 'Mail of senders whose lists'' weights sum up to this is marked; 0 = never';
@@ -5679,7 +6840,9 @@ CREATE VIEW admin.rbl_settings WITH (security_invoker='true') AS
     rbl_settings.exempt_postmaster
    FROM control.rbl_settings;
 
-COMMENT ON VIEW admin.rbl_settings IS 'Settings: Rbl settings. Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
+COMMENT ON VIEW admin.rbl_settings IS 'Settings: RBL settings. Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
+
+COMMENT ON COLUMN admin.rbl_settings.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.rbl_settings.timeout_seconds IS 'How long all lists together are waited for; one that has not answered by then counts as not listing the sender';
 
@@ -5730,6 +6893,8 @@ CREATE TABLE control.relay (
 );
 
 COMMENT ON TABLE control.relay IS 'Settings of sending mail to other servers';
+
+COMMENT ON COLUMN control.relay.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.relay.enabled IS 'Whether mail for other servers is sent; false keeps all of it in the queue';
 
@@ -5800,6 +6965,8 @@ CREATE VIEW admin.relay WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.relay IS 'Settings: Relay. Settings of sending mail to other servers';
 
+COMMENT ON COLUMN admin.relay.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN admin.relay.enabled IS 'Whether mail for other servers is sent; false keeps all of it in the queue';
 
 COMMENT ON COLUMN admin.relay.port IS 'Port of other servers, where no route says another: 25';
@@ -5856,6 +7023,8 @@ CREATE TABLE control.relay_tls (
 
 COMMENT ON TABLE control.relay_tls IS 'Which statements of other domains about their mail servers'' TLS are obeyed';
 
+COMMENT ON COLUMN control.relay_tls.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.relay_tls.dane IS 'Whether TLSA records are obeyed (DANE, RFC 7672) where DNSSEC vouches for them; see control.dns.dnssec';
 
 COMMENT ON COLUMN control.relay_tls.mta_sts IS 'Whether MTA-STS policies (RFC 8461) are fetched and obeyed, where there is no DANE';
@@ -5875,7 +7044,9 @@ CREATE VIEW admin.relay_tls WITH (security_invoker='true') AS
     relay_tls.report_organization
    FROM control.relay_tls;
 
-COMMENT ON VIEW admin.relay_tls IS 'Settings: Relay tls. Which statements of other domains about their mail servers'' TLS are obeyed';
+COMMENT ON VIEW admin.relay_tls IS 'Settings: Relay TLS. Which statements of other domains about their mail servers'' TLS are obeyed';
+
+COMMENT ON COLUMN admin.relay_tls.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.relay_tls.dane IS 'Whether TLSA records are obeyed (DANE, RFC 7672) where DNSSEC vouches for them; see control.dns.dnssec';
 
@@ -5886,6 +7057,83 @@ COMMENT ON COLUMN admin.relay_tls.mta_sts_port IS 'Port on which policies are fe
 COMMENT ON COLUMN admin.relay_tls.report_from IS 'Sender of the reports about their TLS that domains ask for (_smtp._tls) and get once a day; empty = none are sent';
 
 COMMENT ON COLUMN admin.relay_tls.report_organization IS 'Who sends these reports; empty = the server''s name';
+
+CREATE TABLE control.report (
+    name text NOT NULL,
+    description text,
+    active boolean DEFAULT true NOT NULL,
+    query control.query NOT NULL,
+    parameters text[] DEFAULT '{}'::text[] NOT NULL,
+    chart control.chart DEFAULT 'none'::control.chart NOT NULL,
+    chart_name text,
+    chart_values text[] DEFAULT '{}'::text[] NOT NULL,
+    max_rows integer DEFAULT 1000 NOT NULL,
+    timeout_seconds integer DEFAULT 10 NOT NULL,
+    CONSTRAINT "a chart has the column that names, and those that are drawn" CHECK (((chart = 'none'::control.chart) OR ((chart_name IS NOT NULL) AND (cardinality(chart_values) > 0)))),
+    CONSTRAINT "a chart shows 6 columns at most" CHECK (((cardinality(chart_values) <= 6) AND (array_position(chart_values, NULL::text) IS NULL))),
+    CONSTRAINT "a parameter is like days=30: a word, and what it is if nothing " CHECK (((cardinality(parameters) <= 5) AND (array_position(parameters, NULL::text) IS NULL) AND (array_to_string(parameters, '
+'::text) ~ '^([a-z][a-z0-9_]{0,30}=[^\n]{0,200}(\n|$))*$'::text))),
+    CONSTRAINT "a report has a name of 1 to 80 characters, without a line end" CHECK (((name ~ '^\S([^\n]*\S)?$'::text) AND (length(name) <= 80))),
+    CONSTRAINT "a report has from 1 to 10000 rows" CHECK (((max_rows >= 1) AND (max_rows <= 10000))),
+    CONSTRAINT "a report may take from 1 to 300 seconds" CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 300)))
+);
+
+COMMENT ON TABLE control.report IS 'Queries that system administrators and auditors run on the page Reports; only system administrators write them';
+
+COMMENT ON COLUMN control.report.name IS 'What it is called';
+
+COMMENT ON COLUMN control.report.description IS 'What it says, and what the parameters are';
+
+COMMENT ON COLUMN control.report.active IS 'Whether it is on the page Reports';
+
+COMMENT ON COLUMN control.report.query IS 'One SELECT. It runs under the role mailwright_report, which reads the views of schema report and the tables of control, directory, queue, live, log and screen, but no secrets and no mail. Names are written with their schema; $1, $2 … are the parameters, as text: $1::integer';
+
+COMMENT ON COLUMN control.report.parameters IS 'Names and what they are if nothing is given: days=30';
+
+COMMENT ON COLUMN control.report.chart IS 'line: values over time; bars: one bar for each row';
+
+COMMENT ON COLUMN control.report.chart_name IS 'The column with the time of each point, or the name of each bar';
+
+COMMENT ON COLUMN control.report.chart_values IS 'The columns that are drawn: up to 6 lines, or the length of the bars. Columns whose names end with bytes or seconds are shown as such';
+
+COMMENT ON COLUMN control.report.max_rows IS 'Rows at most; that there are more is said';
+
+COMMENT ON COLUMN control.report.timeout_seconds IS 'Seconds that it may take before it is stopped';
+
+CREATE VIEW admin.report WITH (security_invoker='true') AS
+ SELECT report.name,
+    report.description,
+    report.active,
+    report.query,
+    report.parameters,
+    report.chart,
+    report.chart_name,
+    report.chart_values,
+    report.max_rows,
+    report.timeout_seconds
+   FROM control.report;
+
+COMMENT ON VIEW admin.report IS 'Server: Report queries. What the page Reports offers: SQL that is kept';
+
+COMMENT ON COLUMN admin.report.name IS 'What it is called';
+
+COMMENT ON COLUMN admin.report.description IS 'What it says, and what the parameters are';
+
+COMMENT ON COLUMN admin.report.active IS 'Whether it is on the page Reports';
+
+COMMENT ON COLUMN admin.report.query IS 'One SELECT. It runs under the role mailwright_report, which reads the views of schema report and the tables of control, directory, queue, live, log and screen, but no secrets and no mail. Names are written with their schema; $1, $2 … are the parameters, as text: $1::integer';
+
+COMMENT ON COLUMN admin.report.parameters IS 'Names and what they are if nothing is given: days=30';
+
+COMMENT ON COLUMN admin.report.chart IS 'line: values over time; bars: one bar for each row';
+
+COMMENT ON COLUMN admin.report.chart_name IS 'The column with the time of each point, or the name of each bar';
+
+COMMENT ON COLUMN admin.report.chart_values IS 'The columns that are drawn: up to 6 lines, or the length of the bars. Columns whose names end with bytes or seconds are shown as such';
+
+COMMENT ON COLUMN admin.report.max_rows IS 'Rows at most; that there are more is said';
+
+COMMENT ON COLUMN admin.report.timeout_seconds IS 'Seconds that it may take before it is stopped';
 
 CREATE TABLE control.retry (
     attempt integer NOT NULL,
@@ -5940,6 +7188,8 @@ END)::control.hostname IS NOT NULL))),
 
 COMMENT ON TABLE control.route IS 'Smart hosts and other exceptions from sending by DNS. The most specific pattern wins: example.org before *.example.org before *.org before *';
 
+COMMENT ON COLUMN control.route.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.route.pattern IS 'Recipients'' domain; *.example.org for all below it; * for everything: the smart host';
 
 COMMENT ON COLUMN control.route.active IS 'Whether the route is used';
@@ -5984,6 +7234,8 @@ CREATE VIEW admin.route WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.route IS 'Server: Route. Smart hosts and other exceptions from sending by DNS. The most specific pattern wins: example.org before *.example.org before *.org before *';
 
+COMMENT ON COLUMN admin.route.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.route.pattern IS 'Recipients'' domain; *.example.org for all below it; * for everything: the smart host';
 
 COMMENT ON COLUMN admin.route.active IS 'Whether the route is used';
@@ -6019,6 +7271,8 @@ CREATE TABLE control.server (
 
 COMMENT ON TABLE control.server IS 'Settings of the whole server';
 
+COMMENT ON COLUMN control.server.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.server.hostname IS 'The server''s name in greetings and trace headers; empty = the host''s own name';
 
 COMMENT ON COLUMN control.server.stop_grace_seconds IS 'How long a stopping service waits for messages that are just coming in';
@@ -6033,6 +7287,8 @@ CREATE VIEW admin.server WITH (security_invoker='true') AS
    FROM control.server;
 
 COMMENT ON VIEW admin.server IS 'Settings: Server. Settings of the whole server';
+
+COMMENT ON COLUMN admin.server.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.server.hostname IS 'The server''s name in greetings and trace headers; empty = the host''s own name';
 
@@ -6067,7 +7323,9 @@ CREATE VIEW admin.smtp WITH (security_invoker='true') AS
     smtp.etrn
    FROM control.smtp;
 
-COMMENT ON VIEW admin.smtp IS 'Settings: Smtp. Settings of the SMTP service';
+COMMENT ON VIEW admin.smtp IS 'Settings: SMTP. Settings of the SMTP service';
+
+COMMENT ON COLUMN admin.smtp.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
 
@@ -6132,6 +7390,8 @@ CREATE TABLE control.smtp_limit (
 
 COMMENT ON TABLE control.smtp_limit IS 'How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
 
+COMMENT ON COLUMN control.smtp_limit.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.smtp_limit.account_messages_per_minute IS 'Messages that one account may send in a minute';
 
 COMMENT ON COLUMN control.smtp_limit.account_messages_per_hour IS 'Messages that one account may send in an hour; domains and accounts may have limits of their own';
@@ -6163,7 +7423,9 @@ CREATE VIEW admin.smtp_limit WITH (security_invoker='true') AS
     smtp_limit.tarpit_seconds
    FROM control.smtp_limit;
 
-COMMENT ON VIEW admin.smtp_limit IS 'Settings: Smtp limit. How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
+COMMENT ON VIEW admin.smtp_limit IS 'Settings: SMTP limit. How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
+
+COMMENT ON COLUMN admin.smtp_limit.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.smtp_limit.account_messages_per_minute IS 'Messages that one account may send in a minute';
 
@@ -6213,7 +7475,7 @@ CREATE VIEW admin.srs WITH (security_invoker='true') AS
     srs.any_sender
    FROM control.srs;
 
-COMMENT ON VIEW admin.srs IS 'Settings: Srs. The Sender Rewriting Scheme: forwarded mail of other people gets a sender of the forwarding domain, so that the receiver''s SPF check passes and bounces find their way back';
+COMMENT ON VIEW admin.srs IS 'Settings: SRS. The Sender Rewriting Scheme: forwarded mail of other people gets a sender of the forwarding domain, so that the receiver''s SPF check passes and bounces find their way back';
 
 COMMENT ON COLUMN admin.srs.only_row IS 'There is one row';
 
@@ -6242,6 +7504,8 @@ CREATE TABLE control.store (
 
 COMMENT ON TABLE control.store IS 'Settings of the message store';
 
+COMMENT ON COLUMN control.store.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.store.message_bytes_in_flight IS 'Memory for messages that are just coming in, in bytes and per node; when it is spent, senders wait';
 
 COMMENT ON COLUMN control.store.compress IS 'Whether message bodies are compressed (zstd); off lets people read raw mail in SQL. Mail already stored stays as it is';
@@ -6268,6 +7532,8 @@ CREATE VIEW admin.store WITH (security_invoker='true') AS
    FROM control.store;
 
 COMMENT ON VIEW admin.store IS 'Settings: Store. Settings of the message store';
+
+COMMENT ON COLUMN admin.store.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.store.message_bytes_in_flight IS 'Memory for messages that are just coming in, in bytes and per node; when it is spent, senders wait';
 
@@ -6296,6 +7562,8 @@ CREATE TABLE control.template (
 
 COMMENT ON TABLE control.template IS 'Texts of the reports that senders get. {hostname} {sender} {subject} {received} {recipients} {reasons} {expires} stand for what they say';
 
+COMMENT ON COLUMN control.template.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.template.name IS 'When it is sent: failed, delayed, delivered (when asked for), relayed (delivered to a server that sends no reports)';
 
 COMMENT ON COLUMN control.template.domain_id IS 'For senders of this domain; empty = for all others';
@@ -6313,6 +7581,8 @@ CREATE VIEW admin.template WITH (security_invoker='true') AS
    FROM control.template;
 
 COMMENT ON VIEW admin.template IS 'Server: Template. Texts of the reports that senders get. {hostname} {sender} {subject} {received} {recipients} {reasons} {expires} stand for what they say';
+
+COMMENT ON COLUMN admin.template.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.template.name IS 'When it is sent: failed, delayed, delivered (when asked for), relayed (delivered to a server that sends no reports)';
 
@@ -6340,6 +7610,8 @@ CREATE VIEW admin.trace WITH (security_invoker='true') AS
    FROM log.trace;
 
 COMMENT ON VIEW admin.trace IS 'Running: Trace. What became of messages, one line for each step; all steps of one message bear the same message';
+
+COMMENT ON COLUMN admin.trace.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.trace.at IS 'When';
 
@@ -6378,6 +7650,8 @@ CREATE TABLE control.traffic (
 
 COMMENT ON TABLE control.traffic IS 'Settings of the traffic service; its rules are in control.traffic_rule';
 
+COMMENT ON COLUMN control.traffic.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
 
 COMMENT ON COLUMN control.traffic.history_days IS 'How long the counts of past intervals are kept in log.traffic';
@@ -6389,6 +7663,8 @@ CREATE VIEW admin.traffic WITH (security_invoker='true') AS
    FROM control.traffic;
 
 COMMENT ON VIEW admin.traffic IS 'Settings: Traffic. Settings of the traffic service; its rules are in control.traffic_rule';
+
+COMMENT ON COLUMN admin.traffic.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
 
@@ -6403,6 +7679,8 @@ CREATE VIEW admin.traffic_rule WITH (security_invoker='true') AS
    FROM control.traffic_rule;
 
 COMMENT ON VIEW admin.traffic_rule IS 'Server: Traffic rule. How much mail may pass in one interval; of the rules that match, only the most specific one counts';
+
+COMMENT ON COLUMN admin.traffic_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.traffic_rule.direction IS 'incoming: mail from hosts that have not logged in; outgoing: mail of users to other servers';
 
@@ -6461,20 +7739,32 @@ CREATE TABLE control.web (
     require_tls boolean DEFAULT true NOT NULL,
     idle_minutes integer DEFAULT 30 NOT NULL,
     session_hours integer DEFAULT 12 NOT NULL,
+    monitor_ip_list_id bigint,
+    require_second_factor control.second_factor_rule DEFAULT 'none'::control.second_factor_rule NOT NULL,
+    mailbox_view_minutes integer DEFAULT 15 NOT NULL,
     search_seconds integer DEFAULT 20 NOT NULL,
     CONSTRAINT "a page may search for 1 to 300 seconds" CHECK (((search_seconds >= 1) AND (search_seconds <= 300))),
     CONSTRAINT "a session lasts from 1 to 720 hours" CHECK (((session_hours >= 1) AND (session_hours <= 720))),
     CONSTRAINT "a session may be idle for 1 to 1440 minutes" CHECK (((idle_minutes >= 1) AND (idle_minutes <= 1440))),
+    CONSTRAINT "a view of a mailbox lasts from 1 to 240 minutes" CHECK (((mailbox_view_minutes >= 1) AND (mailbox_view_minutes <= 240))),
     CONSTRAINT web_only_row_check CHECK (only_row)
 );
 
 COMMENT ON TABLE control.web IS 'Settings of the web pages';
+
+COMMENT ON COLUMN control.web.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.web.require_tls IS 'Whether passwords are taken over HTTPS only. From this host itself (127.0.0.1, ::1) HTTP will always do';
 
 COMMENT ON COLUMN control.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
 
 COMMENT ON COLUMN control.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+COMMENT ON COLUMN control.web.monitor_ip_list_id IS 'The IP list of those who may read /metrics and all of /readyz without a token; none = this host (127.0.0.1, ::1) only';
+
+COMMENT ON COLUMN control.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
+
+COMMENT ON COLUMN control.web.mailbox_view_minutes IS 'After so long an administrator who looks into a user''s mailbox has to give his reason again';
 
 COMMENT ON COLUMN control.web.search_seconds IS 'How long a page may search or work in the database; then it is given up, and says so';
 
@@ -6483,16 +7773,27 @@ CREATE VIEW admin.web WITH (security_invoker='true') AS
     web.require_tls,
     web.idle_minutes,
     web.session_hours,
+    web.monitor_ip_list_id,
+    web.require_second_factor,
+    web.mailbox_view_minutes,
     web.search_seconds
    FROM control.web;
 
 COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
+
+COMMENT ON COLUMN admin.web.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.web.require_tls IS 'Whether passwords are taken over HTTPS only. From this host itself (127.0.0.1, ::1) HTTP will always do';
 
 COMMENT ON COLUMN admin.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
 
 COMMENT ON COLUMN admin.web.session_hours IS 'After so long an administrator has to log in again, whatever he did';
+
+COMMENT ON COLUMN admin.web.monitor_ip_list_id IS 'The IP list of those who may read /metrics and all of /readyz without a token; none = this host (127.0.0.1, ::1) only';
+
+COMMENT ON COLUMN admin.web.require_second_factor IS 'Who needs a second factor (codes of an app) to log in to these pages: none, system administrators, or everybody. Who has none yet is led to its enrolment before anything else';
+
+COMMENT ON COLUMN admin.web.mailbox_view_minutes IS 'After so long an administrator who looks into a user''s mailbox has to give his reason again';
 
 COMMENT ON COLUMN admin.web.search_seconds IS 'How long a page may search or work in the database; then it is given up, and says so';
 
@@ -6523,6 +7824,8 @@ CREATE TABLE control.generation (
 );
 
 COMMENT ON TABLE control.generation IS 'Counts committed changes of settings and directory; nodes report in live.node how far they have come';
+
+COMMENT ON COLUMN control.generation.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.generation.value IS 'Number of the last change, whatever it was';
 
@@ -6589,6 +7892,8 @@ CREATE TABLE control.logic (
 );
 
 COMMENT ON TABLE control.logic IS 'Which daemon''s functions, triggers and views are in place; an older daemon leaves them alone';
+
+COMMENT ON COLUMN control.logic.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.logic.version IS 'Version of that daemon, in numbers';
 
@@ -6679,6 +7984,20 @@ ALTER TABLE directory.dkim_key ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     CACHE 1
 );
 
+CREATE TABLE directory.dns_check (
+    domain_id bigint NOT NULL,
+    wanted_at timestamp with time zone DEFAULT now() NOT NULL,
+    checked_at timestamp with time zone
+);
+
+COMMENT ON TABLE directory.dns_check IS 'When the DNS records of a domain were looked for';
+
+COMMENT ON COLUMN directory.dns_check.domain_id IS 'The domain';
+
+COMMENT ON COLUMN directory.dns_check.wanted_at IS 'When somebody wanted it last; setting now() has them looked for at once';
+
+COMMENT ON COLUMN directory.dns_check.checked_at IS 'When it was done last';
+
 CREATE TABLE directory.domain_alias (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -6687,6 +8006,8 @@ CREATE TABLE directory.domain_alias (
 );
 
 COMMENT ON TABLE directory.domain_alias IS 'Other names of domains: mail for someone@name goes to the same local part in the domain';
+
+COMMENT ON COLUMN directory.domain_alias.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.domain_alias.name IS 'Name in lower case; international names in their ASCII form (xn--…)';
 
@@ -6728,6 +8049,32 @@ COMMENT ON COLUMN directory.domain_name.alias_id IS 'The other name of a domain'
 
 COMMENT ON COLUMN directory.domain_name.remote_id IS 'The remote domain with this name';
 
+CREATE TABLE directory.recovery_code (
+    id bigint NOT NULL,
+    second_factor_id bigint NOT NULL,
+    code_hash control.secret NOT NULL,
+    used_at timestamp with time zone
+);
+
+COMMENT ON TABLE directory.recovery_code IS 'Codes for a login without the app, each good for once';
+
+COMMENT ON COLUMN directory.recovery_code.id IS 'Number';
+
+COMMENT ON COLUMN directory.recovery_code.second_factor_id IS 'The second factor that it stands in for';
+
+COMMENT ON COLUMN directory.recovery_code.code_hash IS 'SHA-256 of the code, which has 80 random bits, in hexadecimal';
+
+COMMENT ON COLUMN directory.recovery_code.used_at IS 'When it was used; empty = it is still good';
+
+ALTER TABLE directory.recovery_code ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME directory.recovery_code_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE directory.remote_domain (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -6745,6 +8092,8 @@ CREATE TABLE directory.remote_domain (
 );
 
 COMMENT ON TABLE directory.remote_domain IS 'Domains without accounts here, whose mail is taken from everybody and passed on';
+
+COMMENT ON COLUMN directory.remote_domain.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.remote_domain.name IS 'Name in lower case; international names in their ASCII form (xn--…)';
 
@@ -6780,6 +8129,15 @@ COMMENT ON COLUMN directory.remote_recipient.domain_id IS 'The remote domain';
 
 COMMENT ON COLUMN directory.remote_recipient.local_part IS 'The part before @, kept in lower case';
 
+ALTER TABLE directory.second_factor ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME directory.second_factor_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE directory.sender_permission (
     id bigint NOT NULL,
     account_id bigint NOT NULL,
@@ -6788,6 +8146,8 @@ CREATE TABLE directory.sender_permission (
 );
 
 COMMENT ON TABLE directory.sender_permission IS 'Further senders that accounts with the policy own may give in MAIL FROM';
+
+COMMENT ON COLUMN directory.sender_permission.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.sender_permission.account_id IS 'The account';
 
@@ -6863,6 +8223,24 @@ COMMENT ON COLUMN live.listener_status.state IS 'open or failed';
 
 COMMENT ON COLUMN live.listener_status.error IS 'Why it is not open; it is tried again every few seconds';
 
+CREATE UNLOGGED TABLE live.mailbox_view (
+    session_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a reason has 3 to 500 characters" CHECK (((char_length(btrim(reason)) >= 3) AND (char_length(btrim(reason)) <= 500)))
+);
+
+COMMENT ON TABLE live.mailbox_view IS 'Mailboxes that administrators look into; deleting a row ends the view';
+
+COMMENT ON COLUMN live.mailbox_view.session_id IS 'The login that looks';
+
+COMMENT ON COLUMN live.mailbox_view.account_id IS 'Whose mailbox';
+
+COMMENT ON COLUMN live.mailbox_view.reason IS 'Why';
+
+COMMENT ON COLUMN live.mailbox_view.since IS 'Since when';
+
 CREATE UNLOGGED TABLE live.node (
     name text NOT NULL,
     boot uuid NOT NULL,
@@ -6924,6 +8302,39 @@ CREATE SEQUENCE live.session_id
 
 COMMENT ON SEQUENCE live.session_id IS 'Each node takes 1048576 session ids at a time';
 
+CREATE UNLOGGED TABLE live.user_import (
+    session_id bigint NOT NULL,
+    state live.import_state DEFAULT 'checked'::live.import_state NOT NULL,
+    sealed bytea,
+    report jsonb NOT NULL,
+    total integer NOT NULL,
+    hashed integer DEFAULT 0 NOT NULL,
+    said text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    touched_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "what is to be imported has at most 32 MiB" CHECK ((octet_length(sealed) <= (32 << 20)))
+);
+
+COMMENT ON TABLE live.user_import IS 'Files with users that somebody is importing in the browser; gone with his login, and after an hour';
+
+COMMENT ON COLUMN live.user_import.session_id IS 'The login that brought it: nobody else imports it';
+
+COMMENT ON COLUMN live.user_import.state IS 'checked, importing, done or failed';
+
+COMMENT ON COLUMN live.user_import.sealed IS 'The users, passwords included, encrypted with a key that only the cookie of that login knows; empty when it is over';
+
+COMMENT ON COLUMN live.user_import.report IS 'What was found when it was checked, without passwords';
+
+COMMENT ON COLUMN live.user_import.total IS 'Passwords to be hashed';
+
+COMMENT ON COLUMN live.user_import.hashed IS 'Passwords that are';
+
+COMMENT ON COLUMN live.user_import.said IS 'What came of it';
+
+COMMENT ON COLUMN live.user_import.created_at IS 'When it was brought';
+
+COMMENT ON COLUMN live.user_import.touched_at IS 'Last sign of life of the node that imports it';
+
 ALTER TABLE live.web_session ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME live.web_session_id_seq
     START WITH 1
@@ -6941,6 +8352,43 @@ ALTER TABLE log.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE log.destination_count (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    domain text NOT NULL,
+    node text NOT NULL,
+    attempts bigint NOT NULL,
+    delivered bigint NOT NULL,
+    delayed bigint NOT NULL,
+    failed bigint NOT NULL,
+    milliseconds bigint NOT NULL,
+    longest integer NOT NULL,
+    CONSTRAINT destination_count_span_check CHECK (((span)::text <> 'minute'::text))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.destination_count IS 'How mail for other domains went, by hour and day (UTC)';
+
+COMMENT ON COLUMN log.destination_count.span IS 'hour or day';
+
+COMMENT ON COLUMN log.destination_count.at IS 'When it began';
+
+COMMENT ON COLUMN log.destination_count.domain IS 'Domain of the recipients';
+
+COMMENT ON COLUMN log.destination_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.destination_count.attempts IS 'Attempts to deliver';
+
+COMMENT ON COLUMN log.destination_count.delivered IS 'Of these: the other server took it';
+
+COMMENT ON COLUMN log.destination_count.delayed IS 'Of these: it is tried again later';
+
+COMMENT ON COLUMN log.destination_count.failed IS 'Of these: it never will be, or was tried for too long';
+
+COMMENT ON COLUMN log.destination_count.milliseconds IS 'How long the attempts took, all together';
+
+COMMENT ON COLUMN log.destination_count.longest IS 'How long the longest of them took, milliseconds';
 
 CREATE TABLE log.dmarc_count (
     day date NOT NULL,
@@ -7003,6 +8451,8 @@ CREATE TABLE log.dmarc_report (
 
 COMMENT ON TABLE log.dmarc_report IS 'DMARC aggregate reports about your domains, from those who received their mail';
 
+COMMENT ON COLUMN log.dmarc_report.id IS 'Number of the row';
+
 COMMENT ON COLUMN log.dmarc_report.received_at IS 'When it came in';
 
 COMMENT ON COLUMN log.dmarc_report.organization IS 'Who reports';
@@ -7060,6 +8510,55 @@ COMMENT ON COLUMN log.dmarc_report_row.header_from IS 'Domain in From';
 
 COMMENT ON COLUMN log.dmarc_report_row.envelope_from IS 'Domain of the envelope sender';
 
+CREATE TABLE log.domain_count (
+    day date NOT NULL,
+    domain_id bigint NOT NULL,
+    node text NOT NULL,
+    step text NOT NULL,
+    count bigint NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT domain_count_step_check CHECK ((step = ANY (ARRAY['placed'::text, 'submitted'::text])))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.domain_count IS 'How much mail the users of each domain got and sent, by day (UTC)';
+
+COMMENT ON COLUMN log.domain_count.day IS 'The day';
+
+COMMENT ON COLUMN log.domain_count.domain_id IS 'The domain, as directory.domain called it';
+
+COMMENT ON COLUMN log.domain_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.domain_count.step IS 'placed: put into a mailbox of the domain; submitted: sent by a user of the domain';
+
+COMMENT ON COLUMN log.domain_count.count IS 'How many messages';
+
+COMMENT ON COLUMN log.domain_count.bytes IS 'Bytes of what was submitted';
+
+CREATE TABLE log.domain_storage (
+    day date NOT NULL,
+    domain_id bigint NOT NULL,
+    accounts bigint NOT NULL,
+    messages bigint NOT NULL,
+    bytes bigint NOT NULL,
+    looked_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.domain_storage IS 'What the mailboxes of each domain keep, a row for each day; that of today is renewed every few minutes';
+
+COMMENT ON COLUMN log.domain_storage.day IS 'The day (UTC)';
+
+COMMENT ON COLUMN log.domain_storage.domain_id IS 'The domain, as directory.domain called it';
+
+COMMENT ON COLUMN log.domain_storage.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN log.domain_storage.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN log.domain_storage.bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN log.domain_storage.looked_at IS 'When this was counted last';
+
 ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME log.event_id_seq
     START WITH 1
@@ -7068,6 +8567,57 @@ ALTER TABLE log.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE log.gauge (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    name text NOT NULL,
+    value double precision NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.gauge IS 'How long the queue was and how many sessions there were, looked at each minute; for hours and days the highest of these';
+
+COMMENT ON COLUMN log.gauge.span IS 'minute, hour or day';
+
+COMMENT ON COLUMN log.gauge.at IS 'When it began';
+
+COMMENT ON COLUMN log.gauge.name IS 'queue.waiting and queue.held: recipients; queue.oldest_seconds: age of the oldest message; sessions.smtp, sessions.imap …';
+
+COMMENT ON COLUMN log.gauge.value IS 'The number';
+
+CREATE TABLE log.mail_count (
+    span log.span NOT NULL,
+    at timestamp with time zone NOT NULL,
+    node text NOT NULL,
+    step text NOT NULL,
+    count bigint NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    submitted bigint DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    milliseconds bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE log.mail_count IS 'How much mail there was, by minute, hour and day (UTC); the sums of log.trace and queue.attempt, kept for longer than these. What people do to the queue by SQL is not counted';
+
+COMMENT ON COLUMN log.mail_count.span IS 'minute, hour or day; each line of the trace is counted in all three';
+
+COMMENT ON COLUMN log.mail_count.at IS 'When it began';
+
+COMMENT ON COLUMN log.mail_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN log.mail_count.step IS 'What happened, as log.trace.step or queue.attempt.outcome calls it';
+
+COMMENT ON COLUMN log.mail_count.count IS 'How often: for each recipient once';
+
+COMMENT ON COLUMN log.mail_count.messages IS 'Of accepted: how many messages that were';
+
+COMMENT ON COLUMN log.mail_count.submitted IS 'Of these messages: how many were sent by users of ours who had logged in';
+
+COMMENT ON COLUMN log.mail_count.bytes IS 'Bytes: of accepted, those of the messages; of attempts, once for each recipient';
+
+COMMENT ON COLUMN log.mail_count.milliseconds IS 'How long attempts to deliver took, all together';
 
 CREATE TABLE log.tls_count (
     day date NOT NULL,
@@ -7174,7 +8724,7 @@ COMMENT ON COLUMN logic.page.title IS 'What it is called';
 
 COMMENT ON COLUMN logic.page.help IS 'What it is for';
 
-COMMENT ON COLUMN logic.page.kinds IS 'The kinds of administrators who find it in their menu';
+COMMENT ON COLUMN logic.page.kinds IS 'The kinds of logins that find it in their menu: system, auditor, domain, user';
 
 COMMENT ON COLUMN logic.page.place IS 'Order in the menu';
 
@@ -7273,6 +8823,20 @@ CREATE VIEW report.account AS
 
 COMMENT ON VIEW report.account IS 'Accounts and what they keep';
 
+COMMENT ON COLUMN report.account.address IS 'Its address';
+
+COMMENT ON COLUMN report.account.active IS 'Whether it takes mail and may log in';
+
+COMMENT ON COLUMN report.account.used_bytes IS 'Bytes of mail that it keeps';
+
+COMMENT ON COLUMN report.account.messages IS 'Messages that it keeps';
+
+COMMENT ON COLUMN report.account.quota_bytes IS 'Bytes that it may keep; empty = no limit';
+
+COMMENT ON COLUMN report.account.used_percent IS 'How much of that is used';
+
+COMMENT ON COLUMN report.account.max_messages IS 'Messages that it may keep; empty = no limit';
+
 CREATE TABLE store.content (
     id bigint NOT NULL,
     digest bytea NOT NULL,
@@ -7300,6 +8864,8 @@ ALTER TABLE ONLY store.content ALTER COLUMN envelope SET STORAGE EXTERNAL;
 ALTER TABLE ONLY store.content ALTER COLUMN structure SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.content IS 'Each distinct message once, however many mailboxes it is in; its bytes are in store.content_chunk';
+
+COMMENT ON COLUMN store.content.id IS 'Number of the row';
 
 COMMENT ON COLUMN store.content.digest IS 'BLAKE3 of the exact bytes';
 
@@ -7356,6 +8922,36 @@ CREATE VIEW report.attempt AS
 
 COMMENT ON VIEW report.attempt IS 'What became of each attempt to deliver mail to other servers';
 
+COMMENT ON COLUMN report.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN report.attempt.message_id IS 'The message as it was called in queue.message';
+
+COMMENT ON COLUMN report.attempt.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN report.attempt.recipient IS 'The recipient';
+
+COMMENT ON COLUMN report.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
+
+COMMENT ON COLUMN report.attempt.attempt IS 'The how-many-th it was';
+
+COMMENT ON COLUMN report.attempt.host IS 'The server it was made with, by name';
+
+COMMENT ON COLUMN report.attempt.address IS 'And by address';
+
+COMMENT ON COLUMN report.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
+
+COMMENT ON COLUMN report.attempt.reply IS 'What the server said, or what went wrong';
+
+COMMENT ON COLUMN report.attempt.milliseconds IS 'How long it took';
+
+COMMENT ON COLUMN report.attempt.size IS 'Bytes';
+
+COMMENT ON COLUMN report.attempt.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.attempt.header_message_id IS 'Message-ID, without angle brackets';
+
+COMMENT ON COLUMN report.attempt.node IS 'The node that made it';
+
 CREATE VIEW report.certificate AS
  SELECT c.id,
     logic.served_names(c.*) AS names,
@@ -7383,17 +8979,31 @@ CREATE VIEW report.certificate AS
 
 COMMENT ON VIEW report.certificate IS 'Certificates and how long they are valid';
 
+COMMENT ON COLUMN report.certificate.id IS 'Number of the row';
+
 COMMENT ON COLUMN report.certificate.names IS 'Host names it is served for';
+
+COMMENT ON COLUMN report.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN report.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN report.certificate.not_before IS 'Beginning of its validity; the server reads it';
+
+COMMENT ON COLUMN report.certificate.not_after IS 'End of its validity; the server reads it';
 
 COMMENT ON COLUMN report.certificate.days_left IS 'Whole days until it expires; negative when it has';
 
 COMMENT ON COLUMN report.certificate.state IS 'valid, expires soon (a quarter of its life or 21 days are left), expired, not valid yet, unusable (see error), not read yet (by a running server)';
+
+COMMENT ON COLUMN report.certificate.error IS 'Why it can''t be served; the server says so';
 
 COMMENT ON COLUMN report.certificate.acme_certificate_id IS 'Row of control.acme_certificate that renews it';
 
 COMMENT ON COLUMN report.certificate.renewal_error IS 'Why its last renewal failed';
 
 COMMENT ON COLUMN report.certificate.renewal_at IS 'When it is renewed';
+
+COMMENT ON COLUMN report.certificate.created_at IS 'When the row was made';
 
 CREATE VIEW report.dkim_record AS
  SELECT ((k.selector || '._domainkey.'::text) || d.name) AS name,
@@ -7424,6 +9034,53 @@ COMMENT ON COLUMN report.dkim_record.state IS 'State of the key: a ready one is 
 COMMENT ON COLUMN report.dkim_record.remove_at IS 'When the record of a retired key may go';
 
 COMMENT ON COLUMN report.dkim_record.key_id IS 'The key, for directory.activate_dkim_key';
+
+CREATE VIEW report.dns_record AS
+ SELECT d.name AS domain,
+    r.name,
+    r.type,
+    r.content,
+    (r.need)::text AS need,
+    (r.state)::text AS state,
+    r.found,
+    r.checked_at
+   FROM (directory.dns_record r
+     JOIN directory.domain d ON ((d.id = r.domain_id)));
+
+COMMENT ON VIEW report.dns_record IS 'The DNS records that each domain needs, and which of them are there';
+
+COMMENT ON COLUMN report.dns_record.domain IS 'The domain';
+
+COMMENT ON COLUMN report.dns_record.name IS 'Name of the record';
+
+COMMENT ON COLUMN report.dns_record.type IS 'Type of the record; A for A, AAAA or both';
+
+COMMENT ON COLUMN report.dns_record.content IS 'What should stand there';
+
+COMMENT ON COLUMN report.dns_record.need IS 'required: mail does not work without it; recommended: others may take mail for spam without it; optional';
+
+COMMENT ON COLUMN report.dns_record.state IS 'ok, missing, differs (there is another one, perhaps on purpose), unknown (the DNS did not answer)';
+
+COMMENT ON COLUMN report.dns_record.found IS 'What stands there instead, or why that is not known';
+
+COMMENT ON COLUMN report.dns_record.checked_at IS 'When the DNS was asked';
+
+CREATE VIEW report.gauge AS
+ SELECT g.span,
+    g.at,
+    g.name,
+    g.value
+   FROM log.gauge g;
+
+COMMENT ON VIEW report.gauge IS 'How long the queue was and how many sessions there were, each minute; for hours and days the highest of these';
+
+COMMENT ON COLUMN report.gauge.span IS 'minute, hour or day';
+
+COMMENT ON COLUMN report.gauge.at IS 'When it began';
+
+COMMENT ON COLUMN report.gauge.name IS 'queue.waiting and queue.held: recipients; queue.oldest_seconds: age of the oldest message; sessions.smtp, sessions.imap …';
+
+COMMENT ON COLUMN report.gauge.value IS 'The number';
 
 CREATE TABLE screen.greylist (
     network cidr NOT NULL,
@@ -7461,6 +9118,52 @@ CREATE VIEW report.greylist AS
 
 COMMENT ON VIEW report.greylist IS 'Senders that greylisting knows';
 
+COMMENT ON COLUMN report.greylist.network IS 'Network of the sending host';
+
+COMMENT ON COLUMN report.greylist.sender IS 'MAIL FROM; empty = the null sender';
+
+COMMENT ON COLUMN report.greylist.recipient IS 'RCPT TO';
+
+COMMENT ON COLUMN report.greylist.first_at IS 'The first attempt; a repeated one counts from here';
+
+COMMENT ON COLUMN report.greylist.last_at IS 'The last attempt that was noted';
+
+COMMENT ON COLUMN report.greylist.passed IS 'Whether it has come a second time in time';
+
+COMMENT ON COLUMN report.greylist.passed_at IS 'When it was first let through; empty = not yet';
+
+CREATE VIEW report.mail_count AS
+ SELECT t.span,
+    t.at,
+    t.node,
+    t.step,
+    t.count,
+    t.messages,
+    t.submitted,
+    t.bytes,
+    t.milliseconds
+   FROM log.mail_count t;
+
+COMMENT ON VIEW report.mail_count IS 'How much mail there was, by minute, hour and day (UTC), node and step, as it was counted';
+
+COMMENT ON COLUMN report.mail_count.span IS 'minute, hour or day; each line of the trace is counted in all three';
+
+COMMENT ON COLUMN report.mail_count.at IS 'When it began';
+
+COMMENT ON COLUMN report.mail_count.node IS 'The node that counted';
+
+COMMENT ON COLUMN report.mail_count.step IS 'What happened, as log.trace.step or queue.attempt.outcome calls it';
+
+COMMENT ON COLUMN report.mail_count.count IS 'How often: for each recipient once';
+
+COMMENT ON COLUMN report.mail_count.messages IS 'Of accepted: how many messages that were';
+
+COMMENT ON COLUMN report.mail_count.submitted IS 'Of these messages: how many were sent by users of ours who had logged in';
+
+COMMENT ON COLUMN report.mail_count.bytes IS 'Bytes: of accepted, those of the messages; of attempts, once for each recipient';
+
+COMMENT ON COLUMN report.mail_count.milliseconds IS 'How long attempts to deliver took, all together';
+
 CREATE TABLE store.message (
     account_id bigint NOT NULL,
     mailbox_id bigint NOT NULL,
@@ -7483,6 +9186,10 @@ CREATE TABLE store.message (
 WITH (fillfactor='90');
 
 COMMENT ON TABLE store.message IS 'One row for each message in a mailbox. Flags can be set, and messages moved (mailbox_id) or deleted, by SQL: clients see it at once';
+
+COMMENT ON COLUMN store.message.account_id IS 'The account';
+
+COMMENT ON COLUMN store.message.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.message.uid IS 'UID (RFC 9051, 2.3.1.1); given by the server';
 
@@ -7533,6 +9240,22 @@ CREATE VIEW report.mailbox AS
 
 COMMENT ON VIEW report.mailbox IS 'Mailboxes with their number of messages';
 
+COMMENT ON COLUMN report.mailbox.address IS 'Whose it is';
+
+COMMENT ON COLUMN report.mailbox.mailbox IS 'Its name';
+
+COMMENT ON COLUMN report.mailbox.special_use IS 'What the mailbox is for (RFC 6154)';
+
+COMMENT ON COLUMN report.mailbox.messages IS 'Messages in it';
+
+COMMENT ON COLUMN report.mailbox.unseen IS 'Those that have not been read';
+
+COMMENT ON COLUMN report.mailbox.bytes IS 'Bytes in it';
+
+COMMENT ON COLUMN report.mailbox.account_id IS 'The owner';
+
+COMMENT ON COLUMN report.mailbox.mailbox_id IS 'Number of the mailbox';
+
 CREATE VIEW report.message AS
  SELECT l.address,
     b.name AS mailbox,
@@ -7561,6 +9284,46 @@ CREATE VIEW report.message AS
 
 COMMENT ON VIEW report.message IS 'Messages as people look for them';
 
+COMMENT ON COLUMN report.message.address IS 'Whose it is';
+
+COMMENT ON COLUMN report.message.mailbox IS 'Name of the mailbox';
+
+COMMENT ON COLUMN report.message.uid IS 'UID (RFC 9051, 2.3.1.1); given by the server';
+
+COMMENT ON COLUMN report.message.internal_date IS 'When it was received (INTERNALDATE)';
+
+COMMENT ON COLUMN report.message.from_address IS 'First address of From';
+
+COMMENT ON COLUMN report.message.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.message.sent_at IS 'Date of the header';
+
+COMMENT ON COLUMN report.message.size IS 'Bytes, prefix included (RFC822.SIZE)';
+
+COMMENT ON COLUMN report.message.seen IS 'Read (\Seen)';
+
+COMMENT ON COLUMN report.message.answered IS 'Answered (\Answered)';
+
+COMMENT ON COLUMN report.message.flagged IS 'Marked as important (\Flagged)';
+
+COMMENT ON COLUMN report.message.deleted IS 'Marked for deletion (\Deleted)';
+
+COMMENT ON COLUMN report.message.draft IS 'Not finished (\Draft)';
+
+COMMENT ON COLUMN report.message.keywords IS 'Further flags that clients have set, such as $Forwarded';
+
+COMMENT ON COLUMN report.message.to_addresses IS 'Addresses of To and Cc';
+
+COMMENT ON COLUMN report.message.attachments IS 'File names of attachments';
+
+COMMENT ON COLUMN report.message.message_id IS 'Message-ID, without angle brackets';
+
+COMMENT ON COLUMN report.message.account_id IS 'The account';
+
+COMMENT ON COLUMN report.message.mailbox_id IS 'The mailbox';
+
+COMMENT ON COLUMN report.message.content_id IS 'Its content in store.content';
+
 CREATE VIEW report.queue AS
  SELECT q.id AS message_id,
     r.id AS recipient_id,
@@ -7588,6 +9351,38 @@ CREATE VIEW report.queue AS
 
 COMMENT ON VIEW report.queue IS 'Mail on its way to other servers';
 
+COMMENT ON COLUMN report.queue.message_id IS 'The message, a row of queue.message';
+
+COMMENT ON COLUMN report.queue.recipient_id IS 'Number of the recipient in the queue';
+
+COMMENT ON COLUMN report.queue.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN report.queue.recipient IS 'Where it goes';
+
+COMMENT ON COLUMN report.queue.state IS 'waiting, held, delivered or failed';
+
+COMMENT ON COLUMN report.queue.attempts IS 'Delivery attempts so far';
+
+COMMENT ON COLUMN report.queue.next_attempt_at IS 'When delivery is tried next; setting now() retries at once';
+
+COMMENT ON COLUMN report.queue.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN report.queue.size IS 'Bytes, prefix included';
+
+COMMENT ON COLUMN report.queue.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.queue.domain IS 'Domain of the address, in lower case and ASCII';
+
+COMMENT ON COLUMN report.queue.last_attempt_at IS 'When delivery was tried last';
+
+COMMENT ON COLUMN report.queue.last_reply IS 'What was said about it then';
+
+COMMENT ON COLUMN report.queue.down_until IS 'None of its servers could be reached: all of its mail waits until then';
+
+COMMENT ON COLUMN report.queue.down_reason IS 'Why';
+
+COMMENT ON COLUMN report.queue.being_sent_by IS 'The node that is sending it now; empty = none';
+
 CREATE VIEW report.quota_drift AS
  SELECT u.account_id,
     u.bytes AS counted_bytes,
@@ -7604,6 +9399,16 @@ CREATE VIEW report.quota_drift AS
 
 COMMENT ON VIEW report.quota_drift IS 'Accounts whose counted usage differs from what they keep; always empty';
 
+COMMENT ON COLUMN report.quota_drift.account_id IS 'The account';
+
+COMMENT ON COLUMN report.quota_drift.counted_bytes IS 'Bytes by the count that is kept';
+
+COMMENT ON COLUMN report.quota_drift.real_bytes IS 'Bytes by its messages';
+
+COMMENT ON COLUMN report.quota_drift.counted_messages IS 'Messages by the count that is kept';
+
+COMMENT ON COLUMN report.quota_drift.real_messages IS 'Messages that there are';
+
 CREATE VIEW report.rate AS
  SELECT counter.kind,
     counter.key,
@@ -7614,6 +9419,16 @@ CREATE VIEW report.rate AS
   WHERE (counter.kind <> ALL (ARRAY['incoming'::text, 'outgoing'::text]));
 
 COMMENT ON VIEW report.rate IS 'What hosts and accounts have done in the running minute or hour, as far as control.smtp_limit limits it';
+
+COMMENT ON COLUMN report.rate.kind IS 'incoming and outgoing: the traffic service; others: the limits of control.smtp_limit';
+
+COMMENT ON COLUMN report.rate.key IS 'Whom it counts: an address or network, a user, a domain, an account''s id';
+
+COMMENT ON COLUMN report.rate.window_start IS 'Beginning of the window';
+
+COMMENT ON COLUMN report.rate.ends_at IS 'Its end';
+
+COMMENT ON COLUMN report.rate.amount IS 'Messages, recipients or connections';
 
 CREATE VIEW report.rbl AS
  SELECT r.zone,
@@ -7631,6 +9446,99 @@ CREATE VIEW report.rbl AS
 
 COMMENT ON VIEW report.rbl IS 'DNS lists, and how they answer';
 
+COMMENT ON COLUMN report.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
+
+COMMENT ON COLUMN report.rbl.kind IS 'ip: it lists addresses of connecting hosts; domain: it lists domains, and is asked for those of MAIL FROM and HELO';
+
+COMMENT ON COLUMN report.rbl.action IS 'What follows for those listed. reject: 550; tempfail: 451; mark: a header field X-Mailwright-RBL; score: only the weight counts; allow: a list of good senders, who pass whatever the other lists say';
+
+COMMENT ON COLUMN report.rbl.active IS 'Whether it is asked';
+
+COMMENT ON COLUMN report.rbl.node IS 'The node';
+
+COMMENT ON COLUMN report.rbl.asked IS 'Questions';
+
+COMMENT ON COLUMN report.rbl.listed IS 'Answers that counted';
+
+COMMENT ON COLUMN report.rbl.failed IS 'Questions without a usable answer';
+
+COMMENT ON COLUMN report.rbl.error IS 'What was wrong the last time; a list that does not answer is left alone for a minute';
+
+COMMENT ON COLUMN report.rbl.failed_at IS 'When that was';
+
+CREATE VIEW report.slowest_destination AS
+ SELECT t.domain,
+    (sum(t.attempts))::bigint AS attempts,
+    (sum(t.delivered))::bigint AS delivered,
+    (sum(t.delayed))::bigint AS delayed,
+    (sum(t.failed))::bigint AS failed,
+    round(((sum(t.milliseconds) / sum(t.attempts)) / 1000.0), 3) AS mean_seconds,
+    round(((max(t.longest))::numeric / 1000.0), 3) AS longest_seconds
+   FROM log.destination_count t
+  WHERE (((t.span)::text = 'hour'::text) AND (t.at > (now() - '25:00:00'::interval)))
+  GROUP BY t.domain
+  ORDER BY (round(((sum(t.milliseconds) / sum(t.attempts)) / 1000.0), 3)) DESC;
+
+COMMENT ON VIEW report.slowest_destination IS 'Other domains, of the last day, those first that took longest to take mail';
+
+COMMENT ON COLUMN report.slowest_destination.domain IS 'Domain of the recipients';
+
+COMMENT ON COLUMN report.slowest_destination.attempts IS 'Attempts to deliver';
+
+COMMENT ON COLUMN report.slowest_destination.delivered IS 'Of these: the other server took it';
+
+COMMENT ON COLUMN report.slowest_destination.delayed IS 'Of these: it is tried again later';
+
+COMMENT ON COLUMN report.slowest_destination.failed IS 'Of these: it never will be, or was tried for too long';
+
+COMMENT ON COLUMN report.slowest_destination.mean_seconds IS 'How long an attempt took, on average';
+
+COMMENT ON COLUMN report.slowest_destination.longest_seconds IS 'How long the longest took';
+
+CREATE VIEW report.storage_by_day AS
+ SELECT s.day,
+    d.name AS domain,
+    s.accounts,
+    s.messages,
+    s.bytes,
+    s.domain_id
+   FROM (log.domain_storage s
+     LEFT JOIN directory.domain d ON ((d.id = s.domain_id)));
+
+COMMENT ON VIEW report.storage_by_day IS 'What the mailboxes of each domain kept at the end of each day (UTC); today: some minutes ago';
+
+COMMENT ON COLUMN report.storage_by_day.day IS 'The day (UTC)';
+
+COMMENT ON COLUMN report.storage_by_day.domain IS 'The domain; empty = it has been removed';
+
+COMMENT ON COLUMN report.storage_by_day.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN report.storage_by_day.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN report.storage_by_day.bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN report.storage_by_day.domain_id IS 'The domain, as directory.domain called it';
+
+CREATE VIEW report.storage_by_domain AS
+SELECT
+    NULL::text AS domain,
+    NULL::boolean AS active,
+    NULL::bigint AS accounts,
+    NULL::bigint AS messages,
+    NULL::bigint AS bytes;
+
+COMMENT ON VIEW report.storage_by_domain IS 'What the mailboxes of each domain keep now';
+
+COMMENT ON COLUMN report.storage_by_domain.domain IS 'The domain';
+
+COMMENT ON COLUMN report.storage_by_domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
+
+COMMENT ON COLUMN report.storage_by_domain.accounts IS 'Accounts in the domain';
+
+COMMENT ON COLUMN report.storage_by_domain.messages IS 'Messages in their mailboxes';
+
+COMMENT ON COLUMN report.storage_by_domain.bytes IS 'Bytes of these';
+
 CREATE TABLE store.text (
     content_id bigint NOT NULL,
     version smallint NOT NULL,
@@ -7647,6 +9555,8 @@ ALTER TABLE ONLY store.text ALTER COLUMN signature SET STORAGE PLAIN;
 ALTER TABLE ONLY store.text ALTER COLUMN text SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.text IS 'The text index: the text of each content as SEARCH sees it, made by the server in the background. Rows may be deleted: they are made again, and what is missing is read from the message';
+
+COMMENT ON COLUMN store.text.content_id IS 'The content, a row of store.content';
 
 COMMENT ON COLUMN store.text.version IS 'How the text was made; the server makes it anew when it has learned to do it better';
 
@@ -7684,6 +9594,22 @@ CREATE VIEW report.text_index AS
 
 COMMENT ON VIEW report.text_index IS 'How far the text index has come: messages that are in it, wait for it, or are left out and read by each search';
 
+COMMENT ON COLUMN report.text_index.contents IS 'Messages there are';
+
+COMMENT ON COLUMN report.text_index.indexed IS 'Those in the index';
+
+COMMENT ON COLUMN report.text_index.waiting IS 'Those that wait for it';
+
+COMMENT ON COLUMN report.text_index.too_large IS 'Those left out because of their size';
+
+COMMENT ON COLUMN report.text_index.damaged IS 'Those left out because their text could not be read';
+
+COMMENT ON COLUMN report.text_index.last_indexed_at IS 'When the last one came in';
+
+COMMENT ON COLUMN report.text_index.disk_bytes IS 'Bytes on disk';
+
+COMMENT ON COLUMN report.text_index.enabled IS 'Whether new mail is indexed (control.store.index_text)';
+
 CREATE VIEW report.traffic AS
  SELECT traffic.direction,
     traffic.key,
@@ -7705,6 +9631,192 @@ UNION ALL
   WHERE (counter.kind = ANY (ARRAY['incoming'::text, 'outgoing'::text]));
 
 COMMENT ON VIEW report.traffic IS 'Mail that passed in each interval of the traffic service, the running one included';
+
+COMMENT ON COLUMN report.traffic.direction IS 'incoming: from other hosts; outgoing: from users to other servers';
+
+COMMENT ON COLUMN report.traffic.key IS 'The host, the user or the domain';
+
+COMMENT ON COLUMN report.traffic.window_start IS 'Beginning of the interval';
+
+COMMENT ON COLUMN report.traffic.ends_at IS 'End of the interval';
+
+COMMENT ON COLUMN report.traffic.messages IS 'Messages, counted for each recipient';
+
+COMMENT ON COLUMN report.traffic.bytes IS 'Bytes, counted for each recipient';
+
+COMMENT ON COLUMN report.traffic.running IS 'Whether the interval is not over yet';
+
+CREATE VIEW report.traffic_by_domain AS
+ SELECT t.day,
+    d.name AS domain,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'submitted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'submitted'::text)), (0)::numeric))::bigint AS submitted_bytes,
+    t.domain_id
+   FROM (log.domain_count t
+     LEFT JOIN directory.domain d ON ((d.id = t.domain_id)))
+  GROUP BY t.day, t.domain_id, d.name;
+
+COMMENT ON VIEW report.traffic_by_domain IS 'How much mail the users of each domain got and sent, by day (UTC)';
+
+COMMENT ON COLUMN report.traffic_by_domain.day IS 'The day';
+
+COMMENT ON COLUMN report.traffic_by_domain.domain IS 'The domain; empty = it has been removed';
+
+COMMENT ON COLUMN report.traffic_by_domain.placed IS 'Copies put into mailboxes of the domain';
+
+COMMENT ON COLUMN report.traffic_by_domain.submitted IS 'Messages that users of the domain sent';
+
+COMMENT ON COLUMN report.traffic_by_domain.submitted_bytes IS 'Bytes of these';
+
+COMMENT ON COLUMN report.traffic_by_domain.domain_id IS 'The domain, as directory.domain called it';
+
+CREATE VIEW report.traffic_day AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'day'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_day IS 'How much mail there was in each day (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_day.at IS 'When the day began';
+
+COMMENT ON COLUMN report.traffic_day.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_day.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_day.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_day.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_day.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_day.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_day.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_day.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_day.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_day.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_day.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_day.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_day.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
+
+CREATE VIEW report.traffic_hour AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'hour'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_hour IS 'How much mail there was in each hour (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_hour.at IS 'When the hour began';
+
+COMMENT ON COLUMN report.traffic_hour.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_hour.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_hour.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_hour.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_hour.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_hour.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_hour.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_hour.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_hour.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_hour.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_hour.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_hour.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_hour.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
+
+CREATE VIEW report.traffic_minute AS
+ SELECT t.at,
+    (COALESCE(sum(t.messages) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted,
+    (COALESCE(sum(t.submitted) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS submitted,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'accepted'::text)), (0)::numeric))::bigint AS accepted_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'refused'::text)), (0)::numeric))::bigint AS refused,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'placed'::text)), (0)::numeric))::bigint AS placed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'queued'::text)), (0)::numeric))::bigint AS queued,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(t.bytes) FILTER (WHERE (t.step = 'delivered'::text)), (0)::numeric))::bigint AS delivered_bytes,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'delayed'::text)), (0)::numeric))::bigint AS delayed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = ANY (ARRAY['failed'::text, 'expired'::text]))), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'reported'::text)), (0)::numeric))::bigint AS reported,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'junk'::text)), (0)::numeric))::bigint AS junk,
+    (COALESCE(sum(t.count) FILTER (WHERE (t.step = 'virus'::text)), (0)::numeric))::bigint AS virus
+   FROM log.mail_count t
+  WHERE ((t.span)::text = 'minute'::text)
+  GROUP BY t.at;
+
+COMMENT ON VIEW report.traffic_minute IS 'How much mail there was in each minute (UTC), of all nodes together; where nothing happened there is no row';
+
+COMMENT ON COLUMN report.traffic_minute.at IS 'When the minute began';
+
+COMMENT ON COLUMN report.traffic_minute.accepted IS 'Messages that were answered 250';
+
+COMMENT ON COLUMN report.traffic_minute.submitted IS 'Of these, those that users of ours sent';
+
+COMMENT ON COLUMN report.traffic_minute.accepted_bytes IS 'Bytes of what was accepted';
+
+COMMENT ON COLUMN report.traffic_minute.refused IS 'Senders, recipients and messages that were refused';
+
+COMMENT ON COLUMN report.traffic_minute.placed IS 'Copies put into mailboxes here';
+
+COMMENT ON COLUMN report.traffic_minute.queued IS 'Recipients at other servers, whose mail was queued';
+
+COMMENT ON COLUMN report.traffic_minute.delivered IS 'Recipients whose mail another server has taken';
+
+COMMENT ON COLUMN report.traffic_minute.delivered_bytes IS 'Bytes of that, for each recipient';
+
+COMMENT ON COLUMN report.traffic_minute.delayed IS 'Attempts to deliver that are made again later';
+
+COMMENT ON COLUMN report.traffic_minute.failed IS 'Recipients whose mail could not be delivered';
+
+COMMENT ON COLUMN report.traffic_minute.reported IS 'Reports to senders: bounces, delays, receipts';
+
+COMMENT ON COLUMN report.traffic_minute.junk IS 'Messages found to be junk; 0 while nothing looks for it';
+
+COMMENT ON COLUMN report.traffic_minute.virus IS 'Messages found to carry a virus; 0 while nothing looks for it';
 
 CREATE TABLE screen.greylist_network (
     network cidr NOT NULL,
@@ -7754,6 +9866,8 @@ CREATE TABLE store.batch (
 
 COMMENT ON TABLE store.batch IS 'Batches of deliveries that were committed: settles what happened when a connection broke during COMMIT';
 
+COMMENT ON COLUMN store.batch.id IS 'Name of the batch';
+
 COMMENT ON COLUMN store.batch.committed_at IS 'When; forgotten after an hour';
 
 CREATE TABLE store.change (
@@ -7765,6 +9879,10 @@ CREATE TABLE store.change (
 );
 
 COMMENT ON TABLE store.change IS 'Flag changes by modseq, so that store.message needs no index on modseq and its updates stay cheap; pruned after an hour';
+
+COMMENT ON COLUMN store.change.account_id IS 'The account';
+
+COMMENT ON COLUMN store.change.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.change.modseq IS 'Number of the change (RFC 7162)';
 
@@ -7784,6 +9902,8 @@ WITH (toast_tuple_target='8160');
 ALTER TABLE ONLY store.content_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.content_chunk IS 'The exact bytes of contents, in chunks of 256 KiB at most';
+
+COMMENT ON COLUMN store.content_chunk.content_id IS 'The content, a row of store.content';
 
 COMMENT ON COLUMN store.content_chunk.start IS 'Where in the content the chunk begins, from 0';
 
@@ -7821,6 +9941,10 @@ CREATE TABLE store.expunged (
 );
 
 COMMENT ON TABLE store.expunged IS 'Messages that have left a mailbox, until their retention ends; store.restore brings them back';
+
+COMMENT ON COLUMN store.expunged.account_id IS 'The account';
+
+COMMENT ON COLUMN store.expunged.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.expunged.uid IS 'UID it had; it keeps it for ever';
 
@@ -7886,6 +10010,8 @@ CREATE TABLE store.orphan (
 
 COMMENT ON TABLE store.orphan IS 'Content that may have lost its last reference; the collector looks at these after the grace period';
 
+COMMENT ON COLUMN store.orphan.content_id IS 'The content, a row of store.content';
+
 COMMENT ON COLUMN store.orphan.since IS 'When it may have lost it';
 
 CREATE TABLE store.subscription (
@@ -7894,6 +10020,8 @@ CREATE TABLE store.subscription (
 );
 
 COMMENT ON TABLE store.subscription IS 'Mailbox names that an account has subscribed to; the mailbox need not exist (RFC 9051, 6.3.7)';
+
+COMMENT ON COLUMN store.subscription.account_id IS 'The account';
 
 COMMENT ON COLUMN store.subscription.name IS 'Full name of the mailbox';
 
@@ -7906,6 +10034,10 @@ CREATE TABLE store.url_key (
 );
 
 COMMENT ON TABLE store.url_key IS 'With what the URLs are signed that an account has given away for messages in a mailbox (URLAUTH, RFC 4467); deleting a row makes all of them invalid';
+
+COMMENT ON COLUMN store.url_key.account_id IS 'The account';
+
+COMMENT ON COLUMN store.url_key.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.url_key.key IS 'The secret, 32 bytes';
 
@@ -8001,6 +10133,9 @@ ALTER TABLE ONLY control.log
 ALTER TABLE ONLY control.logic
     ADD CONSTRAINT logic_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY control.metrics_token
+    ADD CONSTRAINT metrics_token_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY control.oidc_issuer
     ADD CONSTRAINT oidc_issuer_issuer_key UNIQUE (issuer);
 
@@ -8021,6 +10156,9 @@ ALTER TABLE ONLY control.relay
 
 ALTER TABLE ONLY control.relay_tls
     ADD CONSTRAINT relay_tls_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.report
+    ADD CONSTRAINT report_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY control.retry
     ADD CONSTRAINT retry_pkey PRIMARY KEY (attempt);
@@ -8088,6 +10226,12 @@ ALTER TABLE ONLY directory.alias
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.dns_check
+    ADD CONSTRAINT dns_check_pkey PRIMARY KEY (domain_id);
+
+ALTER TABLE ONLY directory.dns_record
+    ADD CONSTRAINT dns_record_pkey PRIMARY KEY (domain_id, place);
+
 ALTER TABLE ONLY directory.domain_alias
     ADD CONSTRAINT domain_alias_name_key UNIQUE (name);
 
@@ -8100,6 +10244,9 @@ ALTER TABLE ONLY directory.domain
 ALTER TABLE ONLY directory.domain
     ADD CONSTRAINT domain_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY directory.recovery_code
+    ADD CONSTRAINT recovery_code_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY directory.remote_domain
     ADD CONSTRAINT remote_domain_name_key UNIQUE (name);
 
@@ -8108,6 +10255,15 @@ ALTER TABLE ONLY directory.remote_domain
 
 ALTER TABLE ONLY directory.remote_recipient
     ADD CONSTRAINT remote_recipient_pkey PRIMARY KEY (domain_id, local_part);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_account_id_key UNIQUE (account_id);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_administrator_key UNIQUE (administrator);
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY directory.sender_permission
     ADD CONSTRAINT sender_permission_pkey PRIMARY KEY (id);
@@ -8136,6 +10292,9 @@ ALTER TABLE ONLY live.listener_status
 ALTER TABLE ONLY live.login_failure
     ADD CONSTRAINT login_failure_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_pkey PRIMARY KEY (session_id, account_id);
+
 ALTER TABLE ONLY live.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (name);
 
@@ -8147,6 +10306,9 @@ ALTER TABLE ONLY live.service_status
 
 ALTER TABLE ONLY live.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY live.user_import
+    ADD CONSTRAINT user_import_pkey PRIMARY KEY (session_id);
 
 ALTER TABLE ONLY live.web_session
     ADD CONSTRAINT web_session_pkey PRIMARY KEY (id);
@@ -8160,6 +10322,9 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY log.destination_count
+    ADD CONSTRAINT destination_count_pkey PRIMARY KEY (span, at, domain, node);
+
 ALTER TABLE ONLY log.dmarc_count
     ADD CONSTRAINT dmarc_count_key PRIMARY KEY (day, domain, policy_domain, policy, peer, disposition, overridden, dkim_aligned, spf_aligned, envelope_from, spf, dkim);
 
@@ -8169,8 +10334,20 @@ ALTER TABLE ONLY log.dmarc_report
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_pkey PRIMARY KEY (report_id, number);
 
+ALTER TABLE ONLY log.domain_count
+    ADD CONSTRAINT domain_count_pkey PRIMARY KEY (day, domain_id, node, step);
+
+ALTER TABLE ONLY log.domain_storage
+    ADD CONSTRAINT domain_storage_pkey PRIMARY KEY (day, domain_id);
+
 ALTER TABLE ONLY log.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY log.gauge
+    ADD CONSTRAINT gauge_pkey PRIMARY KEY (span, at, name);
+
+ALTER TABLE ONLY log.mail_count
+    ADD CONSTRAINT mail_count_pkey PRIMARY KEY (span, at, node, step);
 
 ALTER TABLE ONLY log.tls_count
     ADD CONSTRAINT tls_count_key PRIMARY KEY (day, domain, policy_type, policy_digest, host, address, result, reason);
@@ -8183,6 +10360,9 @@ ALTER TABLE ONLY log.traffic
 
 ALTER TABLE ONLY logic.page
     ADD CONSTRAINT page_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY queue.attempt
+    ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY queue.destination
     ADD CONSTRAINT destination_pkey PRIMARY KEY (domain);
@@ -8268,11 +10448,15 @@ CREATE UNIQUE INDEX domain_name_remote ON directory.domain_name USING btree (rem
 
 CREATE UNIQUE INDEX "only one domain can be the default" ON directory.domain USING btree (is_default) WHERE is_default;
 
+CREATE INDEX recovery_code_factor ON directory.recovery_code USING btree (second_factor_id);
+
 CREATE INDEX remote_domain_local_domain ON directory.remote_domain USING btree (local_domain_id);
 
 CREATE INDEX sql_login_account ON directory.sql_login USING btree (account_id);
 
 CREATE INDEX counter_end ON live.counter USING btree (ends_at);
+
+CREATE INDEX mailbox_view_account ON live.mailbox_view USING btree (account_id);
 
 CREATE INDEX session_node ON live.session USING btree (node);
 
@@ -8334,17 +10518,32 @@ CREATE INDEX metadata_user ON store.metadata USING btree (user_id) WHERE (user_i
 
 CREATE INDEX url_key_mailbox ON store.url_key USING btree (mailbox_id);
 
+CREATE OR REPLACE VIEW report.storage_by_domain AS
+ SELECT d.name AS domain,
+    d.active,
+    count(a.id) AS accounts,
+    (COALESCE(sum(u.messages), (0)::numeric))::bigint AS messages,
+    (COALESCE(sum(u.bytes), (0)::numeric))::bigint AS bytes
+   FROM ((directory.domain d
+     LEFT JOIN directory.account a ON ((a.domain_id = d.id)))
+     LEFT JOIN store.usage u ON ((u.account_id = a.id)))
+  GROUP BY d.id;
+
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.delete_account();
 
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.delete_administrator();
 
 CREATE TRIGGER remove INSTEAD OF DELETE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.delete_certificate();
 
+CREATE TRIGGER remove INSTEAD OF DELETE ON admin.metrics_token FOR EACH ROW EXECUTE FUNCTION admin.delete_metrics_token();
+
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.account FOR EACH ROW EXECUTE FUNCTION admin.write_account();
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.administrator FOR EACH ROW EXECUTE FUNCTION admin.write_administrator();
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.certificate FOR EACH ROW EXECUTE FUNCTION admin.write_certificate();
+
+CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON admin.metrics_token FOR EACH ROW EXECUTE FUNCTION admin.write_metrics_token();
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.acme REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', 'external_key');
 
@@ -8388,6 +10587,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.listener REFERENCING OLD TAB
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.log REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.metrics_token REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.pop3 REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -8399,6 +10600,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.rbl_settings REFERENCING OLD
 CREATE TRIGGER audit_delete AFTER DELETE ON control.relay REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.relay_tls REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON control.report REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.retry REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
@@ -8470,6 +10673,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.listener REFERENCING NEW TAB
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.log REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.metrics_token REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.oidc_issuer REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.pop3 REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -8481,6 +10686,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.rbl_settings REFERENCING NEW
 CREATE TRIGGER audit_insert AFTER INSERT ON control.relay REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.relay_tls REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON control.report REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.retry REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
@@ -8552,6 +10759,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.listener REFERENCING OLD TAB
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.log REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON control.metrics_token REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', 'token');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON control.oidc_issuer REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.pop3 REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
@@ -8563,6 +10772,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.rbl_settings REFERENCING OLD
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay_tls REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.report REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.retry REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
@@ -8599,6 +10810,8 @@ CREATE TRIGGER check_name_servers BEFORE INSERT OR UPDATE ON control.dns FOR EAC
 CREATE TRIGGER check_words BEFORE INSERT OR UPDATE ON control.template FOR EACH ROW EXECUTE FUNCTION logic.check_template();
 
 CREATE TRIGGER expand BEFORE INSERT OR UPDATE OF address ON control.listener FOR EACH ROW EXECUTE FUNCTION logic.expand_listener();
+
+CREATE TRIGGER hash BEFORE INSERT OR UPDATE OF token ON control.metrics_token FOR EACH ROW EXECUTE FUNCTION logic.hash_token();
 
 CREATE TRIGGER normalise BEFORE INSERT OR UPDATE OF names ON control.acme_certificate FOR EACH ROW EXECUTE FUNCTION logic.normalise_acme_names();
 
@@ -8658,6 +10871,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.lis
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.log FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.metrics_token FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.oidc_issuer FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.pop3 FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
@@ -8669,6 +10884,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.rbl
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay_tls FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.report FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.retry FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -8702,19 +10919,29 @@ CREATE TRIGGER a_guard BEFORE INSERT OR UPDATE ON directory.account FOR EACH ROW
 
 CREATE TRIGGER a_guard BEFORE UPDATE ON directory.domain FOR EACH ROW WHEN ((logic.web_kind() = 'domain'::text)) EXECUTE FUNCTION logic.guard_domain();
 
+CREATE TRIGGER a_guard_own BEFORE UPDATE ON directory.account FOR EACH ROW WHEN ((logic.web_kind() = 'user'::text)) EXECUTE FUNCTION logic.guard_own_account();
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.account REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password_hash,scram');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.dns_check REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.dns_record REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.recovery_code REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_delete AFTER DELETE ON directory.second_factor REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -8726,13 +10953,21 @@ CREATE TRIGGER audit_insert AFTER INSERT ON directory.alias REFERENCING NEW TABL
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.dkim_key REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.dns_check REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.dns_record REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.domain_alias REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.recovery_code REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_domain REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.remote_recipient REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_insert AFTER INSERT ON directory.second_factor REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON directory.sender_permission REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -8744,13 +10979,21 @@ CREATE TRIGGER audit_update AFTER UPDATE ON directory.alias REFERENCING OLD TABL
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.dkim_key REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'private_key');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.dns_check REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.dns_record REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,place', '');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.domain_alias REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.recovery_code REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'code_hash');
+
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_domain REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.remote_recipient REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('domain_id,local_part', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON directory.second_factor REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'secret');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON directory.sender_permission REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', '');
 
@@ -8796,13 +11039,21 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.a
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dkim_key FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dns_check FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.dns_record FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.domain_alias FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.recovery_code FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_domain FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.remote_recipient FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.second_factor FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON directory.sender_permission FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -8895,6 +11146,9 @@ ALTER TABLE ONLY control.smtp
 ALTER TABLE ONLY control.template
     ADD CONSTRAINT template_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY control.web
+    ADD CONSTRAINT web_monitor_ip_list_id_fkey FOREIGN KEY (monitor_ip_list_id) REFERENCES control.ip_list(id);
+
 ALTER TABLE ONLY directory.account
     ADD CONSTRAINT account_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
@@ -8913,6 +11167,12 @@ ALTER TABLE ONLY directory.alias
 ALTER TABLE ONLY directory.dkim_key
     ADD CONSTRAINT dkim_key_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY directory.dns_check
+    ADD CONSTRAINT dns_check_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.dns_record
+    ADD CONSTRAINT dns_record_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY directory.domain_alias
     ADD CONSTRAINT domain_alias_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
@@ -8925,17 +11185,35 @@ ALTER TABLE ONLY directory.domain_name
 ALTER TABLE ONLY directory.domain_name
     ADD CONSTRAINT domain_name_remote_id_fkey FOREIGN KEY (remote_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY directory.recovery_code
+    ADD CONSTRAINT recovery_code_second_factor_id_fkey FOREIGN KEY (second_factor_id) REFERENCES directory.second_factor(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY directory.remote_domain
     ADD CONSTRAINT remote_domain_local_domain_id_fkey FOREIGN KEY (local_domain_id) REFERENCES directory.domain(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY directory.remote_recipient
     ADD CONSTRAINT remote_recipient_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES directory.remote_domain(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY directory.second_factor
+    ADD CONSTRAINT second_factor_administrator_fkey FOREIGN KEY (administrator) REFERENCES control.administrator(name) ON UPDATE CASCADE ON DELETE CASCADE;
+
 ALTER TABLE ONLY directory.sender_permission
     ADD CONSTRAINT sender_permission_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY directory.sql_login
     ADD CONSTRAINT sql_login_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_account_id_fkey FOREIGN KEY (account_id) REFERENCES directory.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY live.mailbox_view
+    ADD CONSTRAINT mailbox_view_session_id_fkey FOREIGN KEY (session_id) REFERENCES live.web_session(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY live.user_import
+    ADD CONSTRAINT user_import_session_id_fkey FOREIGN KEY (session_id) REFERENCES live.web_session(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY log.dmarc_report_row
     ADD CONSTRAINT dmarc_report_row_report_id_fkey FOREIGN KEY (report_id) REFERENCES log.dmarc_report(id) ON DELETE CASCADE;
@@ -9018,6 +11296,8 @@ ALTER TABLE control.log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.logic ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.metrics_token ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE control.oidc_issuer ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.pop3 ENABLE ROW LEVEL SECURITY;
@@ -9029,6 +11309,102 @@ ALTER TABLE control.rbl_settings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE control.relay ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.relay_tls ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE control.report ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON control.acme FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_account FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_answer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_certificate FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_order FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.administrator FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.authentication FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.authentication_policy FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.certificate FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.connection_check FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.directory FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dkim FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dmarc FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dns FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.generation FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.greylist FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.imap FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.imap_capability FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.ip_list FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.ip_rule FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.lease FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.listener FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.log FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.logic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.metrics_token FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.pop3 FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.rbl FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.rbl_settings FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.relay FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.report FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.retry FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.route FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.server FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.service FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.smtp FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.smtp_limit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.srs FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.store FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.template FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.touched FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.traffic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.traffic_rule FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.trusted_sealer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.trusted_sender_domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.web FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE control.retry ENABLE ROW LEVEL SECURITY;
 
@@ -9108,6 +11484,8 @@ CREATE POLICY web_changes ON control.log USING (( SELECT logic.web_changes() AS 
 
 CREATE POLICY web_changes ON control.logic USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON control.metrics_token USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON control.oidc_issuer USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.pop3 USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
@@ -9119,6 +11497,8 @@ CREATE POLICY web_changes ON control.rbl_settings USING (( SELECT logic.web_chan
 CREATE POLICY web_changes ON control.relay USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.relay_tls USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.retry USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9198,6 +11578,8 @@ CREATE POLICY web_sees ON control.log FOR SELECT USING (( SELECT logic.web_sees(
 
 CREATE POLICY web_sees ON control.logic FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON control.metrics_token FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.pop3 FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9209,6 +11591,8 @@ CREATE POLICY web_sees ON control.rbl_settings FOR SELECT USING (( SELECT logic.
 CREATE POLICY web_sees ON control.relay FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON control.report FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.retry FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -9248,15 +11632,53 @@ ALTER TABLE directory.alias ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.dkim_key ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE directory.dns_check ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE directory.dns_record ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE directory.domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.domain_alias ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.domain_name ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE directory.recovery_code ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE directory.remote_domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.remote_recipient ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON directory.account FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.address FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dns_check FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dns_record FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain_alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain_name FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.recovery_code FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.remote_domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.remote_recipient FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.second_factor FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.sender_permission FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.sql_login FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+ALTER TABLE directory.second_factor ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.sender_permission ENABLE ROW LEVEL SECURITY;
 
@@ -9270,15 +11692,23 @@ CREATE POLICY web_changes ON directory.alias USING (( SELECT logic.web_changes()
 
 CREATE POLICY web_changes ON directory.dkim_key USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON directory.dns_check USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.dns_record USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON directory.domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.domain_alias USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.domain_name USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON directory.recovery_code USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON directory.remote_domain USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.remote_recipient USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON directory.second_factor USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON directory.sender_permission USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9290,6 +11720,8 @@ CREATE POLICY web_domain_changes ON directory.alias USING ((domain_id = ( SELECT
 
 CREATE POLICY web_domain_changes ON directory.domain FOR UPDATE USING ((id = ( SELECT logic.web_domain() AS web_domain))) WITH CHECK ((id = ( SELECT logic.web_domain() AS web_domain)));
 
+CREATE POLICY web_domain_resets ON directory.second_factor FOR DELETE USING ((logic.web_has_account(account_id) AND (NOT logic.web_manages(account_id))));
+
 CREATE POLICY web_domain_sees ON directory.account FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.address FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
@@ -9298,6 +11730,10 @@ CREATE POLICY web_domain_sees ON directory.alias FOR SELECT USING ((domain_id = 
 
 CREATE POLICY web_domain_sees ON directory.dkim_key FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
+CREATE POLICY web_domain_sees ON directory.dns_check FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.dns_record FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
 CREATE POLICY web_domain_sees ON directory.domain FOR SELECT USING ((id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.domain_alias FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
@@ -9305,6 +11741,8 @@ CREATE POLICY web_domain_sees ON directory.domain_alias FOR SELECT USING ((domai
 CREATE POLICY web_domain_sees ON directory.domain_name FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
 
 CREATE POLICY web_domain_sees ON directory.remote_recipient FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON directory.second_factor FOR SELECT USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_sees ON directory.sender_permission FOR SELECT USING (logic.web_has_account(account_id));
 
@@ -9318,19 +11756,31 @@ CREATE POLICY web_sees ON directory.alias FOR SELECT USING (( SELECT logic.web_s
 
 CREATE POLICY web_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON directory.dns_check FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON directory.dns_record FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON directory.domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.domain_alias FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.domain_name FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON directory.recovery_code FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON directory.remote_domain FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.remote_recipient FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON directory.second_factor FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON directory.sender_permission FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON directory.sql_login FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_user_changes ON directory.account FOR UPDATE USING ((id = ( SELECT logic.web_account() AS web_account))) WITH CHECK ((id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON directory.account FOR SELECT USING ((id = ( SELECT logic.web_account() AS web_account)));
 
 ALTER TABLE live.counter ENABLE ROW LEVEL SECURITY;
 
@@ -9338,19 +11788,45 @@ ALTER TABLE live.listener_status ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.login_failure ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE live.mailbox_view ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE live.node ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.rbl_status ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY report_sees ON live.counter FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.listener_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.login_failure FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.mailbox_view FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.node FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.service_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.session FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.user_import FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.web_session FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE live.service_status ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.session ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE live.user_import ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY web_changes ON live.counter USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.listener_status USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.login_failure USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON live.mailbox_view USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON live.node USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9360,11 +11836,15 @@ CREATE POLICY web_changes ON live.service_status USING (( SELECT logic.web_chang
 
 CREATE POLICY web_changes ON live.session USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON live.user_import USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON live.web_session USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_domain_changes ON live.session FOR DELETE USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_changes ON live.web_session FOR DELETE USING (logic.web_has_account(account_id));
+
+CREATE POLICY web_domain_sees ON live.mailbox_view FOR SELECT USING (logic.web_has_account(account_id));
 
 CREATE POLICY web_domain_sees ON live.session FOR SELECT USING (logic.web_has_account(account_id));
 
@@ -9376,6 +11856,8 @@ CREATE POLICY web_sees ON live.listener_status FOR SELECT USING (( SELECT logic.
 
 CREATE POLICY web_sees ON live.login_failure FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON live.mailbox_view FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON live.node FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9384,11 +11866,23 @@ CREATE POLICY web_sees ON live.service_status FOR SELECT USING (( SELECT logic.w
 
 CREATE POLICY web_sees ON live.session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON live.user_import FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON live.web_session FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 ALTER TABLE live.web_session ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY web_user_ends ON live.session FOR DELETE USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_ends ON live.web_session FOR DELETE USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON live.session FOR SELECT USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
+CREATE POLICY web_user_sees ON live.web_session FOR SELECT USING ((account_id = ( SELECT logic.web_account() AS web_account)));
+
 ALTER TABLE log.audit ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.destination_count ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_count ENABLE ROW LEVEL SECURITY;
 
@@ -9396,7 +11890,41 @@ ALTER TABLE log.dmarc_report ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.dmarc_report_row ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE log.domain_count ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.domain_storage ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE log.event ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.gauge ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE log.mail_count ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON log.audit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.destination_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.domain_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.domain_storage FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.event FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.gauge FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.mail_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.tls_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.trace FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.traffic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE log.tls_count ENABLE ROW LEVEL SECURITY;
 
@@ -9406,13 +11934,23 @@ ALTER TABLE log.traffic ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY web_changes ON log.audit USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON log.destination_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON log.dmarc_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.dmarc_report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.dmarc_report_row USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
+CREATE POLICY web_changes ON log.domain_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.domain_storage USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
 CREATE POLICY web_changes ON log.event USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.gauge USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON log.mail_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON log.tls_count USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9422,9 +11960,15 @@ CREATE POLICY web_changes ON log.traffic USING (( SELECT logic.web_changes() AS 
 
 CREATE POLICY web_domain_sees ON log.audit FOR SELECT USING (((table_name = ANY (ARRAY['directory.account'::text, 'directory.alias'::text])) AND ((COALESCE(new, old) ->> 'domain_id'::text) = (( SELECT logic.web_domain() AS web_domain))::text) AND ((COALESCE(old, new) ->> 'domain_id'::text) = (( SELECT logic.web_domain() AS web_domain))::text)));
 
+CREATE POLICY web_domain_sees ON log.domain_count FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
+CREATE POLICY web_domain_sees ON log.domain_storage FOR SELECT USING ((domain_id = ( SELECT logic.web_domain() AS web_domain)));
+
 CREATE POLICY web_domain_sees ON log.trace FOR SELECT USING (((( SELECT logic.web_domain() AS web_domain) IS NOT NULL) AND logic.web_has_trace(message, recipient, account_id)));
 
 CREATE POLICY web_sees ON log.audit FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.destination_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -9432,7 +11976,15 @@ CREATE POLICY web_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.web_
 
 CREATE POLICY web_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON log.domain_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.domain_storage FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON log.event FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.gauge FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
+CREATE POLICY web_sees ON log.mail_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON log.tls_count FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
@@ -9447,6 +11999,16 @@ ALTER TABLE queue.destination ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.message ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE queue.recipient ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON queue.attempt FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.destination FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.message FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.recipient FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE queue.sts_policy ENABLE ROW LEVEL SECURITY;
 
@@ -9477,6 +12039,10 @@ CREATE POLICY web_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.web_
 ALTER TABLE screen.greylist ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE screen.greylist_network ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON screen.greylist FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON screen.greylist_network FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY web_changes ON screen.greylist USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 

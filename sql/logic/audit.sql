@@ -84,6 +84,9 @@ begin
   if not found then
     raise exception 'there is no change % in log.audit', change using errcode = 'no_data_found';
   end if;
+  if a.action = 'view' then
+    raise exception 'change % was a look into a mailbox, and nothing was changed', change;
+  end if;
   if a.table_name !~ '^(control|directory)\.[a-z_]+$' or to_regclass(a.table_name) is null then
     raise exception 'change % is in %, which cannot be undone', change, a.table_name;
   end if;
@@ -119,7 +122,7 @@ begin
     end if;
     select min(later.id) into hit from jsonb_each(a.new) n, log.audit later
     where n.value is distinct from a.old -> n.key and n.value is distinct from current_row -> n.key
-      and later.table_name = a.table_name and later.key = a.key and later.id > a.id;
+      and later.table_name = a.table_name and later.key = a.key and later.id > a.id and later.action <> 'view';
     if hit is not null then
       raise exception 'this row has been changed again since (change %): undo that one first', hit;
     end if;

@@ -1,16 +1,18 @@
 -- Who may see and change what in the web pages. Each request runs in a transaction under the role mailwright_web, which owns
 -- nothing, and says who has logged in by settings; row-level security does the rest, so that a page that forgets to ask shows
--- nothing. There are three kinds: system sees and changes everything, an auditor sees everything, a domain administrator sees
--- and changes what belongs to the domain of his account.
+-- nothing. There are four kinds: system sees and changes everything, an auditor sees everything, a domain administrator sees
+-- and changes what belongs to the domain of his account, a user sees his own account and changes little of it.
 
--- What kind of administrator this transaction works for; null = none. Only the daemon's own role is believed.
+-- What kind of administrator this transaction works for; null = none. Only the daemon's own role is believed, and only while it works
+-- as the role of the pages: the query of a report, which may set the same setting, cannot become that role.
 create function logic.web_kind() returns text language sql stable security definer set search_path = pg_catalog as $$
-  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
+  select case when session_user = pg_get_userbyid(c.relowner) and current_setting('role') = 'mailwright_web' then nullif(current_setting('mailwright.kind', true), '') end
   from pg_class c where c.oid = 'store.mailbox'::regclass
 $$;
 
-create function logic.web_sees() returns boolean language sql stable as $$ select coalesce(logic.web_kind() in ('system', 'auditor'), false) $$;
-create function logic.web_changes() returns boolean language sql stable as $$ select coalesce(logic.web_kind() = 'system', false) $$;
+-- Whoever reads a table asks these, also those who may not look into schema logic: so their bodies are no texts.
+create function logic.web_sees() returns boolean language sql stable return coalesce(logic.web_kind() in ('system', 'auditor'), false);
+create function logic.web_changes() returns boolean language sql stable return coalesce(logic.web_kind() = 'system', false);
 
 -- The domain that a domain administrator manages, as long as he does.
 create function logic.web_domain() returns bigint language sql stable security definer set search_path = pg_catalog as $$
@@ -19,9 +21,21 @@ create function logic.web_domain() returns bigint language sql stable security d
     and a.manages_domain and a.active and d.active
 $$;
 
+-- The account of a user, as long as he may log in.
+create function logic.web_account() returns bigint language sql stable security definer set search_path = pg_catalog as $$
+  select a.id from directory.account a join directory.domain d on d.id = a.domain_id
+  where logic.web_kind() = 'user' and a.id = nullif(current_setting('mailwright.account', true), '')::bigint
+    and a.active and d.active and not a.public
+$$;
+
 -- Whether an account, named by its id, belongs to that domain.
 create function logic.web_has_account(account bigint) returns boolean language sql stable security definer set search_path = pg_catalog as $$
   select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
+$$;
+
+-- Whether an account administers its domain.
+create function logic.web_manages(account bigint) returns boolean language sql stable security definer set search_path = pg_catalog as $$
+  select exists (select 1 from directory.account a where a.id = account and a.manages_domain)
 $$;
 
 -- Everybody who reads these tables under a role of his own sees what the policies let him: the owner of the tables, which is
@@ -43,15 +57,25 @@ begin
     execute format('create policy web_changes on %s using ((select logic.web_changes())) with check ((select logic.web_changes()))', t.name);
     own := case
       when t.name = 'directory.domain' then 'id = (select logic.web_domain())'
-      when t.nspname = 'directory' and t.by_domain then 'domain_id = (select logic.web_domain())'
+      when t.nspname in ('directory', 'log') and t.by_domain then 'domain_id = (select logic.web_domain())'
       when t.nspname in ('directory', 'live') and t.by_account then 'logic.web_has_account(account_id)' end;
     if own is not null then
       execute format('create policy web_domain_sees on %s for select using (%s)', t.name, own);
+    end if;
+    if t.name = 'directory.account' then
+      execute format('create policy web_user_sees on %s for select using (id = (select logic.web_account()))', t.name);
+      execute format('create policy web_user_changes on %s for update using (id = (select logic.web_account())) with check (id = (select logic.web_account()))', t.name);
+    elsif t.name in ('live.session', 'live.web_session') then
+      execute format('create policy web_user_sees on %s for select using (account_id = (select logic.web_account()))', t.name);
+      execute format('create policy web_user_ends on %s for delete using (account_id = (select logic.web_account()))', t.name);
     end if;
     if t.name in ('directory.account', 'directory.alias') then
       execute format('create policy web_domain_changes on %s using (%s) with check (%s)', t.name, own, own);
     elsif t.name = 'directory.domain' then
       execute format('create policy web_domain_changes on %s for update using (%s) with check (%s)', t.name, own, own);
+    elsif t.name = 'directory.second_factor' then
+      -- Of his users, not of those who administer beside him.
+      execute format('create policy web_domain_resets on %s for delete using (%s and not logic.web_manages(account_id))', t.name, own);
     elsif t.name in ('live.session', 'live.web_session') then
       execute format('create policy web_domain_changes on %s for delete using (%s)', t.name, own);
     end if;
@@ -93,8 +117,9 @@ create policy web_domain_sees on log.audit for select
 -- A domain administrator may not raise what limits him, nor move anything to where he has no say.
 create function logic.guard_domain() returns trigger language plpgsql as $$
 begin
-  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes)
-    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes) then
+  if (new.name, new.active, new.is_default, new.catch_all, new.max_accounts, new.quota_bytes, new.max_message_bytes, new.administrators_read_mail)
+    is distinct from (old.name, old.active, old.is_default, old.catch_all, old.max_accounts, old.quota_bytes, old.max_message_bytes,
+      old.administrators_read_mail) then
     raise exception 'only a system administrator may change the name and the limits of a domain' using errcode = 'insufficient_privilege';
   end if;
   return new;
@@ -119,6 +144,24 @@ begin
 end $$;
 create trigger a_guard before insert or update on directory.account for each row
   when (logic.web_kind() = 'domain') execute function logic.guard_account();
+
+-- A user changes of his account what harms nobody. A new password is asked for with the old one, and comes by another way.
+create function logic.guard_own_account() returns trigger language plpgsql as $$
+begin
+  if to_jsonb(new) - '{display_name,forward_to,forward_keep}'::text[] is distinct from to_jsonb(old) - '{display_name,forward_to,forward_keep}'::text[] then
+    raise exception 'of your account you may change your name and the forwarding, nothing else' using errcode = 'insufficient_privilege';
+  end if;
+  if char_length(new.display_name) > 200 or new.display_name ~ '[[:cntrl:]]' then
+    raise exception 'a name has at most 200 characters' using errcode = 'check_violation', column = 'display_name';
+  end if;
+  if (new.forward_to, new.forward_keep) is distinct from (old.forward_to, old.forward_keep)
+    and not (select d.users_may_forward from directory.domain d where d.id = new.domain_id) then
+    raise exception 'the administrator of your domain does not let users forward their mail' using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+create trigger a_guard_own before update on directory.account for each row
+  when (logic.web_kind() = 'user') execute function logic.guard_own_account();
 
 -- The triggers of settings, directory, queue and sessions write where the role of the pages may not: they run as the owner.
 do $$

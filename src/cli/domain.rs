@@ -8,9 +8,9 @@ use super::ask::consent;
 use super::count::count;
 use super::failure::{Failure, told};
 use super::json_rows;
-use super::size::{Limit, show};
 use super::switch::switch;
 use super::table::{Table, say, say_line};
+use crate::mail::size::{Limit, show};
 use crate::mail::{Address, domain_to_ascii, domain_to_unicode};
 use crate::sql;
 

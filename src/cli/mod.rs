@@ -8,6 +8,7 @@ mod certificate;
 mod connect;
 mod count;
 mod dns;
+mod docs;
 mod domain;
 mod export;
 mod failure;
@@ -17,12 +18,14 @@ mod office;
 mod password;
 mod progress;
 mod queue;
-mod size;
+mod second_factor;
+
 mod sql;
 mod status;
 mod switch;
 mod table;
 mod user;
+mod user_import;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -82,6 +85,9 @@ enum Command {
     /// echo "$SECRET" | mailwright password alice@example.org
     #[command(verbatim_doc_comment)]
     Password(password::Password),
+    /// Codes that logins in the browser ask for besides the password
+    #[command(subcommand)]
+    SecondFactor(second_factor::SecondFactor),
     /// Run SQL on the server's database
     ///
     /// Everything the server does is ruled by tables. Without SQL on a terminal, psql is started.
@@ -93,6 +99,8 @@ enum Command {
     Sql(sql::Sql),
     /// Show the DNS records that a domain needs, as lines of a zone file, and which of them are there
     Dns(dns::Records),
+    /// Write the SQL reference: every table, view and function, from the comments in the database
+    Docs(docs::Docs),
     /// Show nodes, services, listeners, sessions and the queue
     Status(status::Status),
     /// Mail on its way to other servers
@@ -165,7 +173,9 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Alias(command) => alias::run(connect::connect(place).await?, command).await,
         Command::Certificate(command) => certificate::run(connect::connect(place).await?, command).await,
         Command::Dns(command) => dns::run(connect::connect(place).await?, command).await,
+        Command::Docs(command) => docs::run(connect::connect(place).await?, command).await,
         Command::Password(command) => password::run(connect::connect(place).await?, command).await,
+        Command::SecondFactor(command) => second_factor::run(connect::connect(place).await?, command).await,
         Command::Status(command) => status::run(connect::connect(place).await?, command).await,
         Command::Queue(command) => queue::run(connect::connect(place).await?, command).await,
         Command::Import(command) => import::run(place, command).await,

@@ -13,7 +13,7 @@ use crate::mail::Address;
 use crate::sasl::Secret;
 use crate::sql;
 
-const RULE: &str = sql!("cli/password_rule");
+pub(super) const RULE: &str = sql!("cli/password_rule");
 const SET_ADMINISTRATOR: &str = sql!("cli/set_administrator_password");
 const SET_ACCOUNT: &str = sql!("cli/set_account_password");
 pub(super) const FIND_ACCOUNT: &str = sql!("cli/find_account");

@@ -9,9 +9,9 @@ use super::count::count;
 use super::domain::stored_name;
 use super::failure::{Failure, told};
 use super::json_rows;
-use super::size::show;
 use super::status::span;
 use super::table::{Table, say, say_line};
+use crate::mail::size::show;
 use crate::sql;
 
 const LIST: &str = sql!("cli/list_queue");

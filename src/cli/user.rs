@@ -1,5 +1,7 @@
 //! `mailwright user`: people (or things) with mailboxes here.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use tokio_postgres::Client;
@@ -10,10 +12,10 @@ use super::domain::{limit_text, message_limit, no_such_domain, stored_name};
 use super::failure::{Failure, told};
 use super::json_rows;
 use super::password::hashed;
-use super::size::{Limit, show};
 use super::switch::switch;
 use super::table::{Table, say, say_line};
 use crate::directory::password::Stored;
+use crate::mail::size::{Limit, show};
 use crate::mail::{Address, domain_to_unicode};
 use crate::sql;
 
@@ -68,6 +70,20 @@ pub enum User {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+    },
+    /// Make users from a CSV file, all of them or none
+    ///
+    /// The first line names the columns: address (or local_part and domain), display_name, password or password_hash, quota,
+    /// max_message, forward_to, forward_keep, aliases, active, forbidden_services.
+    ///
+    ///   mailwright user import users.csv --dry-run
+    #[command(verbatim_doc_comment)]
+    Import {
+        /// The file, in UTF-8; - reads standard input
+        file: PathBuf,
+        /// Only check it, and say what is wrong with which line
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Show users and what they keep
     List {
@@ -161,6 +177,7 @@ pub async fn run(client: Client, command: User) -> Result<(), Failure> {
             set(&client, &address, &terms, switch(active, inactive), stored).await
         }
         User::Remove { address, yes } => remove(&client, &address, yes).await,
+        User::Import { file, dry_run } => super::user_import::run(&client, &file, dry_run).await,
         User::List { domain, json } => list(&client, domain, json).await,
     }
 }

@@ -1,4 +1,4 @@
-//! Administrators in the browser: who has logged in, and for how long.
+//! Logins in the browser, of administrators and users: who has logged in, and for how long.
 //!
 //! Guarantees: the same door as for mail users, with the same locks and the same work for names that do not exist. What the
 //! cookie says is stored only as its hash, so that who reads the table cannot take a session over; a session ends with its
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::checker::Candidate;
@@ -25,18 +26,21 @@ const OPEN_WEB_SESSION: &str = sql!("directory/open_web_session");
 const FIND_WEB_SESSION: &str = sql!("directory/find_web_session");
 const CLOSE_WEB_SESSION: &str = sql!("directory/close_web_session");
 const SET_OWN_PASSWORD: &str = sql!("directory/set_own_password");
+const SET_OWN_ACCOUNT_PASSWORD: &str = sql!("directory/set_own_account_password");
 
 /// Somebody who administers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Administrator {
-    /// `system`, `auditor` or `domain`.
+    /// `system`, `auditor`, `domain` or `user`: an ordinary account.
     pub kind: String,
     /// His name, or the address of his account.
     pub login: String,
-    /// The account of a domain administrator.
+    /// The account of a domain administrator or user.
     pub account: Option<AccountId>,
     /// He has to choose a password before anything else.
     pub must_change_password: bool,
+    /// He has a second factor: his password alone opens nothing.
+    pub second_factor: bool,
 }
 
 /// What a cookie says: nobody can guess it.
@@ -50,7 +54,7 @@ impl Token {
             .then(|| Token(text.to_owned()))
     }
 
-    fn new() -> Result<Token, LoginError> {
+    pub(super) fn new() -> Result<Token, LoginError> {
         let mut bytes = [0u8; 32];
         let filled = SystemRandom::new().fill(&mut bytes);
         filled.map_err(|_| LoginError::Temporary("there is no randomness".to_owned()))?;
@@ -62,7 +66,8 @@ impl Token {
         &self.0
     }
 
-    fn hash(&self) -> Vec<u8> {
+    /// What stands for it in `live.web_session`.
+    pub fn hash(&self) -> Vec<u8> {
         digest(&SHA256, self.0.as_bytes()).as_ref().to_vec()
     }
 
@@ -75,7 +80,9 @@ impl Token {
 }
 
 impl Directory {
-    /// Checks the name and password of an administrator: of the whole server (a name), or of a domain (an address).
+    /// Checks the name and password of an administrator of the whole server (a name), or of an account (an address), which
+    /// administers its domain or only itself. Whether he has
+    /// a second factor the answer says; a lock of its codes holds here already, so that nothing is left to be tried.
     pub async fn administrator(
         &self,
         visitor: Visitor,
@@ -84,15 +91,15 @@ impl Directory {
     ) -> Result<Administrator, LoginError> {
         if name.contains('@') {
             let login = self.login(visitor, name, password).await?;
-            if !login.manages_domain {
-                return Err(LoginError::Forbidden("the administration pages"));
-            }
+            let kind = if login.manages_domain { "domain" } else { "user" };
             let (login, account) = (login.address, Some(login.account));
+            let second_factor = self.unlocked_second_factor(&login, account).await?;
             return Ok(Administrator {
-                kind: "domain".to_owned(),
+                kind: kind.to_owned(),
                 login,
                 account,
                 must_change_password: false,
+                second_factor,
             });
         }
         let name = name.to_lowercase();
@@ -116,10 +123,28 @@ impl Directory {
         if row.get::<_, Option<i32>>(6).unwrap_or(0) > 0 {
             self.forgive(&key).await?;
         }
-        Ok(Administrator { kind: row.get(1), login: name, account: None, must_change_password: row.get(2) })
+        let second_factor = self.unlocked_second_factor(&name, None).await?;
+        Ok(Administrator {
+            kind: row.get(1),
+            login: name,
+            account: None,
+            must_change_password: row.get(2),
+            second_factor,
+        })
     }
 
-    /// Begins a session; what it returns goes into the cookie.
+    /// Whether there is a second factor; an error where its codes are locked.
+    async fn unlocked_second_factor(
+        &self,
+        login: &str,
+        account: Option<AccountId>,
+    ) -> Result<bool, LoginError> {
+        let factor = self.find_second_factor(login, account).await?;
+        factor.map_or(Ok(false), |factor| self.locked_codes(&factor).map(|()| true))
+    }
+
+    /// Begins a session; what it returns goes into the cookie. Where there is a second factor it opens nothing until a code
+    /// has come ([`Directory::finish_login`]).
     pub async fn open_web_session(
         &self,
         visitor: Visitor,
@@ -131,23 +156,38 @@ impl Directory {
         let (hash, peer) = (token.hash(), visitor.peer.to_string());
         let browser: String = browser.chars().take(200).collect();
         let Administrator { kind, login, .. } = administrator;
-        let values: [&(dyn ToSql + Sync); 6] = [&hash, kind, login, &account, &peer, &browser];
+        let waits = administrator.second_factor;
+        let values: [&(dyn ToSql + Sync); 7] = [&hash, kind, login, &account, &peer, &browser, &waits];
         self.control.db.execute(OPEN_WEB_SESSION, &values).await?;
-        tracing::info!(login, peer, kind, "an administrator has logged in");
+        match waits {
+            true => tracing::info!(login, peer, kind, "the password was right, a code is still to come"),
+            false => tracing::info!(login, peer, kind, "somebody has logged in"),
+        }
         Ok(token)
     }
 
     /// Whose session it is.
     pub async fn web_session(&self, token: &Token) -> Result<Option<Administrator>, Error> {
-        let (config, hash) = (self.control.config(), token.hash());
-        let values: [&(dyn ToSql + Sync); 3] = [&hash, &config.web.idle_minutes, &config.web.session_hours];
-        let row = self.control.db.query_opt(FIND_WEB_SESSION, &values).await?;
+        let row = self.find_web_session(token, true).await?;
         Ok(row.map(|row| Administrator {
             kind: row.get(0),
             login: row.get(1),
             account: row.get::<_, Option<i64>>(2).map(AccountId),
             must_change_password: row.get(3),
+            second_factor: row.get(4),
         }))
+    }
+
+    /// Whether a session goes on, without using it.
+    pub async fn web_session_lives(&self, token: &Token) -> Result<bool, Error> {
+        Ok(self.find_web_session(token, false).await?.is_some())
+    }
+
+    async fn find_web_session(&self, token: &Token, uses: bool) -> Result<Option<Row>, Error> {
+        let (config, hash) = (self.control.config(), token.hash());
+        let web = &config.web;
+        let values: [&(dyn ToSql + Sync); 4] = [&hash, &web.idle_minutes, &web.session_hours, &uses];
+        self.control.db.query_opt(FIND_WEB_SESSION, &values).await
     }
 
     /// Ends a session.
@@ -164,35 +204,48 @@ impl Directory {
         Ok(serde_json::json!({ "hash": stored.hash, "scram": stored.scram }))
     }
 
-    /// Gives an administrator of the whole server the password that he has chosen himself.
+    /// Gives somebody the password that he has chosen himself. The caller has asked for the old one.
     pub async fn set_own_password(
         self: &Arc<Self>,
         visitor: Visitor,
-        name: &str,
+        who: &Administrator,
         token: &Token,
         password: &Secret,
     ) -> Result<(), LoginError> {
         let stored = self.hashed(password).await?;
-        let hash = stored.get("hash").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        let values: [&(dyn ToSql + Sync); 3] = [&name, &hash, &token.hash()];
-        self.as_person((name, &visitor.peer.to_string()), SET_OWN_PASSWORD, &values).await?;
+        let text =
+            |name: &str| stored.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let (hash, scram, cookie, peer) =
+            (text("hash"), text("scram"), token.hash(), visitor.peer.to_string());
+        let person = (who.login.as_str(), peer.as_str());
+        match who.account {
+            Some(account) => {
+                let values: [&(dyn ToSql + Sync); 4] = [&account.0, &hash, &scram, &cookie];
+                self.as_person(person, SET_OWN_ACCOUNT_PASSWORD, &values).await?;
+            }
+            None => {
+                let values: [&(dyn ToSql + Sync); 3] = [&who.login, &hash, &cookie];
+                self.as_person(person, SET_OWN_PASSWORD, &values).await?;
+            }
+        }
         Ok(())
     }
 
-    /// Runs a statement in the name of a person, connected from a peer: it is audited and obeyed like any change.
+    /// Runs a statement in the name of a person, connected from a peer: it is audited and obeyed like any change. Returns how many
+    /// rows it touched.
     pub(super) async fn as_person(
         &self,
         (actor, peer): (&str, &str),
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let mut client = self.control.db.client().await?;
         let act_as = client.prepare(ACT_AS).await?;
         let statement = client.prepare(sql).await?;
         let transaction = client.transaction().await?;
         transaction.query(&act_as, &[&actor, &peer]).await?;
-        transaction.execute(&statement, values).await?;
+        let touched = transaction.execute(&statement, values).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(touched)
     }
 }

@@ -8,6 +8,7 @@
 mod administrator;
 pub mod checker;
 pub mod gate;
+pub mod import;
 mod issuer;
 pub mod login;
 pub mod password;
@@ -16,10 +17,12 @@ mod recent;
 pub mod remembered;
 pub mod resolve;
 mod scheme;
+mod second_factor;
 mod sender;
 pub mod throttle;
 
 pub use administrator::{Administrator, Token};
 pub use login::{Authentication, Login, LoginError, Progress, Visitor};
 pub use resolve::{Directory, Recipient, Remote, Route};
+pub use second_factor::SecondFactor;
 pub use sender::Sender;

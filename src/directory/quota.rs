@@ -91,6 +91,6 @@ impl Directory {
     ) -> Result<(), Error> {
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
             [&account.0, &limits.bytes, &limits.messages, &limits.mailboxes];
-        self.as_person((actor, peer), SET_QUOTA, &values).await
+        self.as_person((actor, peer), SET_QUOTA, &values).await.map(drop)
     }
 }

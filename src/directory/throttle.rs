@@ -20,9 +20,15 @@ pub fn key_for_account(name: &str) -> String {
     }
 }
 
+/// The key of the second factor of a name: `code:alice@example.test`. Apart from that of the name, which a right password
+/// forgives: who knows the password must not guess codes for ever.
+pub fn key_for_code(name: &str) -> String {
+    format!("code:{}", name_in(&key_for_account(name)))
+}
+
 /// The name in the key of one, as it is told to people.
 pub fn name_in(key: &str) -> &str {
-    key.strip_prefix("account:").unwrap_or(key)
+    key.strip_prefix("account:").or(key.strip_prefix("code:")).unwrap_or(key)
 }
 
 /// The key of a peer: `peer:192.0.2.1`, or `peer:2001:db8::/64`, since one customer has all of a /64.
@@ -44,6 +50,7 @@ mod tests {
     fn keys_are_bounded_and_storable() {
         assert_eq!(key_for_account("Alice@Example.test"), "account:alice@example.test");
         assert_eq!(name_in(&key_for_account("Alice@Example.test")), "alice@example.test");
+        assert_eq!(key_for_code("Alice@Example.test"), "code:alice@example.test");
         assert!(key_for_account(&"x".repeat(10_000)).len() < 100);
         assert!(!key_for_account("a\0b").contains('\0'));
     }

@@ -13,6 +13,7 @@ mod path;
 mod rights;
 mod room;
 mod sequence_set;
+pub mod size;
 pub mod srs;
 mod uid_set;
 

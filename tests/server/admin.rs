@@ -62,7 +62,7 @@ async fn the_first_login_leads_to_a_password() {
     assert!(!set("first-password", "short", "short").await);
     assert!(!set("wrong", "second-password", "second-password").await);
     assert!(set("first-password", "second-password", "second-password").await);
-    assert_eq!(pages.get("/admin").await.location(), "/admin/page/service");
+    assert_eq!(pages.get("/admin").await.location(), "/admin/overview");
     let hash: String =
         db.value("select password_hash::text from control.administrator where name = 'system'").await;
     assert!(hash.starts_with("$argon2id$"), "{hash}");
@@ -80,7 +80,7 @@ async fn every_page_of_the_menu_shows_its_rows() {
     let db = Database::new().await;
     let daemon = Daemon::start(&db).await;
     let pages = system(&daemon).await;
-    let links = menu(&pages.page("/admin/page/service").await);
+    let links = menu(&pages.page("/admin/services").await);
     assert!(links.len() > 40, "{links:?}");
     // Every table of settings is there.
     let tables: Vec<String> = db
@@ -304,14 +304,6 @@ async fn each_kind_of_administrator_sees_and_does_what_is_his() {
         insert into directory.account (domain_id, local_part) select id, 'olga' from directory.domain where name = 'other.test';
         insert into directory.alias (domain_id, local_part, targets) select id, 'info', '{olga@other.test}' from directory.domain where name = 'other.test';
         update directory.account set manages_domain = true where local_part = 'alice'").await;
-    let refused = Pages::open(&daemon)
-        .post("/admin/log-in", &[("name", "bob@example.test"), ("password", PASSWORD)])
-        .await;
-    assert!(
-        refused.status == 403 && refused.body.contains("may not use the administration pages"),
-        "{}",
-        refused.body
-    );
     let auditor = Pages::log_in(&daemon, "watcher", PASSWORD).await;
     let alice = Pages::log_in(&daemon, "alice@example.test", PASSWORD).await;
     let olga: i64 = db.value("select id from directory.account where local_part = 'olga'").await;
@@ -320,7 +312,7 @@ async fn each_kind_of_administrator_sees_and_does_what_is_his() {
         db.value("select id from directory.domain where name = 'other.test'").await,
         db.value("select id from directory.domain where name = 'example.test'").await,
     );
-    let everything = menu(&system.page("/admin/page/service").await);
+    let everything = menu(&system.page("/admin/services").await);
     let before: i64 = db.value("select max(id) from log.audit").await;
 
     // An auditor sees all pages, and nothing that he sends does anything.
@@ -446,6 +438,268 @@ async fn each_kind_of_administrator_sees_and_does_what_is_his() {
     // Who may no longer, may no longer at once.
     db.apply("update directory.account set manages_domain = false where local_part = 'alice'").await;
     assert!(alice.get("/admin/page/account").await.location().starts_with("/admin/log-in"));
+}
+
+#[tokio::test]
+async fn a_user_sees_and_changes_his_own_account_alone() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let system = system(&daemon).await;
+    db.apply("insert into directory.domain (name) values ('other.test');
+        insert into directory.account (domain_id, local_part, password_hash) select id, 'olga', '{PLAIN}mailwright' from directory.domain where name = 'other.test';
+        insert into directory.alias (domain_id, local_part, targets) select id, 'sales', '{Bob@Example.test,carol@example.test}' from directory.domain where name = 'other.test';
+        insert into directory.alias (domain_id, local_part, targets) select id, 'boss', '{alice@example.test}' from directory.domain where name = 'example.test';
+        update directory.account set manages_domain = true where local_part = 'alice'").await;
+    let accounts = ["alice", "bob", "carol", "olga"];
+    let mut ids = std::collections::HashMap::new();
+    for name in accounts {
+        let id: i64 =
+            db.value(&format!("select id from directory.account where local_part = '{name}'")).await;
+        ids.insert(name, id);
+    }
+    let key = |name: &str| format!("{{\"id\":{}}}", ids[name]);
+    let _alice = Pages::log_in(&daemon, "alice@example.test", PASSWORD).await;
+    let _olga = Pages::log_in(&daemon, "olga@other.test", PASSWORD).await;
+    let bob = Pages::log_in(&daemon, "bob@example.test", PASSWORD).await;
+    let mut imap = daemon.imap().await;
+    imap.login("bob").await;
+    let mut others = daemon.imap().await;
+    others.login("carol").await;
+    db.until("select count(*) = 2 from live.session where service = 'imap' and login is not null").await;
+    db.wait_applied().await;
+    let before: i64 = db.value("select max(id) from log.audit").await;
+    let own_path = bob.get("/admin").await.location();
+    let mine = bob.page(&own_path).await;
+    let everything = menu(&system.page("/admin/page/service").await);
+    let his = menu(&mine);
+    let expected = ["my_account", "my_alias", "session", "login"].map(|page| format!("/admin/page/{page}"));
+    assert_eq!(his.iter().collect::<std::collections::BTreeSet<_>>(), expected.iter().collect());
+
+    // Every page, form and button of others is refused, whatever number he guesses.
+    let mut links: Vec<String> = everything.iter().filter(|link| !his.contains(link)).cloned().collect();
+    links.extend(["/admin/page/account".to_owned(), "/admin/page/nothing".to_owned()]);
+    let actions: Vec<String> =
+        db.rows("select distinct proname::text from pg_proc where pronamespace = 'admin'::regnamespace and pronargs = 1").await.iter().map(|row| row.get(0)).collect();
+    assert!(actions.len() >= 10, "{actions:?}");
+    for link in &links {
+        let closed = |status: u16| matches!(status, 403 | 404 | 405);
+        for path in [link.clone(), format!("{link}/csv"), format!("{link}/new")] {
+            let answer = bob.get(&path).await;
+            assert!(closed(answer.status), "{path}: {}", answer.status);
+        }
+        for key in [
+            key("bob"),
+            key("carol"),
+            r#"{"only_row":true}"#.into(),
+            r#"{"name":"smtp"}"#.into(),
+            r#"{"name":"root"}"#.into(),
+        ] {
+            let page = link.rsplit('/').next().unwrap();
+            assert!(closed(bob.get(&row(page, &key)).await.status), "{link} {key}");
+            let fields = [
+                ("key", key.as_str()),
+                ("c.active", "true"),
+                ("c.enabled", "true"),
+                ("c.local_part", "bob"),
+                ("c.role", "system"),
+            ];
+            assert!(closed(bob.post(&format!("{link}/row"), &fields).await.status), "{link} {key}");
+        }
+        let fields = [
+            ("c.name", "spy"),
+            ("c.local_part", "spy"),
+            ("c.domain_id", "1"),
+            ("c.password", "spy-password"),
+        ];
+        assert!(closed(bob.post(&format!("{link}/new"), &fields).await.status), "{link}");
+        let fields = [("k", r#"{"id":1}"#), ("do", "remove"), ("sure", "yes")];
+        assert!(closed(bob.post(&format!("{link}/act"), &fields).await.status), "{link}");
+    }
+    for link in &his {
+        for action in actions.iter().map(String::as_str).chain(["remove", "page_act", "undo"]) {
+            if matches!(
+                (link.as_str(), action),
+                ("/admin/page/session", "terminate") | ("/admin/page/login", "log_out")
+            ) {
+                continue;
+            }
+            let fields = [("k", r#"{"id":1}"#), ("do", action), ("sure", "yes")];
+            let answer = bob.post(&format!("{link}/act"), &fields).await;
+            assert_ne!(answer.status, 303, "{link} {action}");
+        }
+        let made = bob
+            .post(
+                &format!("{link}/new"),
+                &[("c.id", "77"), ("c.address", "x@example.test"), ("c.login", "root")],
+            )
+            .await;
+        assert_ne!(made.status, 303, "{link}");
+    }
+    for path in ["/admin/import", "/admin/mailbox/1"] {
+        assert_eq!(bob.get(path).await.status, 403, "{path}");
+    }
+    for name in accounts {
+        let path = format!("/admin/mailbox/{}", ids[name]);
+        assert_eq!(bob.get(&path).await.status, 403, "{path}");
+        assert_eq!(bob.post(&path, &[("do", "open"), ("reason", "curious")]).await.status, 403, "{path}");
+    }
+    // Of accounts, sessions and logins he finds his own.
+    for name in ["alice", "carol", "olga"] {
+        assert_eq!(bob.get(&row("my_account", &key(name))).await.status, 404, "{name}");
+        let change =
+            bob.post("/admin/page/my_account/row", &[("key", &key(name)), ("c.display_name", "x")]).await;
+        assert!(change.status == 422 && change.body.contains("not there any more"), "{}", change.body);
+    }
+    for (table, page, action) in
+        [("live.session", "session", "terminate"), ("live.web_session", "login", "log_out")]
+    {
+        let rows =
+            db.rows(&format!("select id from {table} where login is distinct from 'bob@example.test'")).await;
+        assert!(!rows.is_empty());
+        for other in rows {
+            let key = format!("{{\"id\":{}}}", other.get::<_, i64>(0));
+            assert_eq!(bob.get(&row(page, &key)).await.status, 404, "{page}");
+            let answer = bob
+                .post(&format!("/admin/page/{page}/act"), &[("k", &key), ("do", action), ("sure", "yes")])
+                .await;
+            assert!(answer.location().contains("no+such+row"), "{}", answer.location());
+        }
+        let csv = bob.get(&format!("/admin/page/{page}/csv")).await.body;
+        assert!(csv.contains("bob@example.test"), "{csv}");
+        for other in ["alice@", "carol@", "olga@", "root"] {
+            assert!(!csv.contains(other), "{csv}");
+        }
+    }
+    let aliases = bob.page("/admin/page/my_alias").await;
+    assert!(
+        aliases.contains("sales@other.test") && !aliases.contains("boss") && !aliases.contains("carol"),
+        "{aliases}"
+    );
+    assert_eq!(
+        db.value::<i64>("select max(id) from log.audit").await,
+        before,
+        "a user has changed what is not his"
+    );
+
+    // Below the pages: what the role sees and may do in his name, of every table.
+    let client = db.connect().await;
+    let act_as = format!(
+        "begin; select set_config('mailwright.kind', 'user', true), set_config('mailwright.account', '{}', true), set_config('mailwright.actor', 'bob@example.test', true); set local role mailwright_web",
+        ids["bob"]
+    );
+    let tables = db.rows("select n.nspname || '.' || c.relname, c.relname::text, quote_ident(min(a.attname)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        join pg_attribute a on a.attrelid = c.oid and a.attnum = 1
+        where c.relkind = 'r' and n.nspname in ('control', 'directory', 'queue', 'live', 'log', 'screen')
+          and c.relname not in ('generation', 'touched', 'lease', 'logic', 'sql_login') group by 1, 2").await;
+    for table in &tables {
+        let (name, first): (String, String) = (table.get(0), table.get(2));
+        client.batch_execute(&act_as).await.unwrap();
+        let seen: i64 =
+            client.query_one(&format!("select count({first}) from {name}"), &[]).await.unwrap().get(0);
+        let own = match name.as_str() {
+            "directory.account" => seen == 1,
+            "live.session" | "live.web_session" => seen >= 1 && seen <= 3,
+            _ => seen == 0,
+        };
+        assert!(own, "{name}: {seen}");
+        if !matches!(name.as_str(), "live.session" | "live.web_session") {
+            let gone = client.execute(&format!("delete from {name}"), &[]).await.map_or(0, |gone| gone);
+            assert_eq!(gone, 0, "{name}");
+        }
+        client.batch_execute("rollback").await.unwrap();
+    }
+    for attempt in [
+        "update directory.account set manages_domain = true",
+        "update directory.account set password_hash = '{PLAIN}stolen'",
+        "update directory.account set quota_bytes = 0",
+        "update directory.account set domain_id = domain_id + 1",
+        "update directory.account set forbidden_services = '{}', mail_from_policy = 'any'",
+        "insert into directory.account (domain_id, local_part) select domain_id, 'spy' from directory.account",
+        "insert into directory.alias (domain_id, local_part, targets) select domain_id, 'spy', '{bob@example.test}' from directory.account",
+        "insert into control.administrator (name, role) values ('spy', 'system')",
+        "insert into live.web_session (token_hash, kind, login, peer) values (decode(repeat('00', 32), 'hex'), 'system', 'root', '127.0.0.1')",
+        "select password_hash from directory.account",
+        "select logic.note_view(1, '{}')",
+        "select * from store.message",
+    ] {
+        client.batch_execute(&act_as).await.unwrap();
+        assert!(client.batch_execute(attempt).await.is_err(), "{attempt}");
+        client.batch_execute("rollback").await.unwrap();
+    }
+
+    // What is his he changes, under his name; what is no field of the form is not heard.
+    let own = key("bob");
+    let fields = [
+        ("key", own.as_str()),
+        ("c.display_name", "Robert"),
+        ("c.forward_to", "bob@example.net"),
+        ("c.forward_keep", "true"),
+        ("c.manages_domain", "true"),
+        ("c.quota_bytes", "0"),
+        ("c.used_bytes", "0"),
+        ("c.address", "alice@example.test"),
+        ("c.id", "1"),
+    ];
+    assert_eq!(bob.post("/admin/page/my_account/row", &fields).await.status, 303);
+    let stored = db.rows("select display_name, forward_to, manages_domain, quota_bytes from directory.account where local_part = 'bob'").await;
+    assert_eq!(stored[0].get::<_, String>(0), "Robert");
+    assert_eq!(stored[0].get::<_, Vec<String>>(1), ["bob@example.net"]);
+    assert_eq!((stored[0].get::<_, bool>(2), stored[0].get::<_, Option<i64>>(3)), (false, None));
+    let actor: String = db.value("select actor from log.audit order by id desc limit 1").await;
+    assert_eq!(actor, "bob@example.test");
+    db.apply("update directory.domain set users_may_forward = false where name = 'example.test'").await;
+    let refused = bob
+        .post(
+            "/admin/page/my_account/row",
+            &[("key", &own), ("c.display_name", "Robert"), ("c.forward_to", "x@example.net")],
+        )
+        .await;
+    assert!(refused.status == 422 && refused.body.contains("does not let users forward"), "{}", refused.body);
+    let long = "x".repeat(201);
+    let refused = bob
+        .post(
+            "/admin/page/my_account/row",
+            &[
+                ("key", &own),
+                ("c.display_name", &long),
+                ("c.forward_to", "bob@example.net"),
+                ("c.forward_keep", "true"),
+            ],
+        )
+        .await;
+    assert!(refused.status == 422 && refused.body.contains("at most 200 characters"), "{}", refused.body);
+    // His sessions he ends.
+    let id: i64 =
+        db.value("select id from live.session where login = 'bob@example.test' and service = 'imap'").await;
+    let session = format!("{{\"id\":{id}}}");
+    bob.post("/admin/page/session/act", &[("k", &session), ("do", "terminate"), ("sure", "yes")]).await;
+    imap.expect("* BYE").await;
+    others.run("NOOP").await;
+    // His password, with the old one.
+    let password = async |old: &str, new: &str| {
+        bob.post("/admin/password", &[("old", old), ("new", new), ("repeated", new)]).await.status
+    };
+    assert_eq!(password("guess", "bobs-new-password").await, 422);
+    assert_eq!(password(PASSWORD, "short").await, 422);
+    assert_eq!(password(PASSWORD, "bobs-new-password").await, 303);
+    let mut imap = daemon.imap().await;
+    imap.run("LOGIN bob@example.test bobs-new-password").await;
+    let actor: String = db
+        .value("select actor from log.audit where table_name = 'directory.account' order by id desc limit 1")
+        .await;
+    assert_eq!(actor, "bob@example.test");
+    // His second factor has its page.
+    assert!(bob.page("/admin/second-factor").await.contains("<svg"));
+    // Who may not use these pages, may not; who may no longer, may no longer at once.
+    db.apply("update directory.account set forbidden_services = '{webmail}' where local_part = 'carol'")
+        .await;
+    db.wait_applied().await;
+    let refused = Pages::open(&daemon)
+        .post("/admin/log-in", &[("name", "carol@example.test"), ("password", PASSWORD)])
+        .await;
+    assert!(refused.status == 403 && refused.body.contains("may not use webmail"), "{}", refused.body);
+    db.apply("update directory.account set active = false where local_part = 'bob'").await;
+    assert!(bob.get("/admin/page/session").await.location().starts_with("/admin/log-in"));
 }
 
 #[tokio::test]
@@ -601,7 +855,7 @@ async fn sessions_end_and_cannot_be_planted() {
     let hashes: i64 =
         db.value("select count(*) from live.web_session where octet_length(token_hash) = 32").await;
     assert_eq!(hashes, 1);
-    pages.page("/admin/page/service").await;
+    pages.page("/admin/services").await;
     // Its time is over, or its row is gone.
     db.sql("update live.web_session set seen_at = now() - interval '31 minutes'").await;
     assert_eq!(pages.get("/admin").await.location(), "/admin/log-in?back=%2Fadmin");
@@ -810,13 +1064,10 @@ async fn nothing_injected_reaches_a_statement() {
     );
     let file = std::env::temp_dir().join(format!("mailwright-large-{}", std::process::id()));
     std::fs::write(&file, "name=".to_owned() + &"x".repeat(2 << 20)).unwrap();
-    assert_eq!(
-        pages
-            .curl("/admin/log-in", &["--data-binary".to_owned(), format!("@{}", file.display())])
-            .await
-            .status,
-        413
-    );
+    // The server says so and closes; whether curl hears it while it is still sending is a matter of luck.
+    let large = ["--data-binary".to_owned(), format!("@{}", file.display())];
+    let status = pages.curl("/admin/log-in", &large).await.status;
+    assert!(matches!(status, 413 | 0), "{status}");
     std::fs::remove_file(&file).unwrap();
     let json = ["-HContent-Type: application/json".to_owned(), "-d{\"name\":1}".to_owned()];
     assert_eq!(pages.curl("/admin/log-in", &json).await.status, 415);

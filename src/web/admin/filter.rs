@@ -7,10 +7,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use super::super::answer::Fault;
+use super::field;
 use super::form::choices;
 use super::value::{Column, Page, plain, time};
-use super::{Admin, field};
 
 /// Characters of a value at most; a longer one is in no table.
 const VALUE_MAX: usize = 500;
@@ -69,11 +68,7 @@ pub(super) fn typed(text: &str) -> String {
 }
 
 /// The form.
-pub(super) async fn form(
-    admin: &Admin,
-    page: &Page,
-    fields: &[(String, String)],
-) -> Result<Vec<Filter>, Fault> {
+pub(super) fn form(page: &Page, fields: &[(String, String)], options: &Value) -> Vec<Filter> {
     let mut form = Vec::new();
     for column in &page.columns {
         let Some(by) = column.filter.as_deref() else { continue };
@@ -89,23 +84,23 @@ pub(super) async fn form(
                 push("until.", " until", "time", Vec::new());
             }
             "exact" => push("is.", "", "text", Vec::new()),
-            "least" => push("from.", " at least", "choice", offered(admin, column).await?),
-            _ => push("is.", "", "choice", offered(admin, column).await?),
+            "least" => push("from.", " at least", "choice", offered(column, &options[&column.name])),
+            _ => push("is.", "", "choice", offered(column, &options[&column.name])),
         }
     }
-    Ok(form)
+    form
 }
 
 /// What a column may be asked to be, from nothing on.
-async fn offered(admin: &Admin, column: &Column) -> Result<Vec<(String, String)>, Fault> {
+fn offered(column: &Column, options: &Value) -> Vec<(String, String)> {
     let any = (String::new(), "any".to_owned());
-    let mut offered = choices(admin, column).await?;
+    let mut offered = choices(column, options);
     offered.retain(|(value, _)| !value.is_empty());
     if column.kind == "yes or no" && offered.is_empty() {
         offered = [("true", "yes"), ("false", "no")].map(|(value, name)| (value.into(), name.into())).into();
     }
     offered.insert(0, any);
-    Ok(offered)
+    offered
 }
 
 /// The filters that are on, as people read them; `labels` has the names of what references refer to.

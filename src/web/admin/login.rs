@@ -9,10 +9,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::super::answer::{Fault, page, page_with, refused};
 use super::super::{Origin, Site};
-use super::{Admin, COOKIE_NAME, field};
+use super::{Admin, COOKIE_NAME, field, second_factor};
 use crate::directory::LoginError;
 use crate::sasl::Secret;
-use crate::tables::Kind;
 
 #[derive(Template)]
 #[template(path = "admin/login.html")]
@@ -39,9 +38,10 @@ pub(super) fn address(back: &str) -> String {
 }
 
 /// Only ways within the administration: a link may not lead from the login to another site.
-fn safe(back: &str) -> &str {
-    let within =
-        back.starts_with("/admin") && !back.contains(['\\', '\r', '\n']) && !back.starts_with("/admin/log");
+pub(super) fn safe(back: &str) -> &str {
+    let within = (back == "/admin" || back.starts_with("/admin/"))
+        && !back.contains(['\\', '\r', '\n'])
+        && !["/admin/log", "/admin/code"].iter().any(|own| back.starts_with(own));
     if within { back } else { "/admin" }
 }
 
@@ -72,17 +72,19 @@ pub(super) async fn log_in(
         }
         Err(error) => return again(StatusCode::FORBIDDEN, &error.to_string()),
     };
+    let waits = administrator.second_factor;
     let browser = headers.get(USER_AGENT).and_then(|text| text.to_str().ok()).unwrap_or_default();
     let token = match directory.open_web_session(origin.visitor, &administrator, browser).await {
         Ok(token) => token,
         Err(error) => return again(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };
     // A new cookie at each login: one that somebody has planted before is worth nothing.
-    (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie(token.text(), origin, "")), (LOCATION, back.to_owned())])
+    let next = if waits { second_factor::address(back) } else { back.to_owned() };
+    (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie(token.text(), origin, "")), (LOCATION, next)])
         .into_response()
 }
 
-fn cookie(value: &str, origin: Origin, more: &str) -> String {
+pub(super) fn cookie(value: &str, origin: Origin, more: &str) -> String {
     let secure = if origin.secure { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}")
 }
@@ -105,9 +107,6 @@ pub(super) async fn show_password(admin: Admin) -> Response {
 }
 
 fn password_page(admin: &Admin, status: StatusCode, wrong: &str) -> Response {
-    if admin.who.kind == Kind::Domain {
-        return refused("your password is that of your account: change it there");
-    }
     let shortest = admin.site.house.control.config().directory.min_password_length;
     let form_token = &admin.token.form_token();
     page_with(status, &PasswordPage { login: &admin.who.login, form_token, shortest, wrong })
@@ -118,7 +117,7 @@ pub(super) async fn set_password(
     Extension(origin): Extension<Origin>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
-    if admin.who.kind == Kind::Domain || !admin.knows(field(&fields, "form")) {
+    if !admin.knows(field(&fields, "form")) {
         return refused("this form is not of your session");
     }
     let (old, new) = (field(&fields, "old"), field(&fields, "new"));
@@ -139,7 +138,7 @@ pub(super) async fn set_password(
         return again(&format!("the old password: {error}"));
     }
     let new = Secret::from(new);
-    match directory.set_own_password(origin.visitor, &admin.who.login, &admin.token, &new).await {
+    match directory.set_own_password(origin.visitor, &admin.person(), &admin.token, &new).await {
         Ok(()) => Redirect::to("/admin").into_response(),
         Err(error) => again(&error.to_string()),
     }

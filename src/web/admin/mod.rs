@@ -4,16 +4,23 @@ mod certificate_upload;
 mod filter;
 mod find;
 mod form;
+mod import;
 mod list;
 mod login;
+mod mailbox;
+mod overview;
 mod queue;
+mod reports;
+mod second_factor;
+mod services;
 mod story;
 mod value;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Extension, FromRequestParts};
+use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts};
+use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -22,6 +29,7 @@ use serde_json::Value;
 
 use super::answer::{self, Fault};
 use super::{Origin, Site};
+use crate::control::config::SecondFactorRule;
 use crate::directory::{Administrator, Directory, Token};
 use crate::tables::{Kind, Who};
 
@@ -33,7 +41,24 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin", get(first))
         .route("/admin/log-in", get(login::show).post(login::log_in))
         .route("/admin/log-out", post(login::log_out))
+        .route("/admin/code", get(second_factor::show_code).post(second_factor::take_code))
+        .route("/admin/second-factor", get(second_factor::show).post(second_factor::change))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/overview", get(overview::show))
+        .route("/admin/services", get(services::show))
+        .route("/admin/services/events", get(services::events))
+        .route("/admin/reports", get(reports::show))
+        .route("/admin/reports/csv", get(reports::csv))
+        .route("/admin/reports/json", get(reports::json))
+        .route(
+            "/admin/import",
+            get(import::show).post(import::bring).layer(DefaultBodyLimit::max(import::BODY_MAX)),
+        )
+        .route("/admin/mailbox/{account}", get(mailbox::show).post(mailbox::change))
+        .route("/admin/mailbox/{account}/{mailbox}", get(mailbox::list))
+        .route("/admin/mailbox/{account}/{mailbox}/{uid}", get(mailbox::message))
+        .route("/admin/import/go", post(import::go))
+        .route("/admin/import/template", get(import::template))
         .route("/admin/find", get(find::show))
         .route("/admin/message/{message}", get(story::show))
         .route("/admin/certificate-upload", get(certificate_upload::show).post(certificate_upload::store))
@@ -47,18 +72,24 @@ pub(super) fn routes() -> Router<Site> {
 
 /// Where an administrator begins: the first page of his menu.
 async fn first(visitor: Admin) -> Response {
-    let page = match visitor.who.kind {
-        Kind::Domain => "account",
-        Kind::System | Kind::Auditor => "service",
+    let address = match (visitor.who.kind, visitor.who.account) {
+        (Kind::User, Some(account)) => {
+            list::row_address("my_account", &serde_json::json!({ "id": account.0 }).to_string())
+        }
+        _ => "/admin/overview".to_owned(),
     };
-    Redirect::to(&format!("/admin/page/{page}")).into_response()
+    Redirect::to(&address).into_response()
 }
 
-/// An administrator who has logged in, in a request.
+/// Somebody who has logged in, in a request: an administrator, or a user who sees his own account.
 pub(super) struct Admin {
     who: Who,
     token: Token,
     site: Site,
+    /// A second factor is asked for at his login.
+    second_factor: bool,
+    /// One has to be, as the settings say.
+    needs_second_factor: bool,
 }
 
 /// A link of the menu.
@@ -82,10 +113,22 @@ pub(super) struct Frame {
     form_token: String,
 }
 
+impl Frame {
+    /// Whether the page that is shown is in the menu: what is not there is not for this administrator.
+    fn lists_here(&self) -> bool {
+        self.menus.iter().flat_map(|menu| &menu.links).any(|link| link.here)
+    }
+}
+
 impl Admin {
-    /// The menu, with the page that is shown marked in it.
+    /// What stands around a page that has its own way to ask for its contents.
     async fn frame(&self, here: &str) -> Result<Frame, Fault> {
         let pages = self.site.tables.pages(&self.who).await?;
+        Ok(self.framed(&pages, here))
+    }
+
+    /// The same for a menu that is known, with the page that is shown marked in it.
+    fn framed(&self, pages: &Value, here: &str) -> Frame {
         let mut menus: Vec<Menu> = Vec::new();
         for page in pages.as_array().into_iter().flatten() {
             let text = |name: &str| page.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -95,12 +138,12 @@ impl Admin {
                 None => menus.push(Menu { title: text("menu"), links: vec![link] }),
             }
         }
-        Ok(Frame {
+        Frame {
             menus,
             login: self.who.login.clone(),
             kind: self.who.kind.name(),
             form_token: self.token.form_token(),
-        })
+        }
     }
 
     /// Whether a form was made for this session.
@@ -111,11 +154,22 @@ impl Admin {
     fn directory(&self) -> &Arc<Directory> {
         &self.site.house.directory
     }
+
+    /// Himself, as the directory knows him.
+    fn person(&self) -> Administrator {
+        Administrator {
+            kind: self.who.kind.name().to_owned(),
+            login: self.who.login.clone(),
+            account: self.who.account,
+            must_change_password: false,
+            second_factor: self.second_factor,
+        }
+    }
 }
 
 /// The cookie of a request.
-fn token(parts: &Parts) -> Option<Token> {
-    let cookies = parts.headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+fn token(headers: &HeaderMap) -> Option<Token> {
+    let cookies = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| Token::read(value))
 }
@@ -131,10 +185,10 @@ impl FromRequestParts<Site> for Admin {
         // Where he wanted to go he is taken after the login; what a form was to do is lost by then.
         let back = if parts.method.is_safe() { path } else { "/admin" };
         let to_login = || Redirect::to(&login::address(back)).into_response();
-        let Some(token) = token(parts) else { return Err(to_login()) };
+        let Some(token) = token(&parts.headers) else { return Err(to_login()) };
         let found = site.house.directory.web_session(&token).await;
         let found = found.map_err(|error| Fault::from(error).into_response())?;
-        let Some(Administrator { kind, login, account, must_change_password }) = found else {
+        let Some(Administrator { kind, login, account, must_change_password, second_factor }) = found else {
             return Err(to_login());
         };
         let Some(kind) = Kind::named(&kind) else {
@@ -143,8 +197,19 @@ impl FromRequestParts<Site> for Admin {
         if must_change_password && !matches!(parts.uri.path(), "/admin/password" | "/admin/log-out") {
             return Err(Redirect::to("/admin/password").into_response());
         }
+        let needs_second_factor = match site.house.control.config().web.require_second_factor {
+            SecondFactorRule::None => false,
+            SecondFactorRule::System => kind == Kind::System,
+            SecondFactorRule::Everybody => true,
+        };
+        if needs_second_factor
+            && !second_factor
+            && !matches!(parts.uri.path(), "/admin/second-factor" | "/admin/password" | "/admin/log-out")
+        {
+            return Err(Redirect::to("/admin/second-factor").into_response());
+        }
         let who = Who { kind, login, account, peer: origin.visitor.peer };
-        Ok(Admin { who, token, site: site.clone() })
+        Ok(Admin { who, token, site: site.clone(), second_factor, needs_second_factor })
     }
 }
 
