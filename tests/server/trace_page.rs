@@ -293,7 +293,9 @@ async fn the_log_is_filtered_by_level_service_text_and_time() {
             None => break,
         }
     }
-    let own: i64 = db.value("select count(*) from log.event where level = 'error' and message not in ('hay', 'needle')").await;
+    let own: i64 = db
+        .value("select count(*) from log.event where level = 'error' and message not in ('hay', 'needle')")
+        .await;
     assert_eq!(seen, 200 + own as usize);
     for (search, says) in [("from.at=yesterday", "is no time"), ("until.at=%3Cscript%3E", "&#60;script&#62;")]
     {
