@@ -95,6 +95,7 @@ async fn services_stop_and_sessions_end_before_ones_eyes() {
     let daemon = Daemon::start(&db).await;
     daemon.deliver("alice", "Subject: one\n\n.\n").await;
     let browser = system(&daemon).await;
+    browser.follow("Services").await;
     browser.see("Shown as it happens.").await;
     assert!(pop3_client(&daemon).await.status.success());
     browser.press("Stop pop3").await;
@@ -144,6 +145,7 @@ async fn the_services_are_shown_without_script() {
     daemon.db().apply("update control.administrator set password_hash = '{PLAIN}a-password', must_change_password = false where name = 'system'").await;
     let browser = Browser::with(&daemon, false).await;
     browser.log_in("system", "a-password").await;
+    browser.go("/admin/services").await;
     browser.see("Load the page again").await;
     let mut imap = daemon.imap().await;
     imap.login("bob").await;
