@@ -297,6 +297,20 @@ async fn a_killed_node_starts_again_in_its_place() {
     assert_ne!(boot, now);
 }
 
+#[tokio::test]
+async fn functions_of_another_version_are_built_anew() {
+    let db = Database::new().await;
+    let mut daemon = Daemon::start(&db).await;
+    daemon.terminate().await;
+    db.sql("update control.logic set digest = 'of another version'; drop function control.undo(bigint)")
+        .await;
+    daemon.start_again().await;
+    let built: bool = db
+        .value("select digest <> 'of another version' and to_regprocedure('control.undo(bigint)') is not null from control.logic")
+        .await;
+    assert!(built);
+}
+
 // Counting changes -----------------------------------------------------------------------------------------------------
 
 #[tokio::test]
