@@ -26,6 +26,7 @@ use crate::screen::Screen;
 use crate::smtp::mail::Body;
 use crate::smtp::rcpt::Notify;
 use crate::store::Store;
+use crate::verify::zone::Zones;
 use crate::verify::{Verify, report};
 use crate::{imap, pop3, smtpd, sql, tls, web};
 
@@ -164,6 +165,7 @@ impl Daemon {
         let screen = Screen::start(control.clone(), dns.clone());
         let verify = Verify::start(control.clone(), dns.clone());
         let certificates = Certificates::new(control.clone(), dns.clone());
+        let zones = Zones::new(control.clone());
         let send = reports_into_queue(&store, &committer);
         let parts = relay::Parts {
             control: control.clone(),
@@ -202,7 +204,9 @@ impl Daemon {
             tokio::spawn(verify.clone().keep_keys(stop.clone())),
             tokio::spawn(certificates.keep(stop.clone())),
             tokio::spawn(verify.clone().report(send, stop.clone())),
-            tokio::spawn(log::upkeep(control.clone(), stop)),
+            tokio::spawn(log::upkeep(control.clone(), stop.clone())),
+            tokio::spawn(log::sample(control.clone(), stop.clone())),
+            tokio::spawn(zones.keep(stop)),
         ];
         if options.notify {
             tasks.push(tokio::spawn(bells.follow(target)));

@@ -20,11 +20,15 @@ COMMENT ON SCHEMA log IS 'What has happened';
 
 CREATE SCHEMA logic;
 
+COMMENT ON SCHEMA logic IS 'How it works inside: functions, triggers, and what the policies ask. Not for people, and rebuilt with each version';
+
 CREATE SCHEMA queue;
 
 COMMENT ON SCHEMA queue IS 'Mail on its way to other servers';
 
 CREATE SCHEMA report;
+
+COMMENT ON SCHEMA report IS 'What there is and what has happened, for people and their reporting tools: views whose names and columns stay';
 
 CREATE SCHEMA screen;
 
@@ -42,6 +46,12 @@ CREATE TYPE control.acme_challenge AS ENUM (
 CREATE TYPE control.administrator_role AS ENUM (
     'system',
     'auditor'
+);
+
+CREATE TYPE control.chart AS ENUM (
+    'none',
+    'line',
+    'bars'
 );
 
 CREATE TYPE control.check_action AS ENUM (
@@ -102,6 +112,11 @@ COMMENT ON DOMAIN control.password IS 'A new password: never shown. What is stor
 
 CREATE DOMAIN control.port AS integer
 	CONSTRAINT "a port is a number from 1 to 65535" CHECK (((VALUE >= 1) AND (VALUE <= 65535)));
+
+CREATE DOMAIN control.query AS text
+	CONSTRAINT "a query has from 1 to 20000 characters" CHECK (((length(VALUE) <= 20000) AND (VALUE ~ '\S'::text)));
+
+COMMENT ON DOMAIN control.query IS 'SQL that the pages run and show, under the role mailwright_report';
 
 CREATE TYPE control.rbl_action AS ENUM (
     'reject',
@@ -225,6 +240,8 @@ CREATE TABLE queue.message (
 
 COMMENT ON TABLE queue.message IS 'Messages for other servers; deleting one cancels its delivery';
 
+COMMENT ON COLUMN queue.message.id IS 'Number of the row';
+
 COMMENT ON COLUMN queue.message.content_id IS 'Its content in store.content';
 
 COMMENT ON COLUMN queue.message.prefix IS 'Header lines that stand before the content';
@@ -280,6 +297,10 @@ WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_t
 
 COMMENT ON TABLE queue.recipient IS 'One row for each recipient of a queued message';
 
+COMMENT ON COLUMN queue.recipient.id IS 'Number of the row';
+
+COMMENT ON COLUMN queue.recipient.message_id IS 'The message, a row of queue.message';
+
 COMMENT ON COLUMN queue.recipient.address IS 'Forward path';
 
 COMMENT ON COLUMN queue.recipient.domain IS 'Domain of the address, in lower case and ASCII';
@@ -321,6 +342,10 @@ CREATE VIEW admin.delivery WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.delivery IS 'Running: Queue. Mail that waits to go out, one line for each recipient';
 
+COMMENT ON COLUMN admin.delivery.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.delivery.recipient IS 'Where it goes';
+
 COMMENT ON COLUMN admin.delivery.sender IS 'Reverse path; empty = null sender';
 
 COMMENT ON COLUMN admin.delivery.state IS 'waiting, held, delivered or failed';
@@ -336,6 +361,8 @@ COMMENT ON COLUMN admin.delivery.received_at IS 'When it was accepted';
 COMMENT ON COLUMN admin.delivery.size IS 'Bytes, prefix included';
 
 COMMENT ON COLUMN admin.delivery.domain IS 'Domain of the address, in lower case and ASCII';
+
+COMMENT ON COLUMN admin.delivery.message_id IS 'The message, a row of queue.message';
 
 CREATE FUNCTION admin.cancel(d admin.delivery) RETURNS text
     LANGUAGE sql
@@ -369,6 +396,139 @@ begin
   return old;
 end $$;
 
+CREATE TABLE control.service (
+    name text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    ip_list_id bigint,
+    max_connections control."limit" DEFAULT 20000 NOT NULL,
+    max_connections_per_peer control."limit" DEFAULT 500 NOT NULL,
+    max_connections_per_account control."limit" DEFAULT 100 NOT NULL,
+    CONSTRAINT "this is none of the ten services" CHECK ((name = ANY (ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'rpc'::text, 'webmail'::text, 'rbl'::text, 'antispam'::text, 'antivirus'::text, 'list'::text, 'traffic'::text])))
+);
+
+COMMENT ON TABLE control.service IS 'The services; switching one off closes its listeners and sessions at once';
+
+COMMENT ON COLUMN control.service.name IS 'Name of the service';
+
+COMMENT ON COLUMN control.service.enabled IS 'Whether the service runs';
+
+COMMENT ON COLUMN control.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
+
+COMMENT ON COLUMN control.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
+
+COMMENT ON COLUMN control.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
+
+COMMENT ON COLUMN control.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+
+CREATE UNLOGGED TABLE live.service_status (
+    node text NOT NULL,
+    service text NOT NULL,
+    state text NOT NULL,
+    error text,
+    since timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE live.service_status IS 'How each service is on each node';
+
+COMMENT ON COLUMN live.service_status.node IS 'The node';
+
+COMMENT ON COLUMN live.service_status.service IS 'The service';
+
+COMMENT ON COLUMN live.service_status.state IS 'running, stopping, stopped or failed';
+
+COMMENT ON COLUMN live.service_status.error IS 'Why it does not run, or which of its listeners do not';
+
+COMMENT ON COLUMN live.service_status.since IS 'Since when it is in this state';
+
+CREATE UNLOGGED TABLE live.session (
+    id bigint NOT NULL,
+    node text NOT NULL,
+    service text NOT NULL,
+    listener_id bigint,
+    peer inet NOT NULL,
+    peer_port integer NOT NULL,
+    tls text,
+    account_id bigint,
+    login text,
+    state text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    active_at timestamp with time zone DEFAULT now() NOT NULL,
+    client text
+);
+
+COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
+
+COMMENT ON COLUMN live.session.id IS 'Number of the session, as log.event and log.trace call it';
+
+COMMENT ON COLUMN live.session.node IS 'The node that serves it';
+
+COMMENT ON COLUMN live.session.service IS 'smtp, imap, pop3 …';
+
+COMMENT ON COLUMN live.session.listener_id IS 'The listener it came in by';
+
+COMMENT ON COLUMN live.session.peer IS 'Address of the client';
+
+COMMENT ON COLUMN live.session.peer_port IS 'Port of the client';
+
+COMMENT ON COLUMN live.session.tls IS 'TLS version and cipher; empty = not encrypted';
+
+COMMENT ON COLUMN live.session.account_id IS 'Who has logged in';
+
+COMMENT ON COLUMN live.session.login IS 'Address of that account';
+
+COMMENT ON COLUMN live.session.state IS 'What it is doing';
+
+COMMENT ON COLUMN live.session.since IS 'When it began';
+
+COMMENT ON COLUMN live.session.active_at IS 'Last command';
+
+COMMENT ON COLUMN live.session.client IS 'What the client says it is: name and version of IMAP''s command ID';
+
+CREATE VIEW admin.service WITH (security_invoker='true') AS
+ SELECT s.name,
+    s.enabled,
+    ( SELECT string_agg((((t.node || ': '::text) || t.state) || COALESCE(((' ('::text || t.error) || ')'::text), ''::text)), '; '::text ORDER BY t.node) AS string_agg
+           FROM live.service_status t
+          WHERE (t.service = s.name)) AS state,
+    ( SELECT count(*) AS count
+           FROM live.session l
+          WHERE (l.service = s.name)) AS sessions,
+    s.ip_list_id,
+    s.max_connections,
+    s.max_connections_per_peer,
+    s.max_connections_per_account
+   FROM control.service s;
+
+COMMENT ON VIEW admin.service IS 'Running: Connection control. Switching one off closes its listeners and sessions at once, on every node';
+
+COMMENT ON COLUMN admin.service.name IS 'Name of the service';
+
+COMMENT ON COLUMN admin.service.enabled IS 'Whether the service runs';
+
+COMMENT ON COLUMN admin.service.state IS 'How it is on each node';
+
+COMMENT ON COLUMN admin.service.sessions IS 'Sessions that are open now';
+
+COMMENT ON COLUMN admin.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
+
+COMMENT ON COLUMN admin.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
+
+COMMENT ON COLUMN admin.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
+
+COMMENT ON COLUMN admin.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
+
+CREATE FUNCTION admin.end_sessions(s admin.service) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare ended bigint;
+begin
+  delete from live.session where service = s.name;
+  get diagnostics ended = row_count;
+  return format('%s sessions of %s end', ended, s.name);
+end $$;
+
+COMMENT ON FUNCTION admin.end_sessions(s admin.service) IS 'End all sessions!: sends away everybody who is connected to this service; they may come back';
+
 CREATE FUNCTION admin.hold(d admin.delivery) RETURNS text
     LANGUAGE sql
     AS $$
@@ -394,6 +554,8 @@ CREATE UNLOGGED TABLE live.web_session (
 );
 
 COMMENT ON TABLE live.web_session IS 'Logins in the browser; deleting a row ends that login';
+
+COMMENT ON COLUMN live.web_session.id IS 'Number of the row';
 
 COMMENT ON COLUMN live.web_session.token_hash IS 'SHA-256 of what the cookie says';
 
@@ -427,6 +589,8 @@ CREATE VIEW admin.login WITH (security_invoker='true') AS
    FROM live.web_session;
 
 COMMENT ON VIEW admin.login IS 'Running: Logins. Who has logged in to these pages';
+
+COMMENT ON COLUMN admin.login.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.login.login IS 'Who: the administrator''s name, or the address of the account';
 
@@ -489,6 +653,8 @@ CREATE TABLE directory.account (
 );
 
 COMMENT ON TABLE directory.account IS 'People (or things) with a mailbox. domain_id and local_part are all that a new one needs';
+
+COMMENT ON COLUMN directory.account.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.account.domain_id IS 'The domain of the address';
 
@@ -581,6 +747,8 @@ CREATE VIEW admin.account WITH (security_invoker='true') AS
    FROM directory.account;
 
 COMMENT ON VIEW admin.account IS 'Mail: Users. People (or things) with a mailbox';
+
+COMMENT ON COLUMN admin.account.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.account.domain_id IS 'The domain of the address';
 
@@ -686,125 +854,6 @@ $$;
 
 COMMENT ON FUNCTION admin.retry(d admin.delivery) IS 'Retry now';
 
-CREATE TABLE control.service (
-    name text NOT NULL,
-    enabled boolean DEFAULT true NOT NULL,
-    ip_list_id bigint,
-    max_connections control."limit" DEFAULT 20000 NOT NULL,
-    max_connections_per_peer control."limit" DEFAULT 500 NOT NULL,
-    max_connections_per_account control."limit" DEFAULT 100 NOT NULL,
-    CONSTRAINT "this is none of the ten services" CHECK ((name = ANY (ARRAY['smtp'::text, 'pop3'::text, 'imap'::text, 'rpc'::text, 'webmail'::text, 'rbl'::text, 'antispam'::text, 'antivirus'::text, 'list'::text, 'traffic'::text])))
-);
-
-COMMENT ON TABLE control.service IS 'The services; switching one off closes its listeners and sessions at once';
-
-COMMENT ON COLUMN control.service.name IS 'Name of the service';
-
-COMMENT ON COLUMN control.service.enabled IS 'Whether the service runs';
-
-COMMENT ON COLUMN control.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
-
-COMMENT ON COLUMN control.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
-
-COMMENT ON COLUMN control.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
-
-COMMENT ON COLUMN control.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
-
-CREATE UNLOGGED TABLE live.service_status (
-    node text NOT NULL,
-    service text NOT NULL,
-    state text NOT NULL,
-    error text,
-    since timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE live.service_status IS 'How each service is on each node';
-
-COMMENT ON COLUMN live.service_status.node IS 'The node';
-
-COMMENT ON COLUMN live.service_status.service IS 'The service';
-
-COMMENT ON COLUMN live.service_status.state IS 'running, stopping, stopped or failed';
-
-COMMENT ON COLUMN live.service_status.error IS 'Why it does not run, or which of its listeners do not';
-
-COMMENT ON COLUMN live.service_status.since IS 'Since when it is in this state';
-
-CREATE UNLOGGED TABLE live.session (
-    id bigint NOT NULL,
-    node text NOT NULL,
-    service text NOT NULL,
-    listener_id bigint,
-    peer inet NOT NULL,
-    peer_port integer NOT NULL,
-    tls text,
-    account_id bigint,
-    login text,
-    state text NOT NULL,
-    since timestamp with time zone DEFAULT now() NOT NULL,
-    active_at timestamp with time zone DEFAULT now() NOT NULL,
-    client text
-);
-
-COMMENT ON TABLE live.session IS 'Open sessions; deleting a row ends that session';
-
-COMMENT ON COLUMN live.session.node IS 'The node that serves it';
-
-COMMENT ON COLUMN live.session.service IS 'smtp, imap, pop3 …';
-
-COMMENT ON COLUMN live.session.listener_id IS 'The listener it came in by';
-
-COMMENT ON COLUMN live.session.peer IS 'Address of the client';
-
-COMMENT ON COLUMN live.session.peer_port IS 'Port of the client';
-
-COMMENT ON COLUMN live.session.tls IS 'TLS version and cipher; empty = not encrypted';
-
-COMMENT ON COLUMN live.session.account_id IS 'Who has logged in';
-
-COMMENT ON COLUMN live.session.login IS 'Address of that account';
-
-COMMENT ON COLUMN live.session.state IS 'What it is doing';
-
-COMMENT ON COLUMN live.session.since IS 'When it began';
-
-COMMENT ON COLUMN live.session.active_at IS 'Last command';
-
-COMMENT ON COLUMN live.session.client IS 'What the client says it is: name and version of IMAP''s command ID';
-
-CREATE VIEW admin.service WITH (security_invoker='true') AS
- SELECT s.name,
-    s.enabled,
-    ( SELECT string_agg((((t.node || ': '::text) || t.state) || COALESCE(((' ('::text || t.error) || ')'::text), ''::text)), '; '::text ORDER BY t.node) AS string_agg
-           FROM live.service_status t
-          WHERE (t.service = s.name)) AS state,
-    ( SELECT count(*) AS count
-           FROM live.session l
-          WHERE (l.service = s.name)) AS sessions,
-    s.ip_list_id,
-    s.max_connections,
-    s.max_connections_per_peer,
-    s.max_connections_per_account
-   FROM control.service s;
-
-COMMENT ON VIEW admin.service IS 'Running: Services. Switching one off closes its listeners and sessions at once, on every node';
-
-COMMENT ON COLUMN admin.service.name IS 'Name of the service';
-
-COMMENT ON COLUMN admin.service.enabled IS 'Whether the service runs';
-
-COMMENT ON COLUMN admin.service.state IS 'How it is on each node';
-
-COMMENT ON COLUMN admin.service.sessions IS 'Sessions that are open now';
-
-COMMENT ON COLUMN admin.service.ip_list_id IS 'Connection control: the IP list that says who may connect; none = everybody';
-
-COMMENT ON COLUMN admin.service.max_connections IS 'Connections to this service at one time on one node; 0 = no limit';
-
-COMMENT ON COLUMN admin.service.max_connections_per_peer IS 'Connections at one time from one address (IPv6: from one /64) on one node; 0 = no limit';
-
-COMMENT ON COLUMN admin.service.max_connections_per_account IS 'Sessions of one account at one time on one node; 0 = no limit';
-
 CREATE FUNCTION admin.start(s admin.service) RETURNS text
     LANGUAGE sql
     AS $$
@@ -883,6 +932,8 @@ CREATE TABLE log.audit (
 
 COMMENT ON TABLE log.audit IS 'Every change of settings and directory, and every look into a mailbox: who, from where, what; control.undo(id) takes a change back';
 
+COMMENT ON COLUMN log.audit.id IS 'Number of the row';
+
 COMMENT ON COLUMN log.audit.at IS 'When';
 
 COMMENT ON COLUMN log.audit.actor IS 'Who: the administrator, or the database user';
@@ -918,6 +969,8 @@ CREATE VIEW admin.change WITH (security_invoker='true') AS
    FROM log.audit;
 
 COMMENT ON VIEW admin.change IS 'Running: Changes. Every change of settings and directory: who, from where, what; each can be taken back';
+
+COMMENT ON COLUMN admin.change.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.change.at IS 'When';
 
@@ -1255,6 +1308,8 @@ CREATE TABLE control.listener (
 
 COMMENT ON TABLE control.listener IS 'Addresses and ports the services listen on; the node''s port offset is added to the port';
 
+COMMENT ON COLUMN control.listener.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.listener.service IS 'The service that answers';
 
 COMMENT ON COLUMN control.listener.address IS '* for all addresses, or one address. The short form "192.168.0.1 25, * 587" makes one row for each';
@@ -1300,6 +1355,8 @@ CREATE TABLE control.traffic_rule (
 );
 
 COMMENT ON TABLE control.traffic_rule IS 'How much mail may pass in one interval; of the rules that match, only the most specific one counts';
+
+COMMENT ON COLUMN control.traffic_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.traffic_rule.direction IS 'incoming: mail from hosts that have not logged in; outgoing: mail of users to other servers';
 
@@ -1507,6 +1564,8 @@ CREATE TABLE directory.dkim_key (
 );
 
 COMMENT ON TABLE directory.dkim_key IS 'Keys that sign mail (DKIM, ARC). Make one with directory.make_dkim_key(''example.test''), publish what report.dkim_record shows, then directory.activate_dkim_key(id)';
+
+COMMENT ON COLUMN directory.dkim_key.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.dkim_key.domain_id IS 'The domain that signs';
 
@@ -1726,6 +1785,46 @@ CREATE FUNCTION logic.allowed(needed text, one_of text DEFAULT ''::text) RETURNS
   select g.account_id, g.mailbox_id from logic.granted(logic.me()) g
   where translate(needed, g.rights, '') = '' and (one_of = '' or translate(one_of, g.rights, '') <> one_of)
 $$;
+
+CREATE FUNCTION logic.arrange_report_role() RETURNS text
+    LANGUAGE plpgsql
+    AS $_$
+declare t record;
+begin
+  if to_regrole('mailwright_report') is null then
+    begin
+      create role mailwright_report nologin;
+      execute format('grant mailwright_report to %I', current_user);
+    exception
+      when duplicate_object or unique_violation then null;
+      when insufficient_privilege then
+        return format('reports cannot be run: the role mailwright_report does not exist, and may not be made by the role %1$I. '
+          'Let somebody who may run: create role mailwright_report nologin; grant mailwright_report to %1$I', current_user);
+    end;
+  end if;
+  if not pg_has_role('mailwright_report', 'member') then
+    return format('reports cannot be run: the role %1$I is no member of mailwright_report. '
+      'Let somebody who may run: grant mailwright_report to %1$I', current_user);
+  end if;
+  grant usage on schema control, directory, queue, live, log, screen, report to mailwright_report;
+  for t in
+    select format('%I.%I', n.nspname, c.relname) as name,
+      string_agg(quote_ident(a.attname), ', ') filter (where a.atttypid <> 'control.secret'::regtype) as readable
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relkind = 'r' and n.nspname in ('control', 'directory', 'queue', 'live', 'log', 'screen')
+      and c.relname not in ('generation', 'touched', 'lease', 'logic', 'sql_login', 'web_session')
+      or c.relkind = 'v' and n.nspname = 'report' and c.relname <> 'message'
+    group by 1
+  loop
+    execute format('grant select (%s) on %s to mailwright_report', t.readable, t.name);
+  end loop;
+  -- Its owner must be allowed to make things in the schema for the moment of becoming it.
+  grant create on schema logic to mailwright_report;
+  alter function logic.run_report(text, text[], integer, bigint) owner to mailwright_report;
+  alter function logic.run_report(text, text[], integer, bigint) security definer;
+  revoke all on schema logic from mailwright_report;
+  return null;
+end $_$;
 
 CREATE FUNCTION logic.arrange_user_role() RETURNS text
     LANGUAGE plpgsql
@@ -2173,24 +2272,16 @@ begin
 end $$;
 
 CREATE FUNCTION logic.describe_page(page regclass, of_table regclass) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE sql
     AS $_$
-declare c record;
-begin
   insert into logic.page (name, of_table, menu, title, help, kinds)
-  select relname, describe_page.of_table, m[1], m[2], nullif(m[3], ''),
-    case when relname = 'session' or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
+  select relname, of_table, m[1], m[2], nullif(m[3], ''),
+    case when relname = 'session' or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
       then '{system,auditor,domain}' else '{system,auditor}' end::text[]
   from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
   where oid = page on conflict do nothing;
-  for c in
-    select a.attname, col_description(of_table, b.attnum) as words
-    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
-    where a.attrelid = page and a.attnum > 0 and col_description(page, a.attnum) is null
-  loop
-    execute format('comment on column %s.%I is %L', page, c.attname, c.words);
-  end loop;
-end $_$;
+  select logic.take_comments(page, of_table);
+$_$;
 
 CREATE FUNCTION logic.domain_of(name text) RETURNS bigint
     LANGUAGE sql STABLE
@@ -2812,6 +2903,8 @@ COMMENT ON TABLE store.mailbox IS 'Mailboxes (folders) of the accounts; levels a
 
 COMMENT ON COLUMN store.mailbox.account_id IS 'The owner';
 
+COMMENT ON COLUMN store.mailbox.id IS 'Number of the mailbox: MAILBOXID of IMAP (RFC 8474) is made of it';
+
 COMMENT ON COLUMN store.mailbox.name IS 'Full name, INBOX in capitals, levels separated by /';
 
 COMMENT ON COLUMN store.mailbox.uid_validity IS 'UIDVALIDITY (RFC 9051, 2.3.1.1): never used twice within an account';
@@ -2997,13 +3090,14 @@ CREATE FUNCTION logic.page_columns(v regclass) RETURNS TABLE(name text, help tex
       when f.page is not null then 'reference'
       when a.atttypid = 'control.password'::regtype then 'password'
       when a.atttypid = 'control.secret'::regtype then 'secret'
+      when a.atttypid = 'control.query'::regtype then 'query'
       when base.typtype = 'e' then 'choice'
       when base.typcategory = 'A' then 'lines'
       when base.oid = 'boolean'::regtype then 'yes or no'
       when base.typcategory = 'N' then 'number'
       when base.oid = 'timestamptz'::regtype then 'time'
       when base.oid in ('jsonb'::regtype, 'json'::regtype) then 'document'
-      when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
+      when a.attname in ('chain', 'body', 'comment', 'text', 'rules', 'description') then 'long text'
       else 'text' end,
     coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
     coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row', 'own_names', 'not_before', 'not_after', 'error', 'last_error')
@@ -3045,6 +3139,23 @@ CREATE FUNCTION logic.page_error(v regclass, state text, message text, hint text
       else message || coalesce('. ' || nullif(hint, ''), '') end)
 $$;
 
+CREATE FUNCTION logic.page_form(page text, key jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  shown jsonb := logic.page(page);
+  options jsonb := '{}';
+  found jsonb := case when key is not null then logic.page_row(page, key) end;
+  c record;
+begin
+  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null and k.writable loop
+    options := options || jsonb_build_object(c.name, logic.page_options(c.refers)
+      || case when found -> 'row' ->> c.name is null then '[]' else logic.page_labels(c.refers, array[found -> 'row' ->> c.name]) end);
+  end loop;
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'options', options,
+    'history', case when key is null then '[]' else logic.page_history(page, key) end) || coalesce(found, '{}');
+end $$;
+
 CREATE FUNCTION logic.page_history(page text, key jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3085,23 +3196,59 @@ CREATE FUNCTION logic.page_label(v regclass) RETURNS text
     (select format('(%I)::text', k) from unnest(logic.page_key(v)) k limit 1))
 $$;
 
+CREATE FUNCTION logic.page_labels(page text, ids text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
+  key record;
+  found jsonb;
+begin
+  select k.name, k.type into key from logic.page_columns(v) k where k.is_key limit 1;
+  execute format('select coalesce(jsonb_agg(jsonb_build_array(%1$I::text, %2$s) order by %2$s), ''[]'') from %3$s where %1$I = any($1::%4$s[])',
+    key.name, logic.page_label(v), v, key.type) into found using ids;
+  return found;
+end $_$;
+
+CREATE FUNCTION logic.page_list(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+  shown jsonb := logic.page(page);
+  way boolean := coalesce(downwards, shown -> 'columns' @> '[{"name": "at"}]');
+begin
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way)
+    || case when (shown ->> 'one_row')::boolean then '{}' else logic.page_rows(page, words, sorted, way, filters, behind, most) end;
+end $$;
+
 CREATE FUNCTION logic.page_match(v regclass) RETURNS text
     LANGUAGE sql STABLE
     AS $_$
   select string_agg(format('v.%I = ($1 ->> %L)::%s', k.name, k.name, k.type), ' and ') from logic.page_columns(v) k where k.is_key
 $_$;
 
-CREATE FUNCTION logic.page_options(page text, ids text[] DEFAULT NULL::text[]) RETURNS jsonb
+CREATE FUNCTION logic.page_named(page text, label text) RETURNS text
     LANGUAGE plpgsql STABLE
     AS $_$
 declare
   v regclass := logic.page_view(page);
-  key text := (logic.page_key(v))[1];
+  found text[];
+begin
+  execute format('select array(select %1$I::text from %2$s where %3$s = $1 limit 2)', (logic.page_key(v))[1], v, logic.page_label(v))
+    into found using label;
+  return case when cardinality(found) = 1 then found[1] end;
+end $_$;
+
+CREATE FUNCTION logic.page_options(page text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  v regclass := logic.page_view(page);
   found jsonb;
 begin
   execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
-      select %1$I::text as id, %2$s as label from %3$s where $1 is null or %1$I::text = any($1) order by 2 limit 500) o',
-    key, logic.page_label(v), v) into found using ids;
+      select %1$I::text as id, %2$s as label from %3$s order by %2$s limit 301) o',
+    (logic.page_key(v))[1], logic.page_label(v), v) into found;
   return found;
 end $_$;
 
@@ -3161,7 +3308,7 @@ begin
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
   if words <> '' then
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
-    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
+    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
   end if;
   for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
     cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
@@ -3187,7 +3334,7 @@ begin
   for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     labels := labels || jsonb_build_object(c.name, (
       select jsonb_object_agg(o ->> 0, o ->> 1)
-      from jsonb_array_elements(logic.page_options(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
+      from jsonb_array_elements(logic.page_labels(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
   end loop;
   return jsonb_build_object('rows', (select coalesce(jsonb_agg(r order by n), '[]') from jsonb_array_elements(rows) with ordinality x (r, n) where n <= at_once),
     'more', jsonb_array_length(rows) > at_once, 'labels', labels);
@@ -3218,13 +3365,20 @@ begin
   for c in select k.* from logic.page_columns(v) k where k.writable and given ? k.name loop
     item := given -> c.name;
     if c.kind in ('secret', 'password') and item in ('""', 'null') then continue; end if;
-    if item = '""' and c.kind not in ('text', 'long text') then item := 'null'; end if;
+    if item = '""' and c.kind not in ('text', 'long text', 'query') then item := 'null'; end if;
     -- An empty field is none, unless the column must have something.
     if item = '""' and not exists (
       select 1 from logic.page p join pg_attribute a on a.attrelid = p.of_table and a.attname = c.name where p.name = page and a.attnotnull) then
       item := 'null';
     end if;
     if item = 'null' and key is null and c.preset is not null then continue; end if;
+    if c.refers is not null and jsonb_typeof(item) = 'object' then
+      item := to_jsonb(logic.page_named(c.refers, given -> c.name ->> 'named'));
+      if item is null then
+        wrong := wrong || jsonb_build_object(c.name, 'there is none that is called so, or more than one');
+        continue;
+      end if;
+    end if;
     begin
       if item <> 'null' and jsonb_typeof(item) = 'array' then
         execute format('select array(select jsonb_array_elements_text($1))::%s', c.type) using item;
@@ -3271,7 +3425,9 @@ end $_$;
 CREATE FUNCTION logic.page_title(name text) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
-  select upper(left(name, 1)) || replace(substr(name, 2), '_', ' ')
+  select string_agg(case when word in ('acme', 'arc', 'dkim', 'dmarc', 'dns', 'imap', 'ip', 'oidc', 'pop3', 'rbl', 'scram', 'smtp', 'spf', 'srs', 'tls', 'uid', 'url')
+    then upper(word) when nth = 1 then upper(left(word, 1)) || substr(word, 2) else word end, ' ' order by nth)
+  from regexp_split_to_table(name, '_') with ordinality w (word, nth)
 $$;
 
 CREATE FUNCTION logic.page_view(page text) RETURNS regclass
@@ -3331,6 +3487,31 @@ CREATE FUNCTION logic.refuse_dkim_key(key bigint, why text) RETURNS void
 begin
   perform logic.as_a_person();
   update directory.dkim_key set error = why where id = key and state = 'making' and error is distinct from why;
+end $$;
+
+CREATE FUNCTION logic.report(name text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('reports') then
+    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
+  end if;
+  return (select to_jsonb(r) from control.report r where r.active and r.name = report.name);
+end $$;
+
+CREATE FUNCTION logic.report_sees() RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE(pg_has_role((to_regrole('mailwright_report'::text))::oid, 'usage'::text), false);
+
+CREATE FUNCTION logic.reports() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('reports') then
+    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
+  end if;
+  return (select coalesce(jsonb_agg(jsonb_build_object('name', r.name, 'description', r.description) order by r.name), '[]')
+    from control.report r where r.active);
 end $$;
 
 CREATE FUNCTION logic.reread_certificate() RETURNS trigger
@@ -3587,6 +3768,40 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION logic.run_report(query text, given text[], most integer, most_bytes bigint) RETURNS SETOF text[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  r record;
+  opened refcursor;
+  line text[];
+  lines integer := 0;
+  bytes bigint := 0;
+begin
+  if current_user <> 'mailwright_report' then
+    raise exception 'reports are run by the role mailwright_report alone' using errcode = 'insufficient_privilege';
+  end if;
+  if most = 0 then
+    open opened for execute query using given[1], given[2], given[3], given[4], given[5];
+    -- What would write is told so here.
+    move relative 0 from opened;
+    close opened;
+    return;
+  end if;
+  for r in execute query using given[1], given[2], given[3], given[4], given[5] loop
+    select array_agg(v.value::text order by v.nth), bytes + sum(octet_length(v.value::text))
+    into line, bytes from json_each(row_to_json(r)) with ordinality as v (key, value, nth);
+    if bytes > most_bytes then
+      raise exception 'the result is larger than %: select fewer columns or fewer rows', pg_size_pretty(most_bytes)
+        using errcode = 'program_limit_exceeded';
+    end if;
+    return next line;
+    lines := lines + 1;
+    exit when lines >= most;
+  end loop;
+end $$;
+
 CREATE FUNCTION logic.screen_snapshot() RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3630,6 +3845,8 @@ CREATE TABLE control.certificate (
 
 COMMENT ON TABLE control.certificate IS 'TLS certificates, chosen by the name that the client asks for (SNI)';
 
+COMMENT ON COLUMN control.certificate.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
 
 COMMENT ON COLUMN control.certificate.chain IS 'Certificate and intermediates, PEM, the server''s own first';
@@ -3655,6 +3872,51 @@ CREATE FUNCTION logic.served_names(c control.certificate) RETURNS text[]
     AS $$
   select case when cardinality(c.names) > 0 then c.names else coalesce(c.own_names, '{}') end
 $$;
+
+CREATE FUNCTION logic.services_shown() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+  if not logic.page_is_seen('services') then
+    raise exception 'you may not see the page services' using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'services', (
+      select jsonb_agg(jsonb_build_object('name', s.name, 'enabled', s.enabled,
+        'nodes', coalesce((
+          select jsonb_agg(jsonb_build_object('node', t.node, 'state', t.state, 'error', t.error, 'since', t.since) order by t.node)
+          from live.service_status t where t.service = s.name), '[]'),
+        'listeners', coalesce((
+          select jsonb_agg(jsonb_build_object('id', l.id, 'address', l.address, 'port', l.port, 'tls', l.tls, 'mode', l.mode, 'enabled', l.enabled,
+            'open', coalesce((
+              select jsonb_agg(jsonb_build_object('node', o.node, 'port', o.port, 'state', o.state, 'error', o.error) order by o.node)
+              from live.listener_status o where o.listener_id = l.id), '[]')) order by l.port, l.address)
+          from control.listener l where l.service = s.name), '[]'),
+        'sessions', coalesce(c.n, 0), 'ip_list', i.name, 'max_connections', s.max_connections,
+        'max_connections_per_peer', s.max_connections_per_peer, 'max_connections_per_account', s.max_connections_per_account)
+        order by s.enabled desc, s.name)
+      from control.service s left join control.ip_list i on i.id = s.ip_list_id
+      left join (select service, count(*) as n from live.session group by service) c on c.service = s.name),
+    'sessions', coalesce((
+      select jsonb_agg(to_jsonb(x)) from (
+        select id, service, login, host(peer) as peer, tls, state, since, greatest(extract(epoch from now() - active_at), 0)::bigint as idle, node, client
+        from live.session order by active_at desc, id limit 100) x), '[]'),
+    'all_sessions', (select count(*) from live.session));
+end $$;
+
+CREATE FUNCTION logic.take_comments(of_view regclass, of_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare c record;
+begin
+  for c in
+    select a.attname, col_description(of_table, b.attnum) as words
+    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname and b.attnum > 0 and not b.attisdropped
+    where a.attrelid = of_view and a.attnum > 0 and col_description(of_view, a.attnum) is null
+  loop
+    execute format('comment on column %s.%I is %L', of_view, c.attname, c.words);
+  end loop;
+end $$;
 
 CREATE FUNCTION logic.tell_nodes() RETURNS void
     LANGUAGE sql
@@ -3696,9 +3958,17 @@ CREATE FUNCTION logic.web_account() RETURNS bigint
     and a.active and d.active and not a.public
 $$;
 
+CREATE FUNCTION logic.web_kind() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select case when session_user = pg_get_userbyid(c.relowner) and current_setting('role') = 'mailwright_web' then nullif(current_setting('mailwright.kind', true), '') end
+  from pg_class c where c.oid = 'store.mailbox'::regclass
+$$;
+
 CREATE FUNCTION logic.web_changes() RETURNS boolean
     LANGUAGE sql STABLE
-    AS $$ select coalesce(logic.web_kind() = 'system', false) $$;
+    RETURN COALESCE((logic.web_kind() = 'system'::text), false);
 
 CREATE FUNCTION logic.web_domain() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3716,14 +3986,6 @@ CREATE FUNCTION logic.web_has_account(account bigint) RETURNS boolean
   select exists (select 1 from directory.account a where a.id = account and a.domain_id = logic.web_domain())
 $$;
 
-CREATE FUNCTION logic.web_kind() RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
-    AS $$
-  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
-  from pg_class c where c.oid = 'store.mailbox'::regclass
-$$;
-
 CREATE FUNCTION logic.web_manages(account bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -3733,7 +3995,7 @@ $$;
 
 CREATE FUNCTION logic.web_sees() RETURNS boolean
     LANGUAGE sql STABLE
-    AS $$ select coalesce(logic.web_kind() in ('system', 'auditor'), false) $$;
+    RETURN COALESCE((logic.web_kind() = ANY (ARRAY['system'::text, 'auditor'::text])), false);
 
 CREATE FUNCTION queue.cancel(message bigint) RETURNS bigint
     LANGUAGE plpgsql
@@ -3805,6 +4067,8 @@ CREATE TABLE control.directory (
 
 COMMENT ON TABLE control.directory IS 'Settings of domains, accounts and logins';
 
+COMMENT ON COLUMN control.directory.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
 
 COMMENT ON COLUMN control.directory.max_login_failures IS 'Wrong passwords in a row after which an account is locked';
@@ -3849,6 +4113,8 @@ CREATE TABLE control.imap (
 );
 
 COMMENT ON TABLE control.imap IS 'Settings of the IMAP service';
+
+COMMENT ON COLUMN control.imap.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
 
@@ -3913,6 +4179,8 @@ CREATE TABLE control.smtp (
 );
 
 COMMENT ON TABLE control.smtp IS 'Settings of the SMTP service';
+
+COMMENT ON COLUMN control.smtp.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
 
@@ -3991,6 +4259,8 @@ CREATE TABLE directory.domain (
 
 COMMENT ON TABLE directory.domain IS 'Domains whose mail is kept here';
 
+COMMENT ON COLUMN directory.domain.id IS 'Number of the row';
+
 COMMENT ON COLUMN directory.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
 
 COMMENT ON COLUMN directory.domain.active IS 'An inactive domain receives nothing and its users cannot log in; its mail stays';
@@ -4051,6 +4321,8 @@ CREATE TABLE log.trace (
 
 COMMENT ON TABLE log.trace IS 'What became of each message, up to a mailbox here or the queue; report.trace shows it together with the attempts that follow';
 
+COMMENT ON COLUMN log.trace.id IS 'Number of the row';
+
 COMMENT ON COLUMN log.trace.at IS 'When';
 
 COMMENT ON COLUMN log.trace.session_id IS 'The session that brought the message, as live.session called it';
@@ -4092,6 +4364,8 @@ CREATE TABLE store.usage (
 WITH (fillfactor='50');
 
 COMMENT ON TABLE store.usage IS 'What each account keeps, counted by the statements that add or remove mail';
+
+COMMENT ON COLUMN store.usage.account_id IS 'The account';
 
 COMMENT ON COLUMN store.usage.bytes IS 'Sum of the sizes of its messages';
 
@@ -4149,6 +4423,8 @@ CREATE TABLE queue.attempt (
 );
 
 COMMENT ON TABLE queue.attempt IS 'What became of each attempt to deliver; kept for control.relay.attempt_days';
+
+COMMENT ON COLUMN queue.attempt.id IS 'Number of the row';
 
 COMMENT ON COLUMN queue.attempt.at IS 'When it ended';
 
@@ -4225,6 +4501,42 @@ UNION ALL
      LEFT JOIN log.trace t ON (((t.queue_id = a.message_id) AND (t.recipient = a.recipient))));
 
 COMMENT ON VIEW report.trace IS 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), reported to the sender. All steps of one message bear the same message; order by at, trace_id';
+
+COMMENT ON COLUMN report.trace.at IS 'When';
+
+COMMENT ON COLUMN report.trace.message IS 'What the server calls the message: the id in its Received field, also said to who sent it. For what was refused before a message began: the session';
+
+COMMENT ON COLUMN report.trace.step IS 'What happened: see the table in docs/administer.md';
+
+COMMENT ON COLUMN report.trace.command IS 'What was refused: MAIL, RCPT or DATA';
+
+COMMENT ON COLUMN report.trace.sender IS 'Reverse path, empty = null sender, in the first row of a message; where it is queued: if it was rewritten';
+
+COMMENT ON COLUMN report.trace.recipient IS 'For whom';
+
+COMMENT ON COLUMN report.trace.reply IS 'What was said, here or by the other server';
+
+COMMENT ON COLUMN report.trace.peer IS 'Address of the client, or of the server that it was delivered to';
+
+COMMENT ON COLUMN report.trace.host IS 'Name of the server that it was delivered to';
+
+COMMENT ON COLUMN report.trace.account IS 'Who submitted it; where it was placed: whose mailbox it is';
+
+COMMENT ON COLUMN report.trace.mailbox IS 'The mailbox it was placed in';
+
+COMMENT ON COLUMN report.trace.uid IS 'Its UID there';
+
+COMMENT ON COLUMN report.trace.size IS 'Bytes';
+
+COMMENT ON COLUMN report.trace.header_message_id IS 'Its Message-ID, in the first row';
+
+COMMENT ON COLUMN report.trace.queue_id IS 'Its number in queue.message and queue.attempt';
+
+COMMENT ON COLUMN report.trace.session_id IS 'The session that brought the message, as live.session called it';
+
+COMMENT ON COLUMN report.trace.node IS 'The node that did it';
+
+COMMENT ON COLUMN report.trace.trace_id IS 'The row of log.trace; empty = an attempt of queue.attempt';
 
 CREATE FUNCTION report.find_trace(sender text DEFAULT NULL::text, recipient text DEFAULT NULL::text, message_id text DEFAULT NULL::text, peer inet DEFAULT NULL::inet, since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, most integer DEFAULT 100) RETURNS SETOF report.trace
     LANGUAGE plpgsql STABLE
@@ -4368,6 +4680,8 @@ CREATE TABLE control.acme (
 
 COMMENT ON TABLE control.acme IS 'The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
 
+COMMENT ON COLUMN control.acme.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.acme.active IS 'Whether certificates are ordered and renewed';
 
 COMMENT ON COLUMN control.acme.directory IS 'Address of the authority''s ACME directory; that of Let''s Encrypt unless another one is named';
@@ -4398,7 +4712,9 @@ CREATE VIEW admin.acme WITH (security_invoker='true') AS
     acme.external_key_id
    FROM control.acme;
 
-COMMENT ON VIEW admin.acme IS 'Settings: Acme. The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+COMMENT ON VIEW admin.acme IS 'Settings: ACME. The certificate authority that certificates are ordered from (ACME, RFC 8555); which ones, control.acme_certificate says';
+
+COMMENT ON COLUMN admin.acme.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.acme.active IS 'Whether certificates are ordered and renewed';
 
@@ -4444,7 +4760,7 @@ CREATE VIEW admin.acme_account WITH (security_invoker='true') AS
     acme_account.created_at
    FROM control.acme_account;
 
-COMMENT ON VIEW admin.acme_account IS 'Server: Acme account. Accounts with authorities; the server makes one when it first needs it. To change to a new key, delete the row';
+COMMENT ON VIEW admin.acme_account IS 'Server: ACME account. Accounts with authorities; the server makes one when it first needs it. To change to a new key, delete the row';
 
 COMMENT ON COLUMN admin.acme_account.directory IS 'The authority, by its directory';
 
@@ -4490,7 +4806,7 @@ CREATE VIEW admin.acme_answer WITH (security_invoker='true') AS
     acme_answer.created_at
    FROM control.acme_answer;
 
-COMMENT ON VIEW admin.acme_answer IS 'Server: Acme answer. What every node shows to the authority while an order is under way, to prove that a name is ours';
+COMMENT ON VIEW admin.acme_answer IS 'Server: ACME answer. What every node shows to the authority while an order is under way, to prove that a name is ours';
 
 COMMENT ON COLUMN admin.acme_answer.token IS 'The authority''s question; at http-01 the last part of the page''s path';
 
@@ -4520,6 +4836,8 @@ CREATE TABLE control.acme_certificate (
 );
 
 COMMENT ON TABLE control.acme_certificate IS 'Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN control.acme_certificate.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.acme_certificate.names IS 'Host names in it; all of them must lead here';
 
@@ -4555,7 +4873,9 @@ CREATE VIEW admin.acme_certificate WITH (security_invoker='true') AS
     acme_certificate.created_at
    FROM control.acme_certificate;
 
-COMMENT ON VIEW admin.acme_certificate IS 'Server: Acme certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+COMMENT ON VIEW admin.acme_certificate IS 'Server: ACME certificate. Certificates to have from the authority, one a row: insert into control.acme_certificate (names) values (''{mail.example.test,imap.example.test}'')';
+
+COMMENT ON COLUMN admin.acme_certificate.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.acme_certificate.names IS 'Host names in it; all of them must lead here';
 
@@ -4604,7 +4924,7 @@ CREATE VIEW admin.acme_order WITH (security_invoker='true') AS
     acme_order.created_at
    FROM control.acme_order;
 
-COMMENT ON VIEW admin.acme_order IS 'Server: Acme order. Orders under way; another node goes on with them should this one fall';
+COMMENT ON VIEW admin.acme_order IS 'Server: ACME order. Orders under way; another node goes on with them should this one fall';
 
 COMMENT ON COLUMN admin.acme_order.acme_certificate_id IS 'What is ordered';
 
@@ -4626,6 +4946,8 @@ CREATE TABLE directory.alias (
 
 COMMENT ON TABLE directory.alias IS 'Addresses that expand to others';
 
+COMMENT ON COLUMN directory.alias.id IS 'Number of the row';
+
 COMMENT ON COLUMN directory.alias.domain_id IS 'The domain of the address';
 
 COMMENT ON COLUMN directory.alias.local_part IS 'The part before @, kept in lower case';
@@ -4646,6 +4968,8 @@ CREATE VIEW admin.alias WITH (security_invoker='true') AS
    FROM directory.alias;
 
 COMMENT ON VIEW admin.alias IS 'Mail: Aliases. Addresses that expand to others';
+
+COMMENT ON COLUMN admin.alias.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.alias.domain_id IS 'The domain of the address';
 
@@ -4671,6 +4995,8 @@ CREATE TABLE control.authentication (
 
 COMMENT ON TABLE control.authentication IS 'How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
 
+COMMENT ON COLUMN control.authentication.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
 
 COMMENT ON COLUMN control.authentication.timeout_seconds IS 'How long all checks of one message may take; a check that is not done then counts as a temporary error';
@@ -4691,6 +5017,8 @@ CREATE VIEW admin.authentication WITH (security_invoker='true') AS
    FROM control.authentication;
 
 COMMENT ON VIEW admin.authentication IS 'Settings: Authentication. How mail from other servers is checked: iprev, SPF, DKIM, DMARC, ARC';
+
+COMMENT ON COLUMN admin.authentication.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.authentication.check_incoming IS 'Whether mail from other servers is checked at all';
 
@@ -4756,6 +5084,8 @@ CREATE VIEW admin.certificate WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.certificate IS 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
 
+COMMENT ON COLUMN admin.certificate.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.certificate.names IS 'Host names it serves, *.example.test included; empty = the names inside the certificate';
 
 COMMENT ON COLUMN admin.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
@@ -4789,6 +5119,8 @@ CREATE TABLE control.connection_check (
 
 COMMENT ON TABLE control.connection_check IS 'Checks of hosts that bring mail without logging in: off, mark (a header field X-Mailwright-Check), tempfail (451) or reject (550). DNS trouble is never held against them';
 
+COMMENT ON COLUMN control.connection_check.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.connection_check.no_reverse_name IS 'The address has no name in DNS (PTR)';
 
 COMMENT ON COLUMN control.connection_check.reverse_name_unconfirmed IS 'It has one, but the name does not lead back to the address';
@@ -4816,6 +5148,8 @@ CREATE VIEW admin.connection_check WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.connection_check IS 'Settings: Connection check. Checks of hosts that bring mail without logging in: off, mark (a header field X-Mailwright-Check), tempfail (451) or reject (550). DNS trouble is never held against them';
 
+COMMENT ON COLUMN admin.connection_check.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN admin.connection_check.no_reverse_name IS 'The address has no name in DNS (PTR)';
 
 COMMENT ON COLUMN admin.connection_check.reverse_name_unconfirmed IS 'It has one, but the name does not lead back to the address';
@@ -4842,6 +5176,8 @@ CREATE VIEW admin.directory WITH (security_invoker='true') AS
    FROM control.directory;
 
 COMMENT ON VIEW admin.directory IS 'Settings: Directory. Settings of domains, accounts and logins';
+
+COMMENT ON COLUMN admin.directory.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.directory.subaddress_separator IS 'What separates user and detail in user+detail@domain; empty = no subaddressing';
 
@@ -4871,6 +5207,8 @@ CREATE TABLE control.dkim (
 
 COMMENT ON TABLE control.dkim IS 'How the mail of our users is signed (DKIM, RFC 6376)';
 
+COMMENT ON COLUMN control.dkim.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
 
 COMMENT ON COLUMN control.dkim.rsa_bits IS 'Size of new RSA keys';
@@ -4887,7 +5225,9 @@ CREATE VIEW admin.dkim WITH (security_invoker='true') AS
     dkim.overlap_days
    FROM control.dkim;
 
-COMMENT ON VIEW admin.dkim IS 'Settings: Dkim. How the mail of our users is signed (DKIM, RFC 6376)';
+COMMENT ON VIEW admin.dkim IS 'Settings: DKIM. How the mail of our users is signed (DKIM, RFC 6376)';
+
+COMMENT ON COLUMN admin.dkim.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dkim.sign IS 'Whether mail that users send is signed with the active keys of the sender''s domain';
 
@@ -4912,6 +5252,8 @@ CREATE TABLE control.dmarc (
 
 COMMENT ON TABLE control.dmarc IS 'Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
 
+COMMENT ON COLUMN control.dmarc.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
 
 COMMENT ON COLUMN control.dmarc.organization IS 'Name of the organization in reports; empty = the server''s name';
@@ -4928,7 +5270,9 @@ CREATE VIEW admin.dmarc WITH (security_invoker='true') AS
     dmarc.keep_days
    FROM control.dmarc;
 
-COMMENT ON VIEW admin.dmarc IS 'Settings: Dmarc. Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+COMMENT ON VIEW admin.dmarc IS 'Settings: DMARC. Aggregate reports (RFC 7489, 7.2): those that we send, and those that we receive';
+
+COMMENT ON COLUMN admin.dmarc.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dmarc.report_from IS 'Sender of the reports that domains ask for (rua=) and get once a day; empty = none are sent';
 
@@ -4953,6 +5297,8 @@ CREATE TABLE control.dns (
 
 COMMENT ON TABLE control.dns IS 'How names are looked up';
 
+COMMENT ON COLUMN control.dns.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.dns.servers IS 'Name servers, as 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53; empty = those of the system (/etc/resolv.conf)';
 
 COMMENT ON COLUMN control.dns.dnssec IS 'trust: believe the name servers when they say that an answer is authentic (AD), which is right for a validating resolver on this host or network; validate: check the signatures here; off: nothing is authentic, and so DANE is not used';
@@ -4972,7 +5318,9 @@ CREATE VIEW admin.dns WITH (security_invoker='true') AS
     dns.cache_entries
    FROM control.dns;
 
-COMMENT ON VIEW admin.dns IS 'Settings: Dns. How names are looked up';
+COMMENT ON VIEW admin.dns IS 'Settings: DNS. How names are looked up';
+
+COMMENT ON COLUMN admin.dns.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.dns.servers IS 'Name servers, as 192.0.2.53, 127.0.0.1:5353 or [2001:db8::53]:53; empty = those of the system (/etc/resolv.conf)';
 
@@ -5002,6 +5350,8 @@ CREATE VIEW admin.domain WITH (security_invoker='true') AS
    FROM directory.domain d;
 
 COMMENT ON VIEW admin.domain IS 'Mail: Domains. Domains whose mail is kept here';
+
+COMMENT ON COLUMN admin.domain.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.domain.name IS 'Name in lower case; international names in their ASCII form (xn--…), which the command line makes for you';
 
@@ -5040,6 +5390,8 @@ CREATE TABLE log.event (
 
 COMMENT ON TABLE log.event IS 'What the daemon says of itself: the same as on its standard error, as rows';
 
+COMMENT ON COLUMN log.event.id IS 'Number of the row';
+
 COMMENT ON COLUMN log.event.at IS 'When';
 
 COMMENT ON COLUMN log.event.session_id IS 'The session it happened in, as live.session called it';
@@ -5072,6 +5424,8 @@ CREATE VIEW admin.event WITH (security_invoker='true') AS
    FROM log.event;
 
 COMMENT ON VIEW admin.event IS 'Running: Log. What the server says of itself';
+
+COMMENT ON COLUMN admin.event.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.event.at IS 'When';
 
@@ -5113,6 +5467,8 @@ CREATE TABLE control.greylist (
 
 COMMENT ON TABLE control.greylist IS 'Greylisting: mail of an unknown sender from an unknown network is refused for now, and taken when its server comes again, as honest ones do';
 
+COMMENT ON COLUMN control.greylist.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.greylist.enabled IS 'Whether mail is greylisted';
 
 COMMENT ON COLUMN control.greylist.delay_seconds IS 'A second attempt is taken after this time';
@@ -5148,6 +5504,8 @@ CREATE VIEW admin.greylist WITH (security_invoker='true') AS
    FROM control.greylist;
 
 COMMENT ON VIEW admin.greylist IS 'Settings: Greylist. Greylisting: mail of an unknown sender from an unknown network is refused for now, and taken when its server comes again, as honest ones do';
+
+COMMENT ON COLUMN admin.greylist.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.greylist.enabled IS 'Whether mail is greylisted';
 
@@ -5186,7 +5544,9 @@ CREATE VIEW admin.imap WITH (security_invoker='true') AS
     imap.submission_accounts
    FROM control.imap;
 
-COMMENT ON VIEW admin.imap IS 'Settings: Imap. Settings of the IMAP service';
+COMMENT ON VIEW admin.imap IS 'Settings: IMAP. Settings of the IMAP service';
+
+COMMENT ON COLUMN admin.imap.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.imap.require_tls_for_login IS 'Whether LOGIN and AUTHENTICATE PLAIN are refused without TLS (LOGINDISABLED)';
 
@@ -5227,6 +5587,8 @@ CREATE TABLE control.imap_capability (
 
 COMMENT ON TABLE control.imap_capability IS 'Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
 
+COMMENT ON COLUMN control.imap_capability.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.imap_capability.capability IS 'The capability as CAPABILITY lists it, in any case, such as COMPRESS=DEFLATE';
 
 COMMENT ON COLUMN control.imap_capability.client IS 'Which clients: "name version" as they say by the command ID, * for any characters, in any case, such as Outlook*; * = all, and those that do not say';
@@ -5243,7 +5605,9 @@ CREATE VIEW admin.imap_capability WITH (security_invoker='true') AS
     imap_capability.reason
    FROM control.imap_capability;
 
-COMMENT ON VIEW admin.imap_capability IS 'Server: Imap capability. Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
+COMMENT ON VIEW admin.imap_capability IS 'Server: IMAP capability. Capabilities that IMAP clients are not told of, one a row: for a client that does them wrong, or for everybody. Counts from the next command on';
+
+COMMENT ON COLUMN admin.imap_capability.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.imap_capability.capability IS 'The capability as CAPABILITY lists it, in any case, such as COMPRESS=DEFLATE';
 
@@ -5263,6 +5627,8 @@ CREATE TABLE control.ip_list (
 
 COMMENT ON TABLE control.ip_list IS 'Lists of addresses, used for connection control and trust';
 
+COMMENT ON COLUMN control.ip_list.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.ip_list.name IS 'What people call the list';
 
 COMMENT ON COLUMN control.ip_list.mode IS 'Whether only the addresses in the list are let in, or all except these';
@@ -5276,7 +5642,9 @@ CREATE VIEW admin.ip_list WITH (security_invoker='true') AS
     ip_list.comment
    FROM control.ip_list;
 
-COMMENT ON VIEW admin.ip_list IS 'Server: Ip list. Lists of addresses, used for connection control and trust';
+COMMENT ON VIEW admin.ip_list IS 'Server: IP list. Lists of addresses, used for connection control and trust';
+
+COMMENT ON COLUMN admin.ip_list.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.ip_list.name IS 'What people call the list';
 
@@ -5294,6 +5662,8 @@ CREATE TABLE control.ip_rule (
 
 COMMENT ON TABLE control.ip_rule IS 'The addresses in a list';
 
+COMMENT ON COLUMN control.ip_rule.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.ip_rule.list_id IS 'The list this rule belongs to';
 
 COMMENT ON COLUMN control.ip_rule.pattern IS 'One address, a prefix (192.168.0.1/16), or a pattern: * for trailing octets or groups, ? for one character';
@@ -5307,7 +5677,9 @@ CREATE VIEW admin.ip_rule WITH (security_invoker='true') AS
     ip_rule.comment
    FROM control.ip_rule;
 
-COMMENT ON VIEW admin.ip_rule IS 'Server: Ip rule. The addresses in a list';
+COMMENT ON VIEW admin.ip_rule IS 'Server: IP rule. The addresses in a list';
+
+COMMENT ON COLUMN admin.ip_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.ip_rule.list_id IS 'The list this rule belongs to';
 
@@ -5327,6 +5699,8 @@ CREATE VIEW admin.listener WITH (security_invoker='true') AS
    FROM control.listener;
 
 COMMENT ON VIEW admin.listener IS 'Server: Listener. Addresses and ports the services listen on; the node''s port offset is added to the port';
+
+COMMENT ON COLUMN admin.listener.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.listener.service IS 'The service that answers';
 
@@ -5356,6 +5730,8 @@ CREATE TABLE control.log (
 
 COMMENT ON TABLE control.log IS 'Settings of what is kept of events and of the trace of messages';
 
+COMMENT ON COLUMN control.log.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.log.event_level IS 'Which events are kept in log.event: those of this level and graver ones, as far as control.server.log_level lets them come up at all; off = none';
 
 COMMENT ON COLUMN control.log.event_days IS 'How long events are kept';
@@ -5373,6 +5749,8 @@ CREATE VIEW admin.log WITH (security_invoker='true') AS
    FROM control.log;
 
 COMMENT ON VIEW admin.log IS 'Settings: Log. Settings of what is kept of events and of the trace of messages';
+
+COMMENT ON COLUMN admin.log.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.log.event_level IS 'Which events are kept in log.event: those of this level and graver ones, as far as control.server.log_level lets them come up at all; off = none';
 
@@ -5395,6 +5773,8 @@ CREATE VIEW admin.my_account WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.my_account IS 'Mine: Account. Your address, your name, and where your mail goes on to';
 
+COMMENT ON COLUMN admin.my_account.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.my_account.address IS 'Your address';
 
 COMMENT ON COLUMN admin.my_account.display_name IS 'Your name';
@@ -5414,6 +5794,8 @@ CREATE VIEW admin.my_alias WITH (security_invoker='true') AS
    FROM logic.own_aliases() own_aliases(id, address, active);
 
 COMMENT ON VIEW admin.my_alias IS 'Mine: Aliases. Further addresses whose mail comes to you';
+
+COMMENT ON COLUMN admin.my_alias.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.my_alias.address IS 'The address';
 
@@ -5437,6 +5819,8 @@ CREATE TABLE control.oidc_issuer (
 );
 
 COMMENT ON TABLE control.oidc_issuer IS 'OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+
+COMMENT ON COLUMN control.oidc_issuer.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.oidc_issuer.issuer IS 'The issuer as tokens name it (iss)';
 
@@ -5463,7 +5847,9 @@ CREATE VIEW admin.oidc_issuer WITH (security_invoker='true') AS
     oidc_issuer.active
    FROM control.oidc_issuer;
 
-COMMENT ON VIEW admin.oidc_issuer IS 'Server: Oidc issuer. OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+COMMENT ON VIEW admin.oidc_issuer IS 'Server: OIDC issuer. OpenID Connect providers whose access tokens log users in (OAUTHBEARER, XOAUTH2), over TLS only';
+
+COMMENT ON COLUMN admin.oidc_issuer.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.oidc_issuer.issuer IS 'The issuer as tokens name it (iss)';
 
@@ -5493,6 +5879,8 @@ CREATE TABLE control.pop3 (
 
 COMMENT ON TABLE control.pop3 IS 'Settings of the POP3 service';
 
+COMMENT ON COLUMN control.pop3.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.pop3.require_tls_for_login IS 'Whether USER, PASS and AUTH PLAIN are refused without TLS';
 
 COMMENT ON COLUMN control.pop3.idle_timeout_seconds IS 'How long a silent client is kept after login';
@@ -5512,7 +5900,9 @@ CREATE VIEW admin.pop3 WITH (security_invoker='true') AS
     pop3.max_errors
    FROM control.pop3;
 
-COMMENT ON VIEW admin.pop3 IS 'Settings: Pop3. Settings of the POP3 service';
+COMMENT ON VIEW admin.pop3 IS 'Settings: POP3. Settings of the POP3 service';
+
+COMMENT ON COLUMN admin.pop3.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.pop3.require_tls_for_login IS 'Whether USER, PASS and AUTH PLAIN are refused without TLS';
 
@@ -5537,6 +5927,8 @@ CREATE TABLE control.rbl (
 );
 
 COMMENT ON TABLE control.rbl IS 'DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+
+COMMENT ON COLUMN control.rbl.id IS 'Number of the row';
 
 COMMENT ON COLUMN control.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
 
@@ -5563,7 +5955,9 @@ CREATE VIEW admin.rbl WITH (security_invoker='true') AS
     rbl.comment
    FROM control.rbl;
 
-COMMENT ON VIEW admin.rbl IS 'Server: Rbl. DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+COMMENT ON VIEW admin.rbl IS 'Server: RBL. DNS lists (RBL, DNSBL, DNSWL) that the rbl service asks about senders; all active ones are asked at the same time';
+
+COMMENT ON COLUMN admin.rbl.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
 
@@ -5594,6 +5988,8 @@ CREATE TABLE control.rbl_settings (
 
 COMMENT ON TABLE control.rbl_settings IS 'Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
 
+COMMENT ON COLUMN control.rbl_settings.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.rbl_settings.timeout_seconds IS 'How long all lists together are waited for; one that has not answered by then counts as not listing the sender';
 
 COMMENT ON COLUMN control.rbl_settings.mark_score IS 'Mail of senders whose lists'' weights sum up to this is marked; 0 = never';
@@ -5613,7 +6009,9 @@ CREATE VIEW admin.rbl_settings WITH (security_invoker='true') AS
     rbl_settings.exempt_postmaster
    FROM control.rbl_settings;
 
-COMMENT ON VIEW admin.rbl_settings IS 'Settings: Rbl settings. Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
+COMMENT ON VIEW admin.rbl_settings IS 'Settings: RBL settings. Settings of the rbl service; the lists are in control.rbl. Users who have logged in are never looked up';
+
+COMMENT ON COLUMN admin.rbl_settings.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.rbl_settings.timeout_seconds IS 'How long all lists together are waited for; one that has not answered by then counts as not listing the sender';
 
@@ -5664,6 +6062,8 @@ CREATE TABLE control.relay (
 );
 
 COMMENT ON TABLE control.relay IS 'Settings of sending mail to other servers';
+
+COMMENT ON COLUMN control.relay.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.relay.enabled IS 'Whether mail for other servers is sent; false keeps all of it in the queue';
 
@@ -5734,6 +6134,8 @@ CREATE VIEW admin.relay WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.relay IS 'Settings: Relay. Settings of sending mail to other servers';
 
+COMMENT ON COLUMN admin.relay.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN admin.relay.enabled IS 'Whether mail for other servers is sent; false keeps all of it in the queue';
 
 COMMENT ON COLUMN admin.relay.port IS 'Port of other servers, where no route says another: 25';
@@ -5790,6 +6192,8 @@ CREATE TABLE control.relay_tls (
 
 COMMENT ON TABLE control.relay_tls IS 'Which statements of other domains about their mail servers'' TLS are obeyed';
 
+COMMENT ON COLUMN control.relay_tls.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.relay_tls.dane IS 'Whether TLSA records are obeyed (DANE, RFC 7672) where DNSSEC vouches for them; see control.dns.dnssec';
 
 COMMENT ON COLUMN control.relay_tls.mta_sts IS 'Whether MTA-STS policies (RFC 8461) are fetched and obeyed, where there is no DANE';
@@ -5809,7 +6213,9 @@ CREATE VIEW admin.relay_tls WITH (security_invoker='true') AS
     relay_tls.report_organization
    FROM control.relay_tls;
 
-COMMENT ON VIEW admin.relay_tls IS 'Settings: Relay tls. Which statements of other domains about their mail servers'' TLS are obeyed';
+COMMENT ON VIEW admin.relay_tls IS 'Settings: Relay TLS. Which statements of other domains about their mail servers'' TLS are obeyed';
+
+COMMENT ON COLUMN admin.relay_tls.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.relay_tls.dane IS 'Whether TLSA records are obeyed (DANE, RFC 7672) where DNSSEC vouches for them; see control.dns.dnssec';
 
@@ -5820,6 +6226,83 @@ COMMENT ON COLUMN admin.relay_tls.mta_sts_port IS 'Port on which policies are fe
 COMMENT ON COLUMN admin.relay_tls.report_from IS 'Sender of the reports about their TLS that domains ask for (_smtp._tls) and get once a day; empty = none are sent';
 
 COMMENT ON COLUMN admin.relay_tls.report_organization IS 'Who sends these reports; empty = the server''s name';
+
+CREATE TABLE control.report (
+    name text NOT NULL,
+    description text,
+    active boolean DEFAULT true NOT NULL,
+    query control.query NOT NULL,
+    parameters text[] DEFAULT '{}'::text[] NOT NULL,
+    chart control.chart DEFAULT 'none'::control.chart NOT NULL,
+    chart_name text,
+    chart_values text[] DEFAULT '{}'::text[] NOT NULL,
+    max_rows integer DEFAULT 1000 NOT NULL,
+    timeout_seconds integer DEFAULT 10 NOT NULL,
+    CONSTRAINT "a chart has the column that names, and those that are drawn" CHECK (((chart = 'none'::control.chart) OR ((chart_name IS NOT NULL) AND (cardinality(chart_values) > 0)))),
+    CONSTRAINT "a chart shows 6 columns at most" CHECK (((cardinality(chart_values) <= 6) AND (array_position(chart_values, NULL::text) IS NULL))),
+    CONSTRAINT "a parameter is like days=30: a word, and what it is if nothing " CHECK (((cardinality(parameters) <= 5) AND (array_position(parameters, NULL::text) IS NULL) AND (array_to_string(parameters, '
+'::text) ~ '^([a-z][a-z0-9_]{0,30}=[^\n]{0,200}(\n|$))*$'::text))),
+    CONSTRAINT "a report has a name of 1 to 80 characters, without a line end" CHECK (((name ~ '^\S([^\n]*\S)?$'::text) AND (length(name) <= 80))),
+    CONSTRAINT "a report has from 1 to 10000 rows" CHECK (((max_rows >= 1) AND (max_rows <= 10000))),
+    CONSTRAINT "a report may take from 1 to 300 seconds" CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 300)))
+);
+
+COMMENT ON TABLE control.report IS 'Queries that system administrators and auditors run on the page Reports; only system administrators write them';
+
+COMMENT ON COLUMN control.report.name IS 'What it is called';
+
+COMMENT ON COLUMN control.report.description IS 'What it says, and what the parameters are';
+
+COMMENT ON COLUMN control.report.active IS 'Whether it is on the page Reports';
+
+COMMENT ON COLUMN control.report.query IS 'One SELECT. It runs under the role mailwright_report, which reads the views of schema report and the tables of control, directory, queue, live, log and screen, but no secrets and no mail. Names are written with their schema; $1, $2 … are the parameters, as text: $1::integer';
+
+COMMENT ON COLUMN control.report.parameters IS 'Names and what they are if nothing is given: days=30';
+
+COMMENT ON COLUMN control.report.chart IS 'line: values over time; bars: one bar for each row';
+
+COMMENT ON COLUMN control.report.chart_name IS 'The column with the time of each point, or the name of each bar';
+
+COMMENT ON COLUMN control.report.chart_values IS 'The columns that are drawn: up to 6 lines, or the length of the bars. Columns whose names end with bytes or seconds are shown as such';
+
+COMMENT ON COLUMN control.report.max_rows IS 'Rows at most; that there are more is said';
+
+COMMENT ON COLUMN control.report.timeout_seconds IS 'Seconds that it may take before it is stopped';
+
+CREATE VIEW admin.report WITH (security_invoker='true') AS
+ SELECT report.name,
+    report.description,
+    report.active,
+    report.query,
+    report.parameters,
+    report.chart,
+    report.chart_name,
+    report.chart_values,
+    report.max_rows,
+    report.timeout_seconds
+   FROM control.report;
+
+COMMENT ON VIEW admin.report IS 'Server: Report queries. What the page Reports offers: SQL that is kept';
+
+COMMENT ON COLUMN admin.report.name IS 'What it is called';
+
+COMMENT ON COLUMN admin.report.description IS 'What it says, and what the parameters are';
+
+COMMENT ON COLUMN admin.report.active IS 'Whether it is on the page Reports';
+
+COMMENT ON COLUMN admin.report.query IS 'One SELECT. It runs under the role mailwright_report, which reads the views of schema report and the tables of control, directory, queue, live, log and screen, but no secrets and no mail. Names are written with their schema; $1, $2 … are the parameters, as text: $1::integer';
+
+COMMENT ON COLUMN admin.report.parameters IS 'Names and what they are if nothing is given: days=30';
+
+COMMENT ON COLUMN admin.report.chart IS 'line: values over time; bars: one bar for each row';
+
+COMMENT ON COLUMN admin.report.chart_name IS 'The column with the time of each point, or the name of each bar';
+
+COMMENT ON COLUMN admin.report.chart_values IS 'The columns that are drawn: up to 6 lines, or the length of the bars. Columns whose names end with bytes or seconds are shown as such';
+
+COMMENT ON COLUMN admin.report.max_rows IS 'Rows at most; that there are more is said';
+
+COMMENT ON COLUMN admin.report.timeout_seconds IS 'Seconds that it may take before it is stopped';
 
 CREATE TABLE control.retry (
     attempt integer NOT NULL,
@@ -5874,6 +6357,8 @@ END)::control.hostname IS NOT NULL))),
 
 COMMENT ON TABLE control.route IS 'Smart hosts and other exceptions from sending by DNS. The most specific pattern wins: example.org before *.example.org before *.org before *';
 
+COMMENT ON COLUMN control.route.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.route.pattern IS 'Recipients'' domain; *.example.org for all below it; * for everything: the smart host';
 
 COMMENT ON COLUMN control.route.active IS 'Whether the route is used';
@@ -5918,6 +6403,8 @@ CREATE VIEW admin.route WITH (security_invoker='true') AS
 
 COMMENT ON VIEW admin.route IS 'Server: Route. Smart hosts and other exceptions from sending by DNS. The most specific pattern wins: example.org before *.example.org before *.org before *';
 
+COMMENT ON COLUMN admin.route.id IS 'Number of the row';
+
 COMMENT ON COLUMN admin.route.pattern IS 'Recipients'' domain; *.example.org for all below it; * for everything: the smart host';
 
 COMMENT ON COLUMN admin.route.active IS 'Whether the route is used';
@@ -5953,6 +6440,8 @@ CREATE TABLE control.server (
 
 COMMENT ON TABLE control.server IS 'Settings of the whole server';
 
+COMMENT ON COLUMN control.server.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.server.hostname IS 'The server''s name in greetings and trace headers; empty = the host''s own name';
 
 COMMENT ON COLUMN control.server.stop_grace_seconds IS 'How long a stopping service waits for messages that are just coming in';
@@ -5967,6 +6456,8 @@ CREATE VIEW admin.server WITH (security_invoker='true') AS
    FROM control.server;
 
 COMMENT ON VIEW admin.server IS 'Settings: Server. Settings of the whole server';
+
+COMMENT ON COLUMN admin.server.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.server.hostname IS 'The server''s name in greetings and trace headers; empty = the host''s own name';
 
@@ -6001,7 +6492,9 @@ CREATE VIEW admin.smtp WITH (security_invoker='true') AS
     smtp.etrn
    FROM control.smtp;
 
-COMMENT ON VIEW admin.smtp IS 'Settings: Smtp. Settings of the SMTP service';
+COMMENT ON VIEW admin.smtp IS 'Settings: SMTP. Settings of the SMTP service';
+
+COMMENT ON COLUMN admin.smtp.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.smtp.max_message_bytes IS 'Largest message accepted, in bytes, 150 MB at most; a domain or account may have a lower limit';
 
@@ -6066,6 +6559,8 @@ CREATE TABLE control.smtp_limit (
 
 COMMENT ON TABLE control.smtp_limit IS 'How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
 
+COMMENT ON COLUMN control.smtp_limit.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.smtp_limit.account_messages_per_minute IS 'Messages that one account may send in a minute';
 
 COMMENT ON COLUMN control.smtp_limit.account_messages_per_hour IS 'Messages that one account may send in an hour; domains and accounts may have limits of their own';
@@ -6097,7 +6592,9 @@ CREATE VIEW admin.smtp_limit WITH (security_invoker='true') AS
     smtp_limit.tarpit_seconds
    FROM control.smtp_limit;
 
-COMMENT ON VIEW admin.smtp_limit IS 'Settings: Smtp limit. How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
+COMMENT ON VIEW admin.smtp_limit IS 'Settings: SMTP limit. How much a host or an account may do in a time, on all nodes together; 0 = no limit. Windows are fixed: they begin with each full minute or hour';
+
+COMMENT ON COLUMN admin.smtp_limit.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.smtp_limit.account_messages_per_minute IS 'Messages that one account may send in a minute';
 
@@ -6147,7 +6644,7 @@ CREATE VIEW admin.srs WITH (security_invoker='true') AS
     srs.any_sender
    FROM control.srs;
 
-COMMENT ON VIEW admin.srs IS 'Settings: Srs. The Sender Rewriting Scheme: forwarded mail of other people gets a sender of the forwarding domain, so that the receiver''s SPF check passes and bounces find their way back';
+COMMENT ON VIEW admin.srs IS 'Settings: SRS. The Sender Rewriting Scheme: forwarded mail of other people gets a sender of the forwarding domain, so that the receiver''s SPF check passes and bounces find their way back';
 
 COMMENT ON COLUMN admin.srs.only_row IS 'There is one row';
 
@@ -6176,6 +6673,8 @@ CREATE TABLE control.store (
 
 COMMENT ON TABLE control.store IS 'Settings of the message store';
 
+COMMENT ON COLUMN control.store.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.store.message_bytes_in_flight IS 'Memory for messages that are just coming in, in bytes and per node; when it is spent, senders wait';
 
 COMMENT ON COLUMN control.store.compress IS 'Whether message bodies are compressed (zstd); off lets people read raw mail in SQL. Mail already stored stays as it is';
@@ -6202,6 +6701,8 @@ CREATE VIEW admin.store WITH (security_invoker='true') AS
    FROM control.store;
 
 COMMENT ON VIEW admin.store IS 'Settings: Store. Settings of the message store';
+
+COMMENT ON COLUMN admin.store.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.store.message_bytes_in_flight IS 'Memory for messages that are just coming in, in bytes and per node; when it is spent, senders wait';
 
@@ -6230,6 +6731,8 @@ CREATE TABLE control.template (
 
 COMMENT ON TABLE control.template IS 'Texts of the reports that senders get. {hostname} {sender} {subject} {received} {recipients} {reasons} {expires} stand for what they say';
 
+COMMENT ON COLUMN control.template.id IS 'Number of the row';
+
 COMMENT ON COLUMN control.template.name IS 'When it is sent: failed, delayed, delivered (when asked for), relayed (delivered to a server that sends no reports)';
 
 COMMENT ON COLUMN control.template.domain_id IS 'For senders of this domain; empty = for all others';
@@ -6247,6 +6750,8 @@ CREATE VIEW admin.template WITH (security_invoker='true') AS
    FROM control.template;
 
 COMMENT ON VIEW admin.template IS 'Server: Template. Texts of the reports that senders get. {hostname} {sender} {subject} {received} {recipients} {reasons} {expires} stand for what they say';
+
+COMMENT ON COLUMN admin.template.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.template.name IS 'When it is sent: failed, delayed, delivered (when asked for), relayed (delivered to a server that sends no reports)';
 
@@ -6274,6 +6779,8 @@ CREATE VIEW admin.trace WITH (security_invoker='true') AS
    FROM log.trace;
 
 COMMENT ON VIEW admin.trace IS 'Running: Trace. What became of messages, one line for each step; all steps of one message bear the same message';
+
+COMMENT ON COLUMN admin.trace.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.trace.at IS 'When';
 
@@ -6312,6 +6819,8 @@ CREATE TABLE control.traffic (
 
 COMMENT ON TABLE control.traffic IS 'Settings of the traffic service; its rules are in control.traffic_rule';
 
+COMMENT ON COLUMN control.traffic.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
 
 COMMENT ON COLUMN control.traffic.history_days IS 'How long the counts of past intervals are kept in log.traffic';
@@ -6323,6 +6832,8 @@ CREATE VIEW admin.traffic WITH (security_invoker='true') AS
    FROM control.traffic;
 
 COMMENT ON VIEW admin.traffic IS 'Settings: Traffic. Settings of the traffic service; its rules are in control.traffic_rule';
+
+COMMENT ON COLUMN admin.traffic.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.traffic.interval_minutes IS 'The interval that rules speak of; each begins when the one before ends, at the same moment on all nodes';
 
@@ -6337,6 +6848,8 @@ CREATE VIEW admin.traffic_rule WITH (security_invoker='true') AS
    FROM control.traffic_rule;
 
 COMMENT ON VIEW admin.traffic_rule IS 'Server: Traffic rule. How much mail may pass in one interval; of the rules that match, only the most specific one counts';
+
+COMMENT ON COLUMN admin.traffic_rule.id IS 'Number of the row';
 
 COMMENT ON COLUMN admin.traffic_rule.direction IS 'incoming: mail from hosts that have not logged in; outgoing: mail of users to other servers';
 
@@ -6405,6 +6918,8 @@ CREATE TABLE control.web (
 
 COMMENT ON TABLE control.web IS 'Settings of the web pages';
 
+COMMENT ON COLUMN control.web.only_row IS 'Always true: there is one row';
+
 COMMENT ON COLUMN control.web.require_tls IS 'Whether passwords are taken over HTTPS only. From this host itself (127.0.0.1, ::1) HTTP will always do';
 
 COMMENT ON COLUMN control.web.idle_minutes IS 'After so long without a click an administrator has to log in again';
@@ -6425,6 +6940,8 @@ CREATE VIEW admin.web WITH (security_invoker='true') AS
    FROM control.web;
 
 COMMENT ON VIEW admin.web IS 'Settings: Web. Settings of the web pages';
+
+COMMENT ON COLUMN admin.web.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN admin.web.require_tls IS 'Whether passwords are taken over HTTPS only. From this host itself (127.0.0.1, ::1) HTTP will always do';
 
@@ -6463,6 +6980,8 @@ CREATE TABLE control.generation (
 );
 
 COMMENT ON TABLE control.generation IS 'Counts committed changes of settings and directory; nodes report in live.node how far they have come';
+
+COMMENT ON COLUMN control.generation.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.generation.value IS 'Number of the last change, whatever it was';
 
@@ -6529,6 +7048,8 @@ CREATE TABLE control.logic (
 );
 
 COMMENT ON TABLE control.logic IS 'Which daemon''s functions, triggers and views are in place; an older daemon leaves them alone';
+
+COMMENT ON COLUMN control.logic.only_row IS 'Always true: there is one row';
 
 COMMENT ON COLUMN control.logic.version IS 'Version of that daemon, in numbers';
 
@@ -6628,6 +7149,8 @@ CREATE TABLE directory.domain_alias (
 
 COMMENT ON TABLE directory.domain_alias IS 'Other names of domains: mail for someone@name goes to the same local part in the domain';
 
+COMMENT ON COLUMN directory.domain_alias.id IS 'Number of the row';
+
 COMMENT ON COLUMN directory.domain_alias.name IS 'Name in lower case; international names in their ASCII form (xn--…)';
 
 COMMENT ON COLUMN directory.domain_alias.domain_id IS 'The domain that it is another name of';
@@ -6712,6 +7235,8 @@ CREATE TABLE directory.remote_domain (
 
 COMMENT ON TABLE directory.remote_domain IS 'Domains without accounts here, whose mail is taken from everybody and passed on';
 
+COMMENT ON COLUMN directory.remote_domain.id IS 'Number of the row';
+
 COMMENT ON COLUMN directory.remote_domain.name IS 'Name in lower case; international names in their ASCII form (xn--…)';
 
 COMMENT ON COLUMN directory.remote_domain.active IS 'An inactive domain receives nothing';
@@ -6763,6 +7288,8 @@ CREATE TABLE directory.sender_permission (
 );
 
 COMMENT ON TABLE directory.sender_permission IS 'Further senders that accounts with the policy own may give in MAIL FROM';
+
+COMMENT ON COLUMN directory.sender_permission.id IS 'Number of the row';
 
 COMMENT ON COLUMN directory.sender_permission.account_id IS 'The account';
 
@@ -7028,6 +7555,8 @@ CREATE TABLE log.dmarc_report (
 );
 
 COMMENT ON TABLE log.dmarc_report IS 'DMARC aggregate reports about your domains, from those who received their mail';
+
+COMMENT ON COLUMN log.dmarc_report.id IS 'Number of the row';
 
 COMMENT ON COLUMN log.dmarc_report.received_at IS 'When it came in';
 
@@ -7299,6 +7828,20 @@ CREATE VIEW report.account AS
 
 COMMENT ON VIEW report.account IS 'Accounts and what they keep';
 
+COMMENT ON COLUMN report.account.address IS 'Its address';
+
+COMMENT ON COLUMN report.account.active IS 'Whether it takes mail and may log in';
+
+COMMENT ON COLUMN report.account.used_bytes IS 'Bytes of mail that it keeps';
+
+COMMENT ON COLUMN report.account.messages IS 'Messages that it keeps';
+
+COMMENT ON COLUMN report.account.quota_bytes IS 'Bytes that it may keep; empty = no limit';
+
+COMMENT ON COLUMN report.account.used_percent IS 'How much of that is used';
+
+COMMENT ON COLUMN report.account.max_messages IS 'Messages that it may keep; empty = no limit';
+
 CREATE TABLE store.content (
     id bigint NOT NULL,
     digest bytea NOT NULL,
@@ -7326,6 +7869,8 @@ ALTER TABLE ONLY store.content ALTER COLUMN envelope SET STORAGE EXTERNAL;
 ALTER TABLE ONLY store.content ALTER COLUMN structure SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.content IS 'Each distinct message once, however many mailboxes it is in; its bytes are in store.content_chunk';
+
+COMMENT ON COLUMN store.content.id IS 'Number of the row';
 
 COMMENT ON COLUMN store.content.digest IS 'BLAKE3 of the exact bytes';
 
@@ -7382,6 +7927,36 @@ CREATE VIEW report.attempt AS
 
 COMMENT ON VIEW report.attempt IS 'What became of each attempt to deliver mail to other servers';
 
+COMMENT ON COLUMN report.attempt.at IS 'When it ended';
+
+COMMENT ON COLUMN report.attempt.message_id IS 'The message as it was called in queue.message';
+
+COMMENT ON COLUMN report.attempt.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN report.attempt.recipient IS 'The recipient';
+
+COMMENT ON COLUMN report.attempt.outcome IS 'delivered, delayed (tried again later), failed, expired, or cancelled by an administrator';
+
+COMMENT ON COLUMN report.attempt.attempt IS 'The how-many-th it was';
+
+COMMENT ON COLUMN report.attempt.host IS 'The server it was made with, by name';
+
+COMMENT ON COLUMN report.attempt.address IS 'And by address';
+
+COMMENT ON COLUMN report.attempt.tls IS 'TLS version, cipher and how the certificate was verified; empty = not encrypted';
+
+COMMENT ON COLUMN report.attempt.reply IS 'What the server said, or what went wrong';
+
+COMMENT ON COLUMN report.attempt.milliseconds IS 'How long it took';
+
+COMMENT ON COLUMN report.attempt.size IS 'Bytes';
+
+COMMENT ON COLUMN report.attempt.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.attempt.header_message_id IS 'Message-ID, without angle brackets';
+
+COMMENT ON COLUMN report.attempt.node IS 'The node that made it';
+
 CREATE VIEW report.certificate AS
  SELECT c.id,
     logic.served_names(c.*) AS names,
@@ -7409,17 +7984,31 @@ CREATE VIEW report.certificate AS
 
 COMMENT ON VIEW report.certificate IS 'Certificates and how long they are valid';
 
+COMMENT ON COLUMN report.certificate.id IS 'Number of the row';
+
 COMMENT ON COLUMN report.certificate.names IS 'Host names it is served for';
+
+COMMENT ON COLUMN report.certificate.source IS 'Where it came from: uploaded, self-signed, acme';
+
+COMMENT ON COLUMN report.certificate.active IS 'Whether it is used. Without a matching name the active uploaded or ACME one with the lowest id is served, else the self-signed one';
+
+COMMENT ON COLUMN report.certificate.not_before IS 'Beginning of its validity; the server reads it';
+
+COMMENT ON COLUMN report.certificate.not_after IS 'End of its validity; the server reads it';
 
 COMMENT ON COLUMN report.certificate.days_left IS 'Whole days until it expires; negative when it has';
 
 COMMENT ON COLUMN report.certificate.state IS 'valid, expires soon (a quarter of its life or 21 days are left), expired, not valid yet, unusable (see error), not read yet (by a running server)';
+
+COMMENT ON COLUMN report.certificate.error IS 'Why it can''t be served; the server says so';
 
 COMMENT ON COLUMN report.certificate.acme_certificate_id IS 'Row of control.acme_certificate that renews it';
 
 COMMENT ON COLUMN report.certificate.renewal_error IS 'Why its last renewal failed';
 
 COMMENT ON COLUMN report.certificate.renewal_at IS 'When it is renewed';
+
+COMMENT ON COLUMN report.certificate.created_at IS 'When the row was made';
 
 CREATE VIEW report.dkim_record AS
  SELECT ((k.selector || '._domainkey.'::text) || d.name) AS name,
@@ -7487,6 +8076,20 @@ CREATE VIEW report.greylist AS
 
 COMMENT ON VIEW report.greylist IS 'Senders that greylisting knows';
 
+COMMENT ON COLUMN report.greylist.network IS 'Network of the sending host';
+
+COMMENT ON COLUMN report.greylist.sender IS 'MAIL FROM; empty = the null sender';
+
+COMMENT ON COLUMN report.greylist.recipient IS 'RCPT TO';
+
+COMMENT ON COLUMN report.greylist.first_at IS 'The first attempt; a repeated one counts from here';
+
+COMMENT ON COLUMN report.greylist.last_at IS 'The last attempt that was noted';
+
+COMMENT ON COLUMN report.greylist.passed IS 'Whether it has come a second time in time';
+
+COMMENT ON COLUMN report.greylist.passed_at IS 'When it was first let through; empty = not yet';
+
 CREATE TABLE store.message (
     account_id bigint NOT NULL,
     mailbox_id bigint NOT NULL,
@@ -7509,6 +8112,10 @@ CREATE TABLE store.message (
 WITH (fillfactor='90');
 
 COMMENT ON TABLE store.message IS 'One row for each message in a mailbox. Flags can be set, and messages moved (mailbox_id) or deleted, by SQL: clients see it at once';
+
+COMMENT ON COLUMN store.message.account_id IS 'The account';
+
+COMMENT ON COLUMN store.message.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.message.uid IS 'UID (RFC 9051, 2.3.1.1); given by the server';
 
@@ -7559,6 +8166,22 @@ CREATE VIEW report.mailbox AS
 
 COMMENT ON VIEW report.mailbox IS 'Mailboxes with their number of messages';
 
+COMMENT ON COLUMN report.mailbox.address IS 'Whose it is';
+
+COMMENT ON COLUMN report.mailbox.mailbox IS 'Its name';
+
+COMMENT ON COLUMN report.mailbox.special_use IS 'What the mailbox is for (RFC 6154)';
+
+COMMENT ON COLUMN report.mailbox.messages IS 'Messages in it';
+
+COMMENT ON COLUMN report.mailbox.unseen IS 'Those that have not been read';
+
+COMMENT ON COLUMN report.mailbox.bytes IS 'Bytes in it';
+
+COMMENT ON COLUMN report.mailbox.account_id IS 'The owner';
+
+COMMENT ON COLUMN report.mailbox.mailbox_id IS 'Number of the mailbox';
+
 CREATE VIEW report.message AS
  SELECT l.address,
     b.name AS mailbox,
@@ -7587,6 +8210,46 @@ CREATE VIEW report.message AS
 
 COMMENT ON VIEW report.message IS 'Messages as people look for them';
 
+COMMENT ON COLUMN report.message.address IS 'Whose it is';
+
+COMMENT ON COLUMN report.message.mailbox IS 'Name of the mailbox';
+
+COMMENT ON COLUMN report.message.uid IS 'UID (RFC 9051, 2.3.1.1); given by the server';
+
+COMMENT ON COLUMN report.message.internal_date IS 'When it was received (INTERNALDATE)';
+
+COMMENT ON COLUMN report.message.from_address IS 'First address of From';
+
+COMMENT ON COLUMN report.message.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.message.sent_at IS 'Date of the header';
+
+COMMENT ON COLUMN report.message.size IS 'Bytes, prefix included (RFC822.SIZE)';
+
+COMMENT ON COLUMN report.message.seen IS 'Read (\Seen)';
+
+COMMENT ON COLUMN report.message.answered IS 'Answered (\Answered)';
+
+COMMENT ON COLUMN report.message.flagged IS 'Marked as important (\Flagged)';
+
+COMMENT ON COLUMN report.message.deleted IS 'Marked for deletion (\Deleted)';
+
+COMMENT ON COLUMN report.message.draft IS 'Not finished (\Draft)';
+
+COMMENT ON COLUMN report.message.keywords IS 'Further flags that clients have set, such as $Forwarded';
+
+COMMENT ON COLUMN report.message.to_addresses IS 'Addresses of To and Cc';
+
+COMMENT ON COLUMN report.message.attachments IS 'File names of attachments';
+
+COMMENT ON COLUMN report.message.message_id IS 'Message-ID, without angle brackets';
+
+COMMENT ON COLUMN report.message.account_id IS 'The account';
+
+COMMENT ON COLUMN report.message.mailbox_id IS 'The mailbox';
+
+COMMENT ON COLUMN report.message.content_id IS 'Its content in store.content';
+
 CREATE VIEW report.queue AS
  SELECT q.id AS message_id,
     r.id AS recipient_id,
@@ -7614,6 +8277,38 @@ CREATE VIEW report.queue AS
 
 COMMENT ON VIEW report.queue IS 'Mail on its way to other servers';
 
+COMMENT ON COLUMN report.queue.message_id IS 'The message, a row of queue.message';
+
+COMMENT ON COLUMN report.queue.recipient_id IS 'Number of the recipient in the queue';
+
+COMMENT ON COLUMN report.queue.sender IS 'Reverse path; empty = null sender';
+
+COMMENT ON COLUMN report.queue.recipient IS 'Where it goes';
+
+COMMENT ON COLUMN report.queue.state IS 'waiting, held, delivered or failed';
+
+COMMENT ON COLUMN report.queue.attempts IS 'Delivery attempts so far';
+
+COMMENT ON COLUMN report.queue.next_attempt_at IS 'When delivery is tried next; setting now() retries at once';
+
+COMMENT ON COLUMN report.queue.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN report.queue.size IS 'Bytes, prefix included';
+
+COMMENT ON COLUMN report.queue.subject IS 'Subject, decoded';
+
+COMMENT ON COLUMN report.queue.domain IS 'Domain of the address, in lower case and ASCII';
+
+COMMENT ON COLUMN report.queue.last_attempt_at IS 'When delivery was tried last';
+
+COMMENT ON COLUMN report.queue.last_reply IS 'What was said about it then';
+
+COMMENT ON COLUMN report.queue.down_until IS 'None of its servers could be reached: all of its mail waits until then';
+
+COMMENT ON COLUMN report.queue.down_reason IS 'Why';
+
+COMMENT ON COLUMN report.queue.being_sent_by IS 'The node that is sending it now; empty = none';
+
 CREATE VIEW report.quota_drift AS
  SELECT u.account_id,
     u.bytes AS counted_bytes,
@@ -7630,6 +8325,16 @@ CREATE VIEW report.quota_drift AS
 
 COMMENT ON VIEW report.quota_drift IS 'Accounts whose counted usage differs from what they keep; always empty';
 
+COMMENT ON COLUMN report.quota_drift.account_id IS 'The account';
+
+COMMENT ON COLUMN report.quota_drift.counted_bytes IS 'Bytes by the count that is kept';
+
+COMMENT ON COLUMN report.quota_drift.real_bytes IS 'Bytes by its messages';
+
+COMMENT ON COLUMN report.quota_drift.counted_messages IS 'Messages by the count that is kept';
+
+COMMENT ON COLUMN report.quota_drift.real_messages IS 'Messages that there are';
+
 CREATE VIEW report.rate AS
  SELECT counter.kind,
     counter.key,
@@ -7640,6 +8345,16 @@ CREATE VIEW report.rate AS
   WHERE (counter.kind <> ALL (ARRAY['incoming'::text, 'outgoing'::text]));
 
 COMMENT ON VIEW report.rate IS 'What hosts and accounts have done in the running minute or hour, as far as control.smtp_limit limits it';
+
+COMMENT ON COLUMN report.rate.kind IS 'incoming and outgoing: the traffic service; others: the limits of control.smtp_limit';
+
+COMMENT ON COLUMN report.rate.key IS 'Whom it counts: an address or network, a user, a domain, an account''s id';
+
+COMMENT ON COLUMN report.rate.window_start IS 'Beginning of the window';
+
+COMMENT ON COLUMN report.rate.ends_at IS 'Its end';
+
+COMMENT ON COLUMN report.rate.amount IS 'Messages, recipients or connections';
 
 CREATE VIEW report.rbl AS
  SELECT r.zone,
@@ -7657,6 +8372,26 @@ CREATE VIEW report.rbl AS
 
 COMMENT ON VIEW report.rbl IS 'DNS lists, and how they answer';
 
+COMMENT ON COLUMN report.rbl.zone IS 'The list''s domain, e.g. zen.spamhaus.org';
+
+COMMENT ON COLUMN report.rbl.kind IS 'ip: it lists addresses of connecting hosts; domain: it lists domains, and is asked for those of MAIL FROM and HELO';
+
+COMMENT ON COLUMN report.rbl.action IS 'What follows for those listed. reject: 550; tempfail: 451; mark: a header field X-Mailwright-RBL; score: only the weight counts; allow: a list of good senders, who pass whatever the other lists say';
+
+COMMENT ON COLUMN report.rbl.active IS 'Whether it is asked';
+
+COMMENT ON COLUMN report.rbl.node IS 'The node';
+
+COMMENT ON COLUMN report.rbl.asked IS 'Questions';
+
+COMMENT ON COLUMN report.rbl.listed IS 'Answers that counted';
+
+COMMENT ON COLUMN report.rbl.failed IS 'Questions without a usable answer';
+
+COMMENT ON COLUMN report.rbl.error IS 'What was wrong the last time; a list that does not answer is left alone for a minute';
+
+COMMENT ON COLUMN report.rbl.failed_at IS 'When that was';
+
 CREATE TABLE store.text (
     content_id bigint NOT NULL,
     version smallint NOT NULL,
@@ -7673,6 +8408,8 @@ ALTER TABLE ONLY store.text ALTER COLUMN signature SET STORAGE PLAIN;
 ALTER TABLE ONLY store.text ALTER COLUMN text SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.text IS 'The text index: the text of each content as SEARCH sees it, made by the server in the background. Rows may be deleted: they are made again, and what is missing is read from the message';
+
+COMMENT ON COLUMN store.text.content_id IS 'The content, a row of store.content';
 
 COMMENT ON COLUMN store.text.version IS 'How the text was made; the server makes it anew when it has learned to do it better';
 
@@ -7710,6 +8447,22 @@ CREATE VIEW report.text_index AS
 
 COMMENT ON VIEW report.text_index IS 'How far the text index has come: messages that are in it, wait for it, or are left out and read by each search';
 
+COMMENT ON COLUMN report.text_index.contents IS 'Messages there are';
+
+COMMENT ON COLUMN report.text_index.indexed IS 'Those in the index';
+
+COMMENT ON COLUMN report.text_index.waiting IS 'Those that wait for it';
+
+COMMENT ON COLUMN report.text_index.too_large IS 'Those left out because of their size';
+
+COMMENT ON COLUMN report.text_index.damaged IS 'Those left out because their text could not be read';
+
+COMMENT ON COLUMN report.text_index.last_indexed_at IS 'When the last one came in';
+
+COMMENT ON COLUMN report.text_index.disk_bytes IS 'Bytes on disk';
+
+COMMENT ON COLUMN report.text_index.enabled IS 'Whether new mail is indexed (control.store.index_text)';
+
 CREATE VIEW report.traffic AS
  SELECT traffic.direction,
     traffic.key,
@@ -7731,6 +8484,20 @@ UNION ALL
   WHERE (counter.kind = ANY (ARRAY['incoming'::text, 'outgoing'::text]));
 
 COMMENT ON VIEW report.traffic IS 'Mail that passed in each interval of the traffic service, the running one included';
+
+COMMENT ON COLUMN report.traffic.direction IS 'incoming: from other hosts; outgoing: from users to other servers';
+
+COMMENT ON COLUMN report.traffic.key IS 'The host, the user or the domain';
+
+COMMENT ON COLUMN report.traffic.window_start IS 'Beginning of the interval';
+
+COMMENT ON COLUMN report.traffic.ends_at IS 'End of the interval';
+
+COMMENT ON COLUMN report.traffic.messages IS 'Messages, counted for each recipient';
+
+COMMENT ON COLUMN report.traffic.bytes IS 'Bytes, counted for each recipient';
+
+COMMENT ON COLUMN report.traffic.running IS 'Whether the interval is not over yet';
 
 CREATE TABLE screen.greylist_network (
     network cidr NOT NULL,
@@ -7780,6 +8547,8 @@ CREATE TABLE store.batch (
 
 COMMENT ON TABLE store.batch IS 'Batches of deliveries that were committed: settles what happened when a connection broke during COMMIT';
 
+COMMENT ON COLUMN store.batch.id IS 'Name of the batch';
+
 COMMENT ON COLUMN store.batch.committed_at IS 'When; forgotten after an hour';
 
 CREATE TABLE store.change (
@@ -7791,6 +8560,10 @@ CREATE TABLE store.change (
 );
 
 COMMENT ON TABLE store.change IS 'Flag changes by modseq, so that store.message needs no index on modseq and its updates stay cheap; pruned after an hour';
+
+COMMENT ON COLUMN store.change.account_id IS 'The account';
+
+COMMENT ON COLUMN store.change.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.change.modseq IS 'Number of the change (RFC 7162)';
 
@@ -7810,6 +8583,8 @@ WITH (toast_tuple_target='8160');
 ALTER TABLE ONLY store.content_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE store.content_chunk IS 'The exact bytes of contents, in chunks of 256 KiB at most';
+
+COMMENT ON COLUMN store.content_chunk.content_id IS 'The content, a row of store.content';
 
 COMMENT ON COLUMN store.content_chunk.start IS 'Where in the content the chunk begins, from 0';
 
@@ -7847,6 +8622,10 @@ CREATE TABLE store.expunged (
 );
 
 COMMENT ON TABLE store.expunged IS 'Messages that have left a mailbox, until their retention ends; store.restore brings them back';
+
+COMMENT ON COLUMN store.expunged.account_id IS 'The account';
+
+COMMENT ON COLUMN store.expunged.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.expunged.uid IS 'UID it had; it keeps it for ever';
 
@@ -7912,6 +8691,8 @@ CREATE TABLE store.orphan (
 
 COMMENT ON TABLE store.orphan IS 'Content that may have lost its last reference; the collector looks at these after the grace period';
 
+COMMENT ON COLUMN store.orphan.content_id IS 'The content, a row of store.content';
+
 COMMENT ON COLUMN store.orphan.since IS 'When it may have lost it';
 
 CREATE TABLE store.subscription (
@@ -7920,6 +8701,8 @@ CREATE TABLE store.subscription (
 );
 
 COMMENT ON TABLE store.subscription IS 'Mailbox names that an account has subscribed to; the mailbox need not exist (RFC 9051, 6.3.7)';
+
+COMMENT ON COLUMN store.subscription.account_id IS 'The account';
 
 COMMENT ON COLUMN store.subscription.name IS 'Full name of the mailbox';
 
@@ -7932,6 +8715,10 @@ CREATE TABLE store.url_key (
 );
 
 COMMENT ON TABLE store.url_key IS 'With what the URLs are signed that an account has given away for messages in a mailbox (URLAUTH, RFC 4467); deleting a row makes all of them invalid';
+
+COMMENT ON COLUMN store.url_key.account_id IS 'The account';
+
+COMMENT ON COLUMN store.url_key.mailbox_id IS 'The mailbox';
 
 COMMENT ON COLUMN store.url_key.key IS 'The secret, 32 bytes';
 
@@ -8047,6 +8834,9 @@ ALTER TABLE ONLY control.relay
 
 ALTER TABLE ONLY control.relay_tls
     ADD CONSTRAINT relay_tls_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY control.report
+    ADD CONSTRAINT report_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY control.retry
     ADD CONSTRAINT retry_pkey PRIMARY KEY (attempt);
@@ -8448,6 +9238,8 @@ CREATE TRIGGER audit_delete AFTER DELETE ON control.relay REFERENCING OLD TABLE 
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.relay_tls REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_delete AFTER DELETE ON control.report REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
+
 CREATE TRIGGER audit_delete AFTER DELETE ON control.retry REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
 CREATE TRIGGER audit_delete AFTER DELETE ON control.route REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password');
@@ -8530,6 +9322,8 @@ CREATE TRIGGER audit_insert AFTER INSERT ON control.relay REFERENCING NEW TABLE 
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.relay_tls REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
+CREATE TRIGGER audit_insert AFTER INSERT ON control.report REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
+
 CREATE TRIGGER audit_insert AFTER INSERT ON control.retry REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
 CREATE TRIGGER audit_insert AFTER INSERT ON control.route REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('id', 'password');
@@ -8611,6 +9405,8 @@ CREATE TRIGGER audit_update AFTER UPDATE ON control.rbl_settings REFERENCING OLD
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.relay_tls REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('only_row', '');
+
+CREATE TRIGGER audit_update AFTER UPDATE ON control.report REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('name', '');
 
 CREATE TRIGGER audit_update AFTER UPDATE ON control.retry REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.audit('attempt', '');
 
@@ -8717,6 +9513,8 @@ CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.rbl
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.relay_tls FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
+
+CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.report FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
 CREATE TRIGGER touch AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON control.retry FOR EACH STATEMENT WHEN ((current_setting('mailwright.daemon'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION logic.touch();
 
@@ -9112,6 +9910,100 @@ ALTER TABLE control.relay ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.relay_tls ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE control.report ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON control.acme FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_account FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_answer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_certificate FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.acme_order FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.administrator FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.authentication FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.authentication_policy FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.certificate FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.connection_check FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.directory FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dkim FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dmarc FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.dns FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.generation FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.greylist FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.imap FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.imap_capability FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.ip_list FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.ip_rule FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.lease FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.listener FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.log FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.logic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.oidc_issuer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.pop3 FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.rbl FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.rbl_settings FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.relay FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.report FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.retry FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.route FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.server FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.service FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.smtp FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.smtp_limit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.srs FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.store FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.template FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.touched FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.traffic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.traffic_rule FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.trusted_sealer FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.trusted_sender_domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON control.web FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE control.retry ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE control.route ENABLE ROW LEVEL SECURITY;
@@ -9201,6 +10093,8 @@ CREATE POLICY web_changes ON control.rbl_settings USING (( SELECT logic.web_chan
 CREATE POLICY web_changes ON control.relay USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.relay_tls USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
+
+CREATE POLICY web_changes ON control.report USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
 CREATE POLICY web_changes ON control.retry USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 
@@ -9292,6 +10186,8 @@ CREATE POLICY web_sees ON control.relay FOR SELECT USING (( SELECT logic.web_see
 
 CREATE POLICY web_sees ON control.relay_tls FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
+CREATE POLICY web_sees ON control.report FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
+
 CREATE POLICY web_sees ON control.retry FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
 
 CREATE POLICY web_sees ON control.route FOR SELECT USING (( SELECT logic.web_sees() AS web_sees));
@@ -9341,6 +10237,32 @@ ALTER TABLE directory.recovery_code ENABLE ROW LEVEL SECURITY;
 ALTER TABLE directory.remote_domain ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE directory.remote_recipient ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON directory.account FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.address FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.dkim_key FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain_alias FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.domain_name FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.recovery_code FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.remote_domain FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.remote_recipient FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.second_factor FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.sender_permission FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON directory.sql_login FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 ALTER TABLE directory.second_factor ENABLE ROW LEVEL SECURITY;
 
@@ -9446,6 +10368,26 @@ ALTER TABLE live.node ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.rbl_status ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY report_sees ON live.counter FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.listener_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.login_failure FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.mailbox_view FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.node FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.rbl_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.service_status FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.session FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.user_import FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON live.web_session FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE live.service_status ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE live.session ENABLE ROW LEVEL SECURITY;
@@ -9522,6 +10464,22 @@ ALTER TABLE log.dmarc_report_row ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.event ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY report_sees ON log.audit FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_report FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.dmarc_report_row FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.event FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.tls_count FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.trace FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON log.traffic FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE log.tls_count ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE log.trace ENABLE ROW LEVEL SECURITY;
@@ -9568,6 +10526,16 @@ ALTER TABLE queue.message ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE queue.recipient ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY report_sees ON queue.attempt FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.destination FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.message FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.recipient FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
 ALTER TABLE queue.sts_policy ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY web_changes ON queue.attempt USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
@@ -9593,6 +10561,10 @@ CREATE POLICY web_sees ON queue.sts_policy FOR SELECT USING (( SELECT logic.web_
 ALTER TABLE screen.greylist ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE screen.greylist_network ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY report_sees ON screen.greylist FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
+
+CREATE POLICY report_sees ON screen.greylist_network FOR SELECT USING (( SELECT logic.report_sees() AS report_sees));
 
 CREATE POLICY web_changes ON screen.greylist USING (( SELECT logic.web_changes() AS web_changes)) WITH CHECK (( SELECT logic.web_changes() AS web_changes));
 

@@ -25,6 +25,8 @@ pub const SUBMISSION: u16 = OFFSET + 587;
 pub const IMAP: u16 = OFFSET + 143;
 /// Where it speaks IMAP over TLS.
 pub const IMAPS: u16 = OFFSET + 993;
+/// Where its pages are.
+pub const HTTP: u16 = OFFSET + 80;
 /// The accounts' password.
 pub const PASSWORD: &str = "secret";
 
@@ -56,7 +58,7 @@ impl Drop for Starting {
 impl Daemon {
     /// Starts it on a data directory, which is made if it is not there.
     pub async fn start(data_dir: &Path) -> Result<Self, Trouble> {
-        for port in [SMTP, SUBMISSION, IMAP, IMAPS] {
+        for port in [SMTP, SUBMISSION, IMAP, IMAPS, HTTP] {
             TcpListener::bind(("127.0.0.1", port)).told(&format!(
                 "have port {port}, which the benchmark needs (ports {OFFSET} to {} should be free)",
                 OFFSET + 999

@@ -18,6 +18,7 @@ mod imap;
 mod letter;
 mod machine;
 mod mail;
+mod pages;
 mod pair;
 mod relay;
 mod report;
@@ -50,6 +51,7 @@ usage: cargo bench -- [--quick] [PART...]
   fetch       all envelopes and all bodies of 10,000 messages, cold and warm, beside Dovecot
   scale       IMAP in mailboxes of 1,000 to 1,000,000 messages; memory of a view
   idle        10,000 idle IMAP sessions, half over TLS: memory of each, and how soon they hear of new mail
+  pages       the administration's pages with 100,000 users and 1,000,000 log rows
   flags       two designs for the list of flag changes
 
   Without a PART, all of them. --quick shows in a minute that the benchmark works; its figures mean nothing.";
@@ -76,10 +78,11 @@ enum Part {
     Fetch,
     Scale,
     Idle,
+    Pages,
     Flags,
 }
 
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 11] = [
     ("smtp", Part::Smtp),
     ("relay", Part::Relay),
     ("submission", Part::Submission),
@@ -89,6 +92,7 @@ const PARTS: [(&str, Part); 10] = [
     ("fetch", Part::Fetch),
     ("scale", Part::Scale),
     ("idle", Part::Idle),
+    ("pages", Part::Pages),
     ("flags", Part::Flags),
 ];
 
@@ -181,6 +185,7 @@ async fn run(asked: Asked) -> Result<(), Trouble> {
             Part::Fetch => fetch::run(&mut bench).await,
             Part::Scale => scale::run(&mut bench).await,
             Part::Idle => idle::run(&mut bench).await,
+            Part::Pages => pages::run(&mut bench).await,
             Part::Flags => flags::run(&mut bench).await,
         };
         match outcome {

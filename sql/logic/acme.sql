@@ -131,3 +131,4 @@ comment on column report.certificate.state is 'valid, expires soon (a quarter of
 comment on column report.certificate.acme_certificate_id is 'Row of control.acme_certificate that renews it';
 comment on column report.certificate.renewal_error is 'Why its last renewal failed';
 comment on column report.certificate.renewal_at is 'When it is renewed';
+select logic.take_comments('report.certificate', 'control.certificate');

@@ -5,6 +5,13 @@
 
 comment on schema admin is 'The administration: a view for each page, a function for each button. The pages in the browser show just this';
 
+-- A name of the catalog as people write it.
+create function logic.page_title(name text) returns text language sql immutable as $$
+  select string_agg(case when word in ('acme', 'arc', 'dkim', 'dmarc', 'dns', 'imap', 'ip', 'oidc', 'pop3', 'rbl', 'scram', 'smtp', 'spf', 'srs', 'tls', 'uid', 'url')
+    then upper(word) when nth = 1 then upper(left(word, 1)) || substr(word, 2) else word end, ' ' order by nth)
+  from regexp_split_to_table(name, '_') with ordinality w (word, nth)
+$$;
+
 -- The pages, in the order of the menu.
 create table logic.page (
   name text primary key,
@@ -26,23 +33,15 @@ comment on column logic.page.place is 'Order in the menu';
 
 -- Enters a page: its key and its history are those of this table, and so are the comments that its columns lack. Of further
 -- tables only comments are taken.
-create function logic.describe_page(page regclass, of_table regclass) returns void language plpgsql as $$
-declare c record;
-begin
+create function logic.describe_page(page regclass, of_table regclass) returns void language sql as $$
   insert into logic.page (name, of_table, menu, title, help, kinds)
-  select relname, describe_page.of_table, m[1], m[2], nullif(m[3], ''),
-    case when relname = 'session' or describe_page.of_table::text like 'directory.%' and describe_page.of_table <> 'directory.remote_domain'::regclass
+  select relname, of_table, m[1], m[2], nullif(m[3], ''),
+    case when relname = 'session' or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
       then '{system,auditor,domain}' else '{system,auditor}' end::text[]
   from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
   where oid = page on conflict do nothing;
-  for c in
-    select a.attname, col_description(of_table, b.attnum) as words
-    from pg_attribute a join pg_attribute b on b.attrelid = of_table and b.attname = a.attname
-    where a.attrelid = page and a.attnum > 0 and col_description(page, a.attnum) is null
-  loop
-    execute format('comment on column %s.%I is %L', page, c.attname, c.words);
-  end loop;
-end $$;
+  select logic.take_comments(page, of_table);
+$$;
 
 -- Enters a page that is more than a table: the daemon shows it at /admin/NAME to these kinds of administrators.
 create function logic.place_page(name text, menu text, title text, help text, kinds text[]) returns void language sql as $$
@@ -51,6 +50,9 @@ $$;
 
 -- Running ------------------------------------------------------------------------------------------------------
 
+select logic.place_page('overview', 'Running', 'Overview', 'What the server does now and has done, and what is to be done', '{system,auditor,domain}');
+select logic.place_page('services', 'Running', 'Services', 'What runs, where it listens, and who is connected now', '{system,auditor}');
+
 create view admin.service with (security_invoker) as
 select s.name, s.enabled,
   (select string_agg(t.node || ': ' || t.state || coalesce(' (' || t.error || ')', ''), '; ' order by t.node)
@@ -58,7 +60,7 @@ select s.name, s.enabled,
   (select count(*) from live.session l where l.service = s.name) as sessions,
   s.ip_list_id, s.max_connections, s.max_connections_per_peer, s.max_connections_per_account
 from control.service s;
-comment on view admin.service is 'Running: Services. Switching one off closes its listeners and sessions at once, on every node';
+comment on view admin.service is 'Running: Connection control. Switching one off closes its listeners and sessions at once, on every node';
 comment on column admin.service.state is 'How it is on each node';
 comment on column admin.service.sessions is 'Sessions that are open now';
 select logic.describe_page('admin.service', 'control.service');
@@ -76,6 +78,44 @@ begin
   return s.name || ' stops: its listeners close, its sessions end';
 end $$;
 comment on function admin.stop is 'Stop!: ends all sessions of this service';
+create function admin.end_sessions(s admin.service) returns text language plpgsql as $$
+declare ended bigint;
+begin
+  delete from live.session where service = s.name;
+  get diagnostics ended = row_count;
+  return format('%s sessions of %s end', ended, s.name);
+end $$;
+comment on function admin.end_sessions is 'End all sessions!: sends away everybody who is connected to this service; they may come back';
+
+-- All that the page of services shows: each with its state, its listeners and its limits, and the sessions that did something last.
+create function logic.services_shown() returns jsonb language plpgsql stable as $$
+begin
+  if not logic.page_is_seen('services') then
+    raise exception 'you may not see the page services' using errcode = 'insufficient_privilege';
+  end if;
+  return jsonb_build_object(
+    'services', (
+      select jsonb_agg(jsonb_build_object('name', s.name, 'enabled', s.enabled,
+        'nodes', coalesce((
+          select jsonb_agg(jsonb_build_object('node', t.node, 'state', t.state, 'error', t.error, 'since', t.since) order by t.node)
+          from live.service_status t where t.service = s.name), '[]'),
+        'listeners', coalesce((
+          select jsonb_agg(jsonb_build_object('id', l.id, 'address', l.address, 'port', l.port, 'tls', l.tls, 'mode', l.mode, 'enabled', l.enabled,
+            'open', coalesce((
+              select jsonb_agg(jsonb_build_object('node', o.node, 'port', o.port, 'state', o.state, 'error', o.error) order by o.node)
+              from live.listener_status o where o.listener_id = l.id), '[]')) order by l.port, l.address)
+          from control.listener l where l.service = s.name), '[]'),
+        'sessions', coalesce(c.n, 0), 'ip_list', i.name, 'max_connections', s.max_connections,
+        'max_connections_per_peer', s.max_connections_per_peer, 'max_connections_per_account', s.max_connections_per_account)
+        order by s.enabled desc, s.name)
+      from control.service s left join control.ip_list i on i.id = s.ip_list_id
+      left join (select service, count(*) as n from live.session group by service) c on c.service = s.name),
+    'sessions', coalesce((
+      select jsonb_agg(to_jsonb(x)) from (
+        select id, service, login, host(peer) as peer, tls, state, since, greatest(extract(epoch from now() - active_at), 0)::bigint as idle, node, client
+        from live.session order by active_at desc, id limit 100) x), '[]'),
+    'all_sessions', (select count(*) from live.session));
+end $$;
 
 create view admin.session with (security_invoker) as
 select id, service, login, host(peer) as peer, tls, state, since, active_at, node
@@ -94,6 +134,7 @@ from queue.recipient r join queue.message m on m.id = r.message_id;
 comment on view admin.delivery is 'Running: Queue. Mail that waits to go out, one line for each recipient';
 select logic.describe_page('admin.delivery', 'queue.recipient');
 select logic.describe_page('admin.delivery', 'queue.message');
+comment on column admin.delivery.recipient is 'Where it goes';
 create function admin.retry(d admin.delivery) returns text language sql as $$
   update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id returning 'it is tried now'
 $$;
@@ -131,6 +172,11 @@ select id, at, step, sender, recipient, reply, host(peer) as peer, message, comm
 comment on view admin.trace is 'Running: Trace. What became of messages, one line for each step; all steps of one message bear the same message';
 select logic.describe_page('admin.trace', 'log.trace');
 
+create view admin.attempt with (security_invoker) as
+select id, at, outcome, recipient, sender, host, host(address) as address, reply, milliseconds, attempt, tls, size, message_id, node from queue.attempt;
+comment on view admin.attempt is 'Running: Attempts. What became of each attempt to deliver mail to other servers';
+select logic.describe_page('admin.attempt', 'queue.attempt');
+
 create view admin.login with (security_invoker) as
 select id, login, kind, host(peer) as peer, browser, since, seen_at, awaits_code from live.web_session;
 comment on view admin.login is 'Running: Logins. Who has logged in to these pages';
@@ -148,6 +194,8 @@ create function admin.unlock(l admin.lock) returns text language sql as $$
   delete from live.login_failure where key = l.key returning l.key || ' is unlocked'
 $$;
 comment on function admin.unlock is 'Unlock';
+
+select logic.place_page('reports', 'Running', 'Reports', 'Saved queries, as tables, charts and files', '{system,auditor}');
 
 -- Mail ---------------------------------------------------------------------------------------------------------
 
@@ -215,6 +263,26 @@ create view admin.alias with (security_invoker) as
 select id, domain_id, local_part, targets, active, authenticated_only from directory.alias;
 comment on view admin.alias is 'Mail: Aliases. Addresses that expand to others';
 select logic.describe_page('admin.alias', 'directory.alias');
+
+-- Of two tables, so that it is read only: the server writes it.
+create view admin.dns_record with (security_invoker) as
+select r.domain_id, r.place, r.name, r.type, r.content, r.need, r.state, r.found, r.checked_at
+from directory.dns_record r join directory.domain d on d.id = r.domain_id;
+comment on view admin.dns_record is 'Mail: DNS records. What the DNS should say of each domain here, and whether it does. Nothing is looked for while the server has no name (Settings: Server)';
+select logic.describe_page('admin.dns_record', 'directory.dns_record');
+-- As the owner, for an administrator of a domain may not write there; who may is asked here.
+create function logic.want_dns_check(domain bigint) returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not (logic.web_changes() or coalesce(logic.web_domain() = domain, false)) then
+    raise exception 'you may not do this here' using errcode = 'insufficient_privilege';
+  end if;
+  insert into directory.dns_check (domain_id) values (domain) on conflict (domain_id) do update set wanted_at = excluded.wanted_at;
+  return 'the DNS is asked: look again in a moment';
+end $$;
+create function admin.check_records(r admin.dns_record) returns text language sql as $$ select logic.want_dns_check(r.domain_id) $$;
+comment on function admin.check_records is 'Look again';
+create function admin.check_dns(d admin.domain) returns text language sql as $$ select logic.want_dns_check(d.id) $$;
+comment on function admin.check_dns is 'Check DNS';
 
 -- What a user finds -------------------------------------------------------------------------------------------
 
@@ -316,6 +384,36 @@ begin
 end $$;
 create trigger remove instead of delete on admin.certificate for each row execute function admin.delete_certificate();
 
+create view admin.metrics_token with (security_invoker) as
+select name, null::control.secret as token, created_at from control.metrics_token;
+comment on view admin.metrics_token is 'Server: Metrics tokens. With which monitoring may read /metrics: Authorization: Bearer TOKEN. Only a hash is kept';
+comment on column admin.metrics_token.token is 'A long random text, at least 20 characters; it is never shown, so note it. Left empty, the old one stays';
+select logic.describe_page('admin.metrics_token', 'control.metrics_token');
+create function admin.write_metrics_token() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into control.metrics_token (name, token) values (new.name, nullif(new.token, ''));
+  else
+    update control.metrics_token set name = new.name where name = old.name;
+    if new.token <> '' then
+      update control.metrics_token set token = new.token where name = new.name;
+    end if;
+  end if;
+  return new;
+end $$;
+create trigger write instead of insert or update on admin.metrics_token for each row execute function admin.write_metrics_token();
+create function admin.delete_metrics_token() returns trigger language plpgsql as $$
+begin
+  delete from control.metrics_token where name = old.name;
+  return old;
+end $$;
+create trigger remove instead of delete on admin.metrics_token for each row execute function admin.delete_metrics_token();
+
+create view admin.report with (security_invoker) as
+select name, description, active, query, parameters, chart, chart_name, chart_values, max_rows, timeout_seconds from control.report;
+comment on view admin.report is 'Server: Report queries. What the page Reports offers: SQL that is kept';
+select logic.describe_page('admin.report', 'control.report');
+
 -- All other settings and lists: every table of control has a page, its columns as they are, secrets left out.
 do $$
 declare
@@ -333,7 +431,7 @@ begin
   loop
     execute format('create view %s with (security_invoker) as select %s from %s', t.page, t.columns, t.name);
     execute format('comment on view %s is %L', t.page,
-      case when t.one_row then 'Settings: ' else 'Server: ' end || upper(left(t.relname, 1)) || replace(substr(t.relname, 2), '_', ' ') || '. ' || coalesce(t.words, ''));
+      case when t.one_row then 'Settings: ' else 'Server: ' end || logic.page_title(t.relname) || '. ' || coalesce(t.words, ''));
     perform logic.describe_page(t.page, t.name);
   end loop;
 end $$;

@@ -14,6 +14,7 @@ create or replace function control.snapshot() returns jsonb language sql stable 
     'directory', (select to_jsonb(s) from control.directory s),
     'store', (select to_jsonb(s) from control.store s),
     'web', (select to_jsonb(s) from control.web s),
+    'metrics_tokens', (select coalesce(jsonb_agg(t.token order by t.name), '[]') from control.metrics_token t),
     'srs', (select to_jsonb(s) from control.srs s),
     'screen', logic.screen_snapshot(),
     'acme', logic.acme_snapshot(),
@@ -139,3 +140,15 @@ begin
 end $$;
 comment on function control.set_listeners(text, text, control.tls_mode, control.listener_mode) is
   'Replaces a service''s listeners: select control.set_listeners(''smtp'', ''192.168.0.1 25, * 2525'')';
+
+-- Of a token only its hash is kept: who reads the table, or a backup of it, cannot use it.
+create function logic.hash_token() returns trigger language plpgsql as $$
+begin
+  if new.token ~ '^sha256:[0-9a-f]{64}$' then return new; end if;
+  if length(new.token) < 20 then
+    raise exception 'a token has at least 20 characters, so that nobody guesses it' using errcode = 'check_violation', column = 'token';
+  end if;
+  new.token := 'sha256:' || encode(sha256(convert_to(new.token, 'UTF8')), 'hex');
+  return new;
+end $$;
+create trigger hash before insert or update of token on control.metrics_token for each row execute function logic.hash_token();

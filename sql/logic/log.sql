@@ -13,6 +13,16 @@ select a.at, t.message, a.outcome, null, null, a.recipient, a.reply, host(a.addr
 from queue.attempt a
 left join log.trace t on t.queue_id = a.message_id and t.recipient = a.recipient;
 comment on view report.trace is 'What became of messages, step by step: accepted or refused, placed in a mailbox, queued, and each attempt to deliver (delivered, delayed, failed, expired, cancelled), reported to the sender. All steps of one message bear the same message; order by at, trace_id';
+comment on column report.trace.step is 'What happened: see the table in docs/administer.md';
+comment on column report.trace.recipient is 'For whom';
+comment on column report.trace.reply is 'What was said, here or by the other server';
+comment on column report.trace.peer is 'Address of the client, or of the server that it was delivered to';
+comment on column report.trace.host is 'Name of the server that it was delivered to';
+comment on column report.trace.account is 'Who submitted it; where it was placed: whose mailbox it is';
+comment on column report.trace.mailbox is 'The mailbox it was placed in';
+comment on column report.trace.header_message_id is 'Its Message-ID, in the first row';
+comment on column report.trace.trace_id is 'The row of log.trace; empty = an attempt of queue.attempt';
+select logic.take_comments('report.trace', 'log.trace');
 
 -- The messages come first, by whichever index leads to the fewest of them; then all that is known of these. Without that the
 -- planner would read every attempt.

@@ -13,11 +13,6 @@ begin
   return v;
 end $$;
 
--- A name of the catalog as people write it.
-create function logic.page_title(name text) returns text language sql immutable as $$
-  select upper(left(name, 1)) || replace(substr(name, 2), '_', ' ')
-$$;
-
 -- Whether this administrator finds the page in the menu.
 create function logic.page_is_seen(page text) returns boolean language sql stable as $$
   select coalesce((select logic.web_kind() = any(p.kinds) from logic.page p where p.name = page), false)
@@ -50,13 +45,14 @@ language sql stable as $$
       when f.page is not null then 'reference'
       when a.atttypid = 'control.password'::regtype then 'password'
       when a.atttypid = 'control.secret'::regtype then 'secret'
+      when a.atttypid = 'control.query'::regtype then 'query'
       when base.typtype = 'e' then 'choice'
       when base.typcategory = 'A' then 'lines'
       when base.oid = 'boolean'::regtype then 'yes or no'
       when base.typcategory = 'N' then 'number'
       when base.oid = 'timestamptz'::regtype then 'time'
       when base.oid in ('jsonb'::regtype, 'json'::regtype) then 'document'
-      when a.attname in ('chain', 'body', 'comment', 'text', 'rules') then 'long text'
+      when a.attname in ('chain', 'body', 'comment', 'text', 'rules', 'description') then 'long text'
       else 'text' end,
     coalesce(b.attnotnull and not b.atthasdef and b.attidentity = '', false), not coalesce(b.attnotnull, false),
     coalesce(b.attidentity = '' and b.attgenerated = '' and a.attname not in ('created_at', 'only_row', 'own_names', 'not_before', 'not_after', 'error', 'last_error')
@@ -131,17 +127,41 @@ create function logic.page_label(v regclass) returns text language sql stable as
     (select format('(%I)::text', k) from unnest(logic.page_key(v)) k limit 1))
 $$;
 
--- Rows that a reference may choose from: key and name.
-create function logic.page_options(page text, ids text[] default null) returns jsonb language plpgsql stable as $$
+-- The names of rows that a reference names by their keys: pairs of key and name.
+create function logic.page_labels(page text, ids text[]) returns jsonb language plpgsql stable as $$
 declare
   v regclass := logic.page_view(page);
-  key text := (logic.page_key(v))[1];
+  key record;
+  found jsonb;
+begin
+  select k.name, k.type into key from logic.page_columns(v) k where k.is_key limit 1;
+  execute format('select coalesce(jsonb_agg(jsonb_build_array(%1$I::text, %2$s) order by %2$s), ''[]'') from %3$s where %1$I = any($1::%4$s[])',
+    key.name, logic.page_label(v), v, key.type) into found using ids;
+  return found;
+end $$;
+
+-- Rows that a reference may choose from, in the order of their names: pairs of key and name, and one more than can be shown where
+-- there are too many to choose from.
+create function logic.page_options(page text) returns jsonb language plpgsql stable as $$
+declare
+  v regclass := logic.page_view(page);
   found jsonb;
 begin
   execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
-      select %1$I::text as id, %2$s as label from %3$s where $1 is null or %1$I::text = any($1) order by 2 limit 500) o',
-    key, logic.page_label(v), v) into found using ids;
+      select %1$I::text as id, %2$s as label from %3$s order by %2$s limit 301) o',
+    (logic.page_key(v))[1], logic.page_label(v), v) into found;
   return found;
+end $$;
+
+-- The key of the row that is called so, for a reference that is typed; null when there is none, or more than one.
+create function logic.page_named(page text, label text) returns text language plpgsql stable as $$
+declare
+  v regclass := logic.page_view(page);
+  found text[];
+begin
+  execute format('select array(select %1$I::text from %2$s where %3$s = $1 limit 2)', (logic.page_key(v))[1], v, logic.page_label(v))
+    into found using label;
+  return case when cardinality(found) = 1 then found[1] end;
 end $$;
 
 -- Rows of a page: those that match all filters ({column: value}) and have the words somewhere in their text, in the order of a
@@ -171,7 +191,7 @@ begin
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
   if words <> '' then
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
-    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'number');
+    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
   end if;
   for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
     cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
@@ -197,10 +217,39 @@ begin
   for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     labels := labels || jsonb_build_object(c.name, (
       select jsonb_object_agg(o ->> 0, o ->> 1)
-      from jsonb_array_elements(logic.page_options(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
+      from jsonb_array_elements(logic.page_labels(c.refers, array(select distinct r ->> c.name from jsonb_array_elements(rows) r where r ->> c.name is not null))) o));
   end loop;
   return jsonb_build_object('rows', (select coalesce(jsonb_agg(r order by n), '[]') from jsonb_array_elements(rows) with ordinality x (r, n) where n <= at_once),
     'more', jsonb_array_length(rows) > at_once, 'labels', labels);
+end $$;
+
+-- A page as a list, with all that stands around it: what is known of the page, its rows and the menu. Without a way (null), what has
+-- happened comes newest first. Of settings there is one row, which is no list.
+create function logic.page_list(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer)
+returns jsonb language plpgsql stable as $$
+declare
+  shown jsonb := logic.page(page);
+  way boolean := coalesce(downwards, shown -> 'columns' @> '[{"name": "at"}]');
+begin
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way)
+    || case when (shown ->> 'one_row')::boolean then '{}' else logic.page_rows(page, words, sorted, way, filters, behind, most) end;
+end $$;
+
+-- A row as a form, with all that stands around it: what is known of the page, the row and its mark, its history, what its references
+-- may choose from, the menu. Without a key, a new row.
+create function logic.page_form(page text, key jsonb) returns jsonb language plpgsql stable as $$
+declare
+  shown jsonb := logic.page(page);
+  options jsonb := '{}';
+  found jsonb := case when key is not null then logic.page_row(page, key) end;
+  c record;
+begin
+  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null and k.writable loop
+    options := options || jsonb_build_object(c.name, logic.page_options(c.refers)
+      || case when found -> 'row' ->> c.name is null then '[]' else logic.page_labels(c.refers, array[found -> 'row' ->> c.name]) end);
+  end loop;
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'options', options,
+    'history', case when key is null then '[]' else logic.page_history(page, key) end) || coalesce(found, '{}');
 end $$;
 
 -- The condition that finds a row by its key, which is bound as $1.
@@ -247,7 +296,7 @@ returns jsonb language sql stable as $$
 $$;
 
 -- Stores a row: makes a new one where key is null, else changes that with this key, if it still has this mark. Values are texts,
--- lists of texts, or null. Returns the key of the row, or what is wrong with which column; then nothing has changed.
+-- lists of texts, null, or for a reference {"named": …}. Returns the key of the row, or what is wrong with which column; then nothing has changed.
 create function logic.page_save(page text, key jsonb, mark text, given jsonb) returns jsonb language plpgsql as $$
 declare
   v regclass := logic.page_view(page);
@@ -271,13 +320,20 @@ begin
   for c in select k.* from logic.page_columns(v) k where k.writable and given ? k.name loop
     item := given -> c.name;
     if c.kind in ('secret', 'password') and item in ('""', 'null') then continue; end if;
-    if item = '""' and c.kind not in ('text', 'long text') then item := 'null'; end if;
+    if item = '""' and c.kind not in ('text', 'long text', 'query') then item := 'null'; end if;
     -- An empty field is none, unless the column must have something.
     if item = '""' and not exists (
       select 1 from logic.page p join pg_attribute a on a.attrelid = p.of_table and a.attname = c.name where p.name = page and a.attnotnull) then
       item := 'null';
     end if;
     if item = 'null' and key is null and c.preset is not null then continue; end if;
+    if c.refers is not null and jsonb_typeof(item) = 'object' then
+      item := to_jsonb(logic.page_named(c.refers, given -> c.name ->> 'named'));
+      if item is null then
+        wrong := wrong || jsonb_build_object(c.name, 'there is none that is called so, or more than one');
+        continue;
+      end if;
+    end if;
     begin
       if item <> 'null' and jsonb_typeof(item) = 'array' then
         execute format('select array(select jsonb_array_elements_text($1))::%s', c.type) using item;

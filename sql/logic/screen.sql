@@ -67,16 +67,23 @@ select direction, key, window_start, ends_at, messages, bytes, false as running 
 union all
 select kind::control.traffic_direction, key, window_start, ends_at, amount, bytes, true from live.counter where kind in ('incoming', 'outgoing');
 comment on view report.traffic is 'Mail that passed in each interval of the traffic service, the running one included';
+comment on column report.traffic.running is 'Whether the interval is not over yet';
+select logic.take_comments('report.traffic', 'log.traffic');
 
 create view report.rate as
 select kind, key, window_start, ends_at, amount from live.counter where kind not in ('incoming', 'outgoing');
 comment on view report.rate is 'What hosts and accounts have done in the running minute or hour, as far as control.smtp_limit limits it';
+select logic.take_comments('report.rate', 'live.counter');
 
 create view report.rbl as
 select r.zone, r.kind, r.action, r.active, s.node, s.asked, s.listed, s.failed, s.error, s.failed_at
 from control.rbl r left join live.rbl_status s on s.zone = r.zone;
 comment on view report.rbl is 'DNS lists, and how they answer';
+select logic.take_comments('report.rbl', 'control.rbl');
+select logic.take_comments('report.rbl', 'live.rbl_status');
 
 create view report.greylist as
 select network, sender, recipient, first_at, last_at, passed_at is not null as passed, passed_at from screen.greylist;
 comment on view report.greylist is 'Senders that greylisting knows';
+comment on column report.greylist.passed is 'Whether it has come a second time in time';
+select logic.take_comments('report.greylist', 'screen.greylist');

@@ -3,14 +3,16 @@
 -- nothing. There are four kinds: system sees and changes everything, an auditor sees everything, a domain administrator sees
 -- and changes what belongs to the domain of his account, a user sees his own account and changes little of it.
 
--- What kind of administrator this transaction works for; null = none. Only the daemon's own role is believed.
+-- What kind of administrator this transaction works for; null = none. Only the daemon's own role is believed, and only while it works
+-- as the role of the pages: the query of a report, which may set the same setting, cannot become that role.
 create function logic.web_kind() returns text language sql stable security definer set search_path = pg_catalog as $$
-  select case when session_user = pg_get_userbyid(c.relowner) then nullif(current_setting('mailwright.kind', true), '') end
+  select case when session_user = pg_get_userbyid(c.relowner) and current_setting('role') = 'mailwright_web' then nullif(current_setting('mailwright.kind', true), '') end
   from pg_class c where c.oid = 'store.mailbox'::regclass
 $$;
 
-create function logic.web_sees() returns boolean language sql stable as $$ select coalesce(logic.web_kind() in ('system', 'auditor'), false) $$;
-create function logic.web_changes() returns boolean language sql stable as $$ select coalesce(logic.web_kind() = 'system', false) $$;
+-- Whoever reads a table asks these, also those who may not look into schema logic: so their bodies are no texts.
+create function logic.web_sees() returns boolean language sql stable return coalesce(logic.web_kind() in ('system', 'auditor'), false);
+create function logic.web_changes() returns boolean language sql stable return coalesce(logic.web_kind() = 'system', false);
 
 -- The domain that a domain administrator manages, as long as he does.
 create function logic.web_domain() returns bigint language sql stable security definer set search_path = pg_catalog as $$
@@ -55,7 +57,7 @@ begin
     execute format('create policy web_changes on %s using ((select logic.web_changes())) with check ((select logic.web_changes()))', t.name);
     own := case
       when t.name = 'directory.domain' then 'id = (select logic.web_domain())'
-      when t.nspname = 'directory' and t.by_domain then 'domain_id = (select logic.web_domain())'
+      when t.nspname in ('directory', 'log') and t.by_domain then 'domain_id = (select logic.web_domain())'
       when t.nspname in ('directory', 'live') and t.by_account then 'logic.web_has_account(account_id)' end;
     if own is not null then
       execute format('create policy web_domain_sees on %s for select using (%s)', t.name, own);

@@ -8,6 +8,7 @@ mod certificate;
 mod connect;
 mod count;
 mod dns;
+mod docs;
 mod domain;
 mod export;
 mod failure;
@@ -98,6 +99,8 @@ enum Command {
     Sql(sql::Sql),
     /// Show the DNS records that a domain needs, as lines of a zone file, and which of them are there
     Dns(dns::Records),
+    /// Write the SQL reference: every table, view and function, from the comments in the database
+    Docs(docs::Docs),
     /// Show nodes, services, listeners, sessions and the queue
     Status(status::Status),
     /// Mail on its way to other servers
@@ -170,6 +173,7 @@ async fn run(place: Place, command: Command) -> Result<(), Failure> {
         Command::Alias(command) => alias::run(connect::connect(place).await?, command).await,
         Command::Certificate(command) => certificate::run(connect::connect(place).await?, command).await,
         Command::Dns(command) => dns::run(connect::connect(place).await?, command).await,
+        Command::Docs(command) => docs::run(connect::connect(place).await?, command).await,
         Command::Password(command) => password::run(connect::connect(place).await?, command).await,
         Command::SecondFactor(command) => second_factor::run(connect::connect(place).await?, command).await,
         Command::Status(command) => status::run(connect::connect(place).await?, command).await,

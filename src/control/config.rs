@@ -34,6 +34,8 @@ pub struct Config {
     pub pop3: Pop3,
     pub directory: Directory,
     pub web: Web,
+    /// What is kept of the tokens with which monitoring may read numbers: `sha256:` and the hash.
+    pub metrics_tokens: Vec<String>,
     pub store: Store,
     pub srs: Srs,
     pub screen: screen::Screen,
@@ -84,12 +86,21 @@ pub struct Log {
     pub event_days: i32,
     pub trace: bool,
     pub trace_days: i32,
+    pub minute_days: i32,
+    pub count_days: i32,
 }
 
 impl Log {
     /// Settings with which nothing is kept.
     pub fn nothing() -> Self {
-        Self { event_level: EventLevel::Off, event_days: 1, trace: false, trace_days: 1 }
+        Self {
+            event_level: EventLevel::Off,
+            event_days: 1,
+            trace: false,
+            trace_days: 1,
+            minute_days: 1,
+            count_days: 1,
+        }
     }
 }
 
@@ -211,6 +222,7 @@ pub struct Web {
     pub require_tls: bool,
     pub idle_minutes: i32,
     pub session_hours: i32,
+    pub monitor_ip_list_id: Option<i64>,
     pub require_second_factor: SecondFactorRule,
 }
 
@@ -265,6 +277,7 @@ pub struct Dns {
     timeout_milliseconds: u32,
     attempts: usize,
     cache_entries: u64,
+    pub check_hours: i32,
 }
 
 impl Dns {
@@ -520,6 +533,14 @@ impl Config {
     /// Whether an address is on an IP list, whatever the list's mode; on no list where there is none.
     pub fn is_listed(&self, list: Option<i64>, peer: std::net::IpAddr) -> bool {
         list.and_then(|id| self.lists.get(&id)).is_some_and(|list| list.contains(peer))
+    }
+
+    /// Whether an address may read all that monitoring is told.
+    pub fn may_monitor(&self, peer: std::net::IpAddr) -> bool {
+        match self.web.monitor_ip_list_id {
+            Some(id) => self.lists.get(&id).is_some_and(|list| list.permits(peer)),
+            None => peer.is_loopback(),
+        }
     }
 
     /// Whether anybody's access tokens are accepted.

@@ -6,6 +6,7 @@ use crate::sql;
 
 /// The files, in the order in which they are run.
 const FILES: &[&str] = &[
+    sql!("logic/comment"),
     sql!("logic/signal"),
     sql!("logic/audit"),
     // Before control, whose snapshot they have a part of.
@@ -21,9 +22,12 @@ const FILES: &[&str] = &[
     sql!("logic/report"),
     sql!("logic/log"),
     sql!("logic/verify"),
+    sql!("logic/count"),
     sql!("logic/web"),
     sql!("logic/admin"),
     sql!("logic/page"),
+    sql!("logic/overview"),
+    sql!("logic/reporting"),
     // After it, whose words it uses.
     sql!("logic/import"),
     sql!("logic/mailbox_view"),

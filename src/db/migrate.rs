@@ -11,7 +11,7 @@ mod embedded {
 /// Key of the advisory lock that migrations hold ("mailwrig" in bytes).
 const LOCK: i64 = 0x6d61_696c_7772_6967;
 
-/// Makes the role that people with SQL logins of their own are members of, and that of the web pages.
+/// Makes the role that people with SQL logins of their own are members of, that of the web pages, and that of reports.
 const ARRANGE_ROLES: &str = sql!("control/arrange_roles");
 
 /// Migrates the database and rebuilds the logic if it changed. Migrations of a newer daemon are left alone: they only
@@ -43,7 +43,7 @@ pub async fn migrate(target: &Target) -> Result<(), Error> {
     logic::rebuild(&mut client).await?;
     // Mail works without them.
     let missing = client.query_one(ARRANGE_ROLES, &[]).await?;
-    for why in [missing.get::<_, Option<String>>(0), missing.get(1)].into_iter().flatten() {
+    for why in [missing.get::<_, Option<String>>(0), missing.get(1), missing.get(2)].into_iter().flatten() {
         tracing::warn!("{why}");
     }
     client.query("select pg_advisory_unlock($1)", &[&LOCK]).await?;

@@ -65,6 +65,17 @@ impl Db {
         Ok(Client(self.pool.get().await?))
     }
 
+    /// How much of the common pool is in use.
+    pub fn usage(&self) -> Usage {
+        let status = self.pool.status();
+        Usage {
+            most: status.max_size,
+            open: status.size,
+            used: status.size.saturating_sub(status.available),
+            waiting: status.waiting,
+        }
+    }
+
     /// A connection for the committer.
     pub async fn delivery(&self) -> Result<Client, Error> {
         Ok(Client(self.delivery.get().await?))
@@ -88,6 +99,19 @@ impl Db {
     pub async fn execute(&self, sql: &'static str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
         self.client().await?.execute(sql, values).await
     }
+}
+
+/// How much of a pool is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Connections that there may be.
+    pub most: usize,
+    /// That there are.
+    pub open: usize,
+    /// That somebody works with.
+    pub used: usize,
+    /// Who waits for one.
+    pub waiting: usize,
 }
 
 /// A prepared statement.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::checker::Candidate;
@@ -167,9 +168,7 @@ impl Directory {
 
     /// Whose session it is.
     pub async fn web_session(&self, token: &Token) -> Result<Option<Administrator>, Error> {
-        let (config, hash) = (self.control.config(), token.hash());
-        let values: [&(dyn ToSql + Sync); 3] = [&hash, &config.web.idle_minutes, &config.web.session_hours];
-        let row = self.control.db.query_opt(FIND_WEB_SESSION, &values).await?;
+        let row = self.find_web_session(token, true).await?;
         Ok(row.map(|row| Administrator {
             kind: row.get(0),
             login: row.get(1),
@@ -177,6 +176,18 @@ impl Directory {
             must_change_password: row.get(3),
             second_factor: row.get(4),
         }))
+    }
+
+    /// Whether a session goes on, without using it.
+    pub async fn web_session_lives(&self, token: &Token) -> Result<bool, Error> {
+        Ok(self.find_web_session(token, false).await?.is_some())
+    }
+
+    async fn find_web_session(&self, token: &Token, uses: bool) -> Result<Option<Row>, Error> {
+        let (config, hash) = (self.control.config(), token.hash());
+        let web = &config.web;
+        let values: [&(dyn ToSql + Sync); 4] = [&hash, &web.idle_minutes, &web.session_hours, &uses];
+        self.control.db.query_opt(FIND_WEB_SESSION, &values).await
     }
 
     /// Ends a session.

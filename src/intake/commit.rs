@@ -199,6 +199,7 @@ impl Worker {
 
     /// A batch is committed: tells its story, and lets go on what goes elsewhere.
     fn committed_is(&self, batch: Batch<'_>, receipts: &[Receipt]) {
+        batch.settlements.count(self.log.meter());
         if self.log.keeps_trace() {
             let mut rows = Vec::new();
             for (delivery, receipt) in batch.deliveries.iter().zip(receipts) {

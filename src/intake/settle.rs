@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::delivery::Delivery;
 use crate::db::{Client, Error, Prepared};
+use crate::log::Meter;
 use crate::queue::{Settled, Verdict};
 use crate::sql;
 
@@ -88,6 +89,13 @@ impl<'a> Settlements<'a> {
             up: client.prepare(UP).await?,
             log: client.prepare(LOG).await?,
         }))
+    }
+
+    /// Has what was settled counted, once it is committed.
+    pub(super) fn count(&self, meter: &Meter) {
+        for settled in &self.settled {
+            meter.attempt(settled.verdict.word(), settled.took);
+        }
     }
 
     /// Sends all of it without waiting in between.

@@ -17,8 +17,21 @@
 //! second of the story, never mail. Measured with 20 sessions sending 10 KB messages to one mailbox on two cores: 14 us of PostgreSQL's
 //! time a message (165 without), no difference in messages a second that could be told from chance, 36,000 rows in 61
 //! transactions. Two rows and their index entries are 650 bytes for a message of one of many senders.
+//!
+//! Mail is counted, too: `log.mail_count` has the sums of the trace by minute, hour and day, written by the very statement that writes a
+//! batch of the trace, so that both always agree, whatever crashes; where the trace is not kept the rows are counted and thrown away.
+//! Each node has rows of its own there, so that nobody waits for another, and no batch of ours for the committer's, which counts
+//! attempts to deliver in the same way. `sample` looks at queue, sessions and storage each minute. A worker that reads the trace
+//! afterwards and keeps a mark in it would do without the wider statement, but numbers of rows are given before they are committed:
+//! it would have to wait for the oldest transaction to be sure that it leaves none out, and what is not kept it could not count.
+//! Measured with batches of 1,000 rows (500 messages for 500 of 100,000 accounts in 200 domains) on two busy cores: 23 ms for the trace
+//! alone, 31 ms with counting.
+//! `meter` counts the same since the start of the daemon, for those who watch it (`monitor`).
 
 mod event;
+mod meter;
+mod monitor;
+mod sample;
 mod trace;
 mod upkeep;
 mod writer;
@@ -29,6 +42,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 pub use event::EventLayer;
+pub use meter::{BUCKETS, Meter};
+pub use monitor::{Monitor, ready};
+pub use sample::sample;
 pub use trace::{Step, Trace, own_name};
 pub use upkeep::upkeep;
 pub use writer::Writer;
@@ -54,6 +70,9 @@ struct Shared {
     /// Events up to this rank are kept.
     rank: AtomicU8,
     traces: AtomicBool,
+    /// Whether anybody takes notes at all.
+    open: AtomicBool,
+    meter: Meter,
     dropped_events: AtomicU64,
     dropped_traces: AtomicU64,
 }
@@ -61,6 +80,8 @@ struct Shared {
 enum Note {
     Event(Box<Event>),
     Trace(Vec<Trace>),
+    /// These are counted and not kept.
+    Count(Vec<Trace>),
 }
 
 impl Note {
@@ -68,7 +89,7 @@ impl Note {
     fn weight(&self) -> usize {
         match self {
             Note::Event(event) => event.weight(),
-            Note::Trace(rows) => rows.iter().map(Trace::weight).sum(),
+            Note::Trace(rows) | Note::Count(rows) => rows.iter().map(Trace::weight).sum(),
         }
     }
 }
@@ -82,6 +103,8 @@ impl Log {
             bytes: AtomicUsize::new(0),
             rank: AtomicU8::new(config::EventLevel::Info as u8),
             traces: AtomicBool::new(true),
+            open: AtomicBool::new(true),
+            meter: Meter::default(),
             dropped_events: AtomicU64::new(0),
             dropped_traces: AtomicU64::new(0),
         };
@@ -92,6 +115,7 @@ impl Log {
     pub fn closed() -> Self {
         let (log, _) = Self::open();
         log.obey(&config::Log::nothing());
+        log.0.open.store(false, Ordering::Relaxed);
         log
     }
 
@@ -101,16 +125,24 @@ impl Log {
         self.0.traces.store(settings.trace, Ordering::Relaxed);
     }
 
-    /// Whether the trace is kept.
+    /// Whether anybody wants to know what becomes of messages: to keep it, or to count it.
     pub fn keeps_trace(&self) -> bool {
-        self.0.traces.load(Ordering::Relaxed)
+        self.0.open.load(Ordering::Relaxed)
     }
 
     /// Notes what became of a message.
     pub fn trace(&self, rows: Vec<Trace>) {
-        if self.keeps_trace() && !rows.is_empty() {
-            self.note(Note::Trace(rows));
+        if !self.keeps_trace() || rows.is_empty() {
+            return;
         }
+        self.0.meter.trace(&rows);
+        let kept = self.0.traces.load(Ordering::Relaxed);
+        self.note(if kept { Note::Trace(rows) } else { Note::Count(rows) });
+    }
+
+    /// What has been counted since the start.
+    pub fn meter(&self) -> &Meter {
+        &self.0.meter
     }
 
     fn keeps(&self, level: tracing::Level) -> bool {
@@ -133,7 +165,9 @@ impl Log {
     fn dropped(&self, note: &Note) {
         match note {
             Note::Event(_) => self.0.dropped_events.fetch_add(1, Ordering::Relaxed),
-            Note::Trace(rows) => self.0.dropped_traces.fetch_add(rows.len() as u64, Ordering::Relaxed),
+            Note::Trace(rows) | Note::Count(rows) => {
+                self.0.dropped_traces.fetch_add(rows.len() as u64, Ordering::Relaxed)
+            }
         };
     }
 

@@ -29,8 +29,12 @@ pub enum Step {
 }
 
 impl Step {
+    /// All of them.
+    pub const ALL: [Step; 6] =
+        [Step::Accepted, Step::Refused, Step::Placed, Step::Missed, Step::Queued, Step::Reported];
+
     /// As the table calls it.
-    pub(super) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Step::Accepted => "accepted",
             Step::Refused => "refused",

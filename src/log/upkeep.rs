@@ -1,4 +1,4 @@
-//! Forgets events and traces that are older than the settings say. One node does it at a time, in small steps, so that
+//! Forgets events, traces and numbers that are older than the settings say. One node does it at a time, in small steps, so that
 //! nothing waits for it.
 
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::sql;
 
 const PRUNE_EVENTS: &str = sql!("log/prune_events");
 const PRUNE_TRACE: &str = sql!("log/prune_trace");
+const PRUNE_COUNTS: &str = sql!("log/prune_counts");
 
 /// How often it looks, and at once when a setting has changed.
 const PERIOD: Duration = Duration::from_secs(300);
@@ -21,7 +22,11 @@ const STEP: u64 = 10_000;
 pub async fn upkeep(control: Arc<Control>, mut stop: Stop) {
     let changed = Arc::new(tokio::sync::Notify::new());
     let bell = changed.clone();
-    let days = |control: &Control| (control.config().log.event_days, control.config().log.trace_days);
+    let days = |control: &Control| {
+        let config = control.config();
+        let log = &config.log;
+        [log.event_days, log.trace_days, log.minute_days, log.count_days]
+    };
     let (weak, known) = (Arc::downgrade(&control), std::sync::Mutex::new(days(&control)));
     control.on_change(move || {
         let Some(control) = weak.upgrade() else { return };
@@ -53,5 +58,6 @@ async fn tidy(control: &Control) -> Result<(), Error> {
     let settings = &control.config().log;
     while control.db.execute(PRUNE_EVENTS, &[&settings.event_days]).await? == STEP {}
     while control.db.execute(PRUNE_TRACE, &[&settings.trace_days]).await? == STEP {}
+    control.db.execute(PRUNE_COUNTS, &[&settings.minute_days, &settings.count_days]).await?;
     Ok(())
 }

@@ -72,6 +72,8 @@ struct Work {
 struct Batch {
     events: Vec<Event>,
     trace: Vec<Trace>,
+    /// Whether each of them is kept; else it is only counted.
+    kept: Vec<bool>,
     weight: usize,
 }
 
@@ -80,8 +82,14 @@ impl Batch {
         self.weight += note.weight();
         match note {
             Note::Event(event) => self.events.push(*event),
-            Note::Trace(rows) => self.trace.extend(rows.into_iter().map(Trace::bounded)),
+            Note::Trace(rows) => self.take(rows, true),
+            Note::Count(rows) => self.take(rows, false),
         }
+    }
+
+    fn take(&mut self, rows: Vec<Trace>, kept: bool) {
+        self.kept.resize(self.kept.len() + rows.len(), kept);
+        self.trace.extend(rows.into_iter().map(Trace::bounded));
     }
 }
 
@@ -162,8 +170,9 @@ impl Work {
             batch.events.clear();
         }
         if !batch.trace.is_empty() {
-            insert_trace(db, node, &batch.trace).await?;
+            insert_trace(db, node, &batch.trace, &batch.kept).await?;
             batch.trace.clear();
+            batch.kept.clear();
         }
         Ok(())
     }
@@ -198,7 +207,7 @@ async fn insert_events(db: &crate::db::Db, node: &str, events: &[Event]) -> Resu
     .map(drop)
 }
 
-async fn insert_trace(db: &crate::db::Db, node: &str, rows: &[Trace]) -> Result<(), Error> {
+async fn insert_trace(db: &crate::db::Db, node: &str, rows: &[Trace], kept: &[bool]) -> Result<(), Error> {
     db.execute(
         INSERT_TRACE,
         &[
@@ -218,6 +227,7 @@ async fn insert_trace(db: &crate::db::Db, node: &str, rows: &[Trace]) -> Result<
             &column!(rows, row => row.uid),
             &column!(rows, row => row.queue_id),
             &column!(rows, row => row.reply.as_deref()),
+            &kept,
         ],
     )
     .await

@@ -3,12 +3,16 @@
 //! What must hold: each question runs in a transaction of its own under the role `mailwright_web`, for one person, and
 //! row-level security says what he sees; nothing here decides who may do what. Names of pages and columns are looked up in the
 //! catalog by the functions that are called (`sql/logic/page.sql`), and no statement is put together here. A question costs two
-//! round trips: one for the role and the question together, one for the commit.
+//! round trips: one for the role and the question together, one for the commit. Only the queries of reports are texts of their own
+//! (`report`), and another role keeps them in their place.
+
+mod report;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio_postgres::types::ToSql;
 
 use crate::control::Control;
@@ -16,15 +20,19 @@ use crate::db::Error;
 use crate::mail::{AccountId, MailboxId};
 use crate::sql;
 
+pub use report::{Found, Report, ReportError, ResultColumn, Values};
+
 const ACT_AS: &str = sql!("tables/act_as");
 const PAGES: &str = sql!("tables/pages");
 const PAGE: &str = sql!("tables/page");
-const ROWS: &str = sql!("tables/rows");
+const LIST: &str = sql!("tables/list");
+const FORM: &str = sql!("tables/form");
 const ROW: &str = sql!("tables/row");
-const OPTIONS: &str = sql!("tables/options");
+const SERVICES: &str = sql!("tables/services");
 const SAVE: &str = sql!("tables/save");
 const ACT: &str = sql!("tables/act");
-const HISTORY: &str = sql!("tables/history");
+const OVERVIEW: &str = sql!("tables/overview");
+const OVERVIEW_OF_DOMAIN: &str = sql!("tables/overview_of_domain");
 const PATIENCE: &str = sql!("tables/patience");
 const CHECK_USERS: &str = sql!("tables/check_users");
 const MAILBOX_VIEW: &str = sql!("tables/mailbox_view");
@@ -83,8 +91,8 @@ pub struct Query {
     pub words: String,
     /// The column that orders them; empty = their key.
     pub sorted: String,
-    /// From the last to the first.
-    pub downwards: bool,
+    /// From the last to the first; without a word, what has happened comes newest first.
+    pub downwards: Option<bool>,
     /// Columns and what they must be.
     pub filters: Value,
     /// The row behind which to begin.
@@ -97,12 +105,14 @@ pub struct Query {
 #[derive(Clone)]
 pub struct Tables {
     control: Arc<Control>,
+    /// Whose turn it is to run a report.
+    reports: Arc<Semaphore>,
 }
 
 impl Tables {
     /// Those of this installation.
     pub fn new(control: Arc<Control>) -> Self {
-        Tables { control }
+        Tables { control, reports: Arc::new(Semaphore::new(report::AT_ONCE)) }
     }
 
     /// The menu.
@@ -115,10 +125,16 @@ impl Tables {
         self.ask(who, PAGE, &[&page]).await
     }
 
-    /// Rows of a page.
-    pub async fn rows(&self, who: &Who, page: &str, query: &Query) -> Result<Value, Error> {
+    /// A page as a list: `page`, `rows`, whether there are `more`, `labels` of what they refer to, `downwards`, and the `menu`.
+    pub async fn list(&self, who: &Who, page: &str, query: &Query) -> Result<Value, Error> {
         let Query { words, sorted, downwards, filters, behind, most } = query;
-        self.ask(who, ROWS, &[&page, words, sorted, downwards, filters, behind, most]).await
+        self.ask(who, LIST, &[&page, words, sorted, downwards, filters, behind, most]).await
+    }
+
+    /// A row as a form: `page`, `row` and its `mark`, `history`, `options` of its references, and the `menu`; without a key, a
+    /// new row.
+    pub async fn form(&self, who: &Who, page: &str, key: Option<&Value>) -> Result<Value, Error> {
+        self.ask(who, FORM, &[&page, &key]).await
     }
 
     /// One row and its mark; null when there is none.
@@ -126,9 +142,9 @@ impl Tables {
         self.ask(who, ROW, &[&page, key]).await
     }
 
-    /// What a reference to a page may choose from: pairs of key and name.
-    pub async fn options(&self, who: &Who, page: &str) -> Result<Value, Error> {
-        self.ask(who, OPTIONS, &[&page]).await
+    /// What runs, where it listens and who is connected (`shown`), and the `menu`.
+    pub async fn services(&self, who: &Who) -> Result<Value, Error> {
+        self.ask(who, SERVICES, &[]).await
     }
 
     /// Stores a row; the answer says its key, or what is wrong with which column, and then nothing was stored.
@@ -152,11 +168,6 @@ impl Tables {
         keys: &Value,
     ) -> Result<Value, Error> {
         self.ask(who, ACT, &[&page, &action, keys]).await
-    }
-
-    /// What was changed in a row.
-    pub async fn history(&self, who: &Who, page: &str, key: &Value) -> Result<Value, Error> {
-        self.ask(who, HISTORY, &[&page, key]).await
     }
 
     /// What is wrong with users that are to be made: lines, columns and words. Takes seconds for thousands.
@@ -206,6 +217,16 @@ impl Tables {
         uid: u32,
     ) -> Result<Value, Error> {
         self.ask(who, VIEW_MESSAGE, &[&session, &account.0, &mailbox.0, &i64::from(uid)]).await
+    }
+
+    /// What the overview shows, the menu included: of the whole server for the last `span` (hour, day, month), or of the domain of a
+    /// domain administrator for the last 30 days.
+    pub async fn overview(&self, who: &Who, span: &str) -> Result<Value, Error> {
+        match who.kind {
+            // A user has none; the function says so.
+            Kind::Domain | Kind::User => self.ask(who, OVERVIEW_OF_DOMAIN, &[]).await,
+            Kind::System | Kind::Auditor => self.ask(who, OVERVIEW, &[&span]).await,
+        }
     }
 
     async fn ask(

@@ -3,7 +3,7 @@
 //!
 //! `observe` watches a message as it passes, `incoming` checks it, `policy` says what follows, `results` writes what was
 //! found; `keys` keeps the keys and `sign` makes signatures with them; `report` counts what is reported and `received` reads
-//! what others report.
+//! what others report. `zone` knows which DNS records a domain needs, and looks for them.
 //!
 //! What must hold: a message is never whole in memory, its body is hashed while it streams in; all checks of a message
 //! together end within `control.authentication.timeout_seconds`; trouble with the DNS is a temporary error and never refuses
@@ -24,6 +24,7 @@ mod results;
 pub mod sign;
 pub mod spf;
 mod spf_record;
+pub mod zone;
 
 use std::sync::Arc;
 

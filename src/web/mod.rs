@@ -1,12 +1,15 @@
 //! The web pages: HTTP/1.1 on the listeners of the service `webmail`.
 //!
-//! What must hold: everything works without script, and none is allowed (Content-Security-Policy); nothing is cached that was
-//! made for somebody; what comes in is bounded in size and time; a form that changes something is taken only from a page of ours.
+//! What must hold: everything works without script, and none but the one file of ours is allowed (Content-Security-Policy); nothing
+//! is cached that was made for somebody; what comes in is bounded in size and time; a form that changes something is taken only from a page of ours.
 //! Connections are served as those of any other face: they are rows in `live.session`, end with their service, and TLS has the
 //! same certificates.
 
 mod admin;
 mod answer;
+mod chart;
+mod monitor;
+mod prometheus;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,7 @@ use crate::control::config::TlsMode;
 use crate::control::{Connection, Face, Refused};
 use crate::directory::Visitor;
 use crate::intake::House;
+use crate::net::stop::Stop;
 use crate::net::talk::Tls;
 use crate::tables::Tables;
 
@@ -43,14 +47,15 @@ const BUFFER_MAX: usize = 64 * 1024;
 /// How long the head of a request may take, and how long a connection may wait for the next one.
 const HEAD: Duration = Duration::from_secs(30);
 
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
-    frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What all pages need.
 #[derive(Clone)]
 struct Site {
     house: Arc<House>,
     tables: Tables,
+    readiness: Arc<monitor::Readiness>,
 }
 
 /// Where a request comes from.
@@ -58,6 +63,17 @@ struct Site {
 struct Origin {
     visitor: Visitor,
     secure: bool,
+}
+
+/// When the connection has to end: what would go on for ever asks.
+#[derive(Debug, Clone)]
+struct Ending(Stop);
+
+impl Ending {
+    /// Waits until then. Cancel-safe.
+    async fn wait(&mut self) {
+        self.0.wait().await;
+    }
 }
 
 /// The webmail service.
@@ -69,12 +85,14 @@ impl Web {
     /// The face on this house.
     pub fn new(house: Arc<House>) -> Arc<Self> {
         let tables = Tables::new(house.control.clone());
-        let site = Site { house, tables };
+        let site = Site { house, tables, readiness: Arc::default() };
         let router = Router::new()
             .route("/", get(|| async { Redirect::to("/admin") }))
             .route("/static/pages.css", get(style))
+            .route("/static/pages.js", get(script))
             .route("/.well-known/acme-challenge/{token}", get(challenge))
             .merge(admin::routes())
+            .merge(monitor::routes())
             .fallback(|| async { answer::not_found() })
             .layer(DefaultBodyLimit::max(BODY_MAX))
             .layer(from_fn(guarded))
@@ -106,7 +124,8 @@ impl Face for Web {
                 secure: stream.tls_info().is_some(),
             };
             handle.state("looking at pages");
-            let router = router.layer(axum::Extension(origin));
+            let router =
+                router.layer(axum::Extension(origin)).layer(axum::Extension(Ending(terms.stop.clone())));
             let serving = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
@@ -144,6 +163,11 @@ impl Face for Web {
 async fn style() -> impl IntoResponse {
     let kind = (CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
     ([kind], include_str!("../../templates/pages.css"))
+}
+
+async fn script() -> impl IntoResponse {
+    let kind = (CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
+    ([kind], include_str!("../../templates/pages.js"))
 }
 
 /// What a certificate authority asks for (RFC 8555 §8.3).

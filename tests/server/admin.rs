@@ -62,7 +62,7 @@ async fn the_first_login_leads_to_a_password() {
     assert!(!set("first-password", "short", "short").await);
     assert!(!set("wrong", "second-password", "second-password").await);
     assert!(set("first-password", "second-password", "second-password").await);
-    assert_eq!(pages.get("/admin").await.location(), "/admin/page/service");
+    assert_eq!(pages.get("/admin").await.location(), "/admin/overview");
     let hash: String =
         db.value("select password_hash::text from control.administrator where name = 'system'").await;
     assert!(hash.starts_with("$argon2id$"), "{hash}");
@@ -80,7 +80,7 @@ async fn every_page_of_the_menu_shows_its_rows() {
     let db = Database::new().await;
     let daemon = Daemon::start(&db).await;
     let pages = system(&daemon).await;
-    let links = menu(&pages.page("/admin/page/service").await);
+    let links = menu(&pages.page("/admin/services").await);
     assert!(links.len() > 40, "{links:?}");
     // Every table of settings is there.
     let tables: Vec<String> = db
@@ -96,7 +96,7 @@ async fn every_page_of_the_menu_shows_its_rows() {
         let answer = pages.get(link).await;
         let page = if answer.status == 303 { pages.page(&answer.location()).await } else { answer.body };
         assert!(page.contains("<h1>") && page.contains("aria-current=\"page\""), "{link}: {page}");
-        if !page.contains("class=\"fields\"") {
+        if link.starts_with("/admin/page/") && !page.contains("class=\"fields\"") {
             assert_eq!(
                 pages.get(&format!("{link}/csv")).await.header("content-type"),
                 Some("text/csv; charset=utf-8"),
@@ -312,7 +312,7 @@ async fn each_kind_of_administrator_sees_and_does_what_is_his() {
         db.value("select id from directory.domain where name = 'other.test'").await,
         db.value("select id from directory.domain where name = 'example.test'").await,
     );
-    let everything = menu(&system.page("/admin/page/service").await);
+    let everything = menu(&system.page("/admin/services").await);
     let before: i64 = db.value("select max(id) from log.audit").await;
 
     // An auditor sees all pages, and nothing that he sends does anything.
@@ -350,6 +350,9 @@ async fn each_kind_of_administrator_sees_and_does_what_is_his() {
     assert!(his.contains(&"/admin/page/alias".to_owned()) && his.len() < 10, "{his:?}");
     for link in everything.iter().filter(|link| !his.contains(link)) {
         assert_eq!(alice.get(link).await.status, 403, "{link}");
+        if !link.starts_with("/admin/page/") {
+            continue;
+        }
         assert_eq!(alice.get(&format!("{link}/csv")).await.status, 403, "{link}");
         for key in [r#"{"id":1}"#, r#"{"only_row":true}"#, r#"{"name":"smtp"}"#] {
             let page = link.rsplit('/').next().unwrap();
@@ -720,7 +723,7 @@ async fn sessions_end_and_cannot_be_planted() {
     let hashes: i64 =
         db.value("select count(*) from live.web_session where octet_length(token_hash) = 32").await;
     assert_eq!(hashes, 1);
-    pages.page("/admin/page/service").await;
+    pages.page("/admin/services").await;
     // Its time is over, or its row is gone.
     db.sql("update live.web_session set seen_at = now() - interval '31 minutes'").await;
     assert_eq!(pages.get("/admin").await.location(), "/admin/log-in?back=%2Fadmin");
@@ -929,13 +932,10 @@ async fn nothing_injected_reaches_a_statement() {
     );
     let file = std::env::temp_dir().join(format!("mailwright-large-{}", std::process::id()));
     std::fs::write(&file, "name=".to_owned() + &"x".repeat(2 << 20)).unwrap();
-    assert_eq!(
-        pages
-            .curl("/admin/log-in", &["--data-binary".to_owned(), format!("@{}", file.display())])
-            .await
-            .status,
-        413
-    );
+    // The server says so and closes; whether curl hears it while it is still sending is a matter of luck.
+    let large = ["--data-binary".to_owned(), format!("@{}", file.display())];
+    let status = pages.curl("/admin/log-in", &large).await.status;
+    assert!(matches!(status, 413 | 0), "{status}");
     std::fs::remove_file(&file).unwrap();
     let json = ["-HContent-Type: application/json".to_owned(), "-d{\"name\":1}".to_owned()];
     assert_eq!(pages.curl("/admin/log-in", &json).await.status, 415);

@@ -349,7 +349,7 @@ async fn long_commands_say_how_far_they_are() {
     assert!(selected.contains(&"* 2400 EXISTS".to_owned()), "{selected:?}");
     for (command, first) in [
         // RFC 9585 §4: the tag, what is done, what there is to do.
-        ("SEARCH LARGER 1", "* OK [INPROGRESS (\"t\" 500 2400)]"),
+        ("SEARCH SAVEDSINCE 1-Jan-2000", "* OK [INPROGRESS (\"t\" 500 2400)]"),
         ("SEARCH SUBJECT many", "* OK [INPROGRESS (\"t\" 0 2400)]"),
         ("STORE 1:* +FLAGS.SILENT (\\Seen)", "* OK [INPROGRESS (\"t\" 2000 2400)]"),
         ("COPY 1:* Archive", "* OK [INPROGRESS (\"t\" 0 2400)]"),

@@ -90,7 +90,7 @@ async fn a_login_needs_a_code_that_is_taken_once() {
     let other = Pages::log_in(&daemon, "root", PASSWORD).await;
     let page = pages.page(PAGE).await;
     assert!(page.contains("<svg") && page.contains("role=\"img\""), "{page}");
-    assert!(!page.contains("style=") && !page.contains("<script"), "{page}");
+    assert!(!page.contains("style=") && page.matches("<script").count() == 1, "{page}");
     let secret = offered(&page);
     assert_eq!(secret.len(), 32);
     // Loading the page again does not change what the app has read already.
@@ -128,7 +128,7 @@ async fn a_login_needs_a_code_that_is_taken_once() {
     assert_eq!(half.post("/admin/code", &[("code", &code(&secret, 0))]).await.status, 403);
     let right = give(&half, &code(&secret, 0)).await;
     assert_eq!((right.status, right.location().as_str()), (303, "/admin/page/alias"));
-    assert_eq!(half.get("/admin").await.location(), "/admin/page/service");
+    assert_eq!(half.get("/admin").await.location(), "/admin/overview");
     // The cookie has changed with it.
     let again: i64 = db
         .value(&format!("select count(*) from live.web_session where encode(token_hash, 'hex') = '{before}'"))

@@ -7,10 +7,10 @@ use axum::Form;
 use axum::extract::{Path, Query};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::answer::{self, Fault};
-use super::list::{address, described, row_address};
+use super::list::{address, described, read_page, row_address};
 use super::value::{Column, Page, plain, shown, time};
 use super::{Admin, Frame, field};
 use crate::directory::LoginError;
@@ -36,8 +36,12 @@ struct FormPage<'a> {
     list: String,
 }
 
+/// So many can be chosen from; of more, one is named.
+const CHOICES: usize = 300;
+
 /// A field of the form.
 struct Field {
+    /// As the form sends it: `c.COLUMN`, or `n.COLUMN` where a row is named.
     name: String,
     label: String,
     help: String,
@@ -63,53 +67,65 @@ pub(super) async fn show_new(
     Path(name): Path<String>,
     Query(given): Query<Vec<(String, String)>>,
 ) -> Result<Response, Fault> {
-    let page = described(&admin, &name).await?;
-    if !page.may_make {
+    let mut asked = Asked::of(&admin, &name, None).await?;
+    if !asked.page.may_make {
         return Ok(answer::refused("you may not make anything here"));
     }
     let mut values: HashMap<String, String> = HashMap::new();
-    for column in &page.columns {
+    for column in &asked.page.columns {
         values.insert(column.name.clone(), column.preset.as_deref().map_or(String::new(), preset));
     }
     values.extend(given);
-    render(&admin, &page, Shown { values, ..Shown::default() }).await
+    asked.shown.values = values;
+    render(&admin, asked)
 }
 
 pub(super) async fn show(
     admin: Admin,
     Path(name): Path<String>,
-    Query(asked): Query<Vec<(String, String)>>,
+    Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Fault> {
-    let page = described(&admin, &name).await?;
-    let Ok(key) = serde_json::from_str::<Value>(field(&asked, "k")) else { return Ok(answer::not_found()) };
-    let found = admin.site.tables.row(&admin.who, &name, &key).await?;
-    let Some(row) = found.get("row").filter(|row| row.is_object()) else { return Ok(answer::not_found()) };
-    let values =
-        page.columns.iter().map(|column| (column.name.clone(), plain(row.get(&column.name)))).collect();
-    let mark = plain(found.get("mark"));
-    let stored = field(&asked, "stored") == "yes";
-    render(
-        &admin,
-        &page,
-        Shown { row: Some(row.clone()), key: Some(key), mark, values, stored, ..Shown::default() },
-    )
-    .await
+    let Ok(key) = serde_json::from_str::<Value>(field(&query, "k")) else { return Ok(answer::not_found()) };
+    let mut asked = Asked::of(&admin, &name, Some(key)).await?;
+    let Some(row) = &asked.row else { return Ok(answer::not_found()) };
+    let values = asked.page.columns.iter().map(|column| (column.name.clone(), plain(row.get(&column.name))));
+    asked.shown.values = values.collect();
+    asked.shown.stored = field(&query, "stored") == "yes";
+    render(&admin, asked)
 }
 
-/// What is shown in a form.
+/// What the tables say of a row, and what is shown of it.
+struct Asked {
+    page: Page,
+    key: Option<Value>,
+    row: Option<Value>,
+    mark: String,
+    /// History, options and menu.
+    found: Value,
+    shown: Shown,
+}
+
+/// What stands in the fields.
 #[derive(Default)]
 struct Shown {
-    row: Option<Value>,
-    key: Option<Value>,
-    mark: String,
     values: HashMap<String, String>,
     /// What is wrong, by column; "" = with the row as a whole.
     wrong: HashMap<String, String>,
     stored: bool,
 }
 
-async fn render(admin: &Admin, page: &Page, shown_row: Shown) -> Result<Response, Fault> {
-    let Shown { row, key, mark, values, mut wrong, stored } = shown_row;
+impl Asked {
+    async fn of(admin: &Admin, name: &str, key: Option<Value>) -> Result<Asked, Fault> {
+        let mut found = admin.site.tables.form(&admin.who, name, key.as_ref()).await?;
+        let page = read_page(found["page"].take())?;
+        let row = Some(found["row"].take()).filter(Value::is_object);
+        let mark = plain(found.get("mark"));
+        Ok(Asked { page, key, row, mark, found, shown: Shown::default() })
+    }
+}
+
+fn render(admin: &Admin, asked: Asked) -> Result<Response, Fault> {
+    let Asked { page, key, row, mark, found, shown: Shown { values, mut wrong, stored } } = asked;
     let writable = if key.is_some() { page.may_change } else { page.may_make };
     let mut fields = Vec::new();
     let mut facts = Vec::new();
@@ -120,21 +136,21 @@ async fn render(admin: &Admin, page: &Page, shown_row: Shown) -> Result<Response
             }
             continue;
         }
-        fields.push(Field {
-            name: column.name.clone(),
+        let mut one = Field {
+            name: format!("c.{}", column.name),
             label: column.label.clone(),
             help: column.help.clone().unwrap_or_default(),
             kind: widget(column),
             value: values.get(&column.name).cloned().unwrap_or_default(),
-            choices: choices(admin, column).await?,
+            choices: choices(column, &found["options"][&column.name]),
             required: column.required,
             wrong: wrong.remove(&column.name).unwrap_or_default(),
-        });
+        };
+        if column.kind == "reference" && one.choices.len() > CHOICES {
+            one.becomes_named(column);
+        }
+        fields.push(one);
     }
-    let history = match &key {
-        Some(key) => changes(&admin.site.tables.history(&admin.who, &page.name, key).await?),
-        None => Vec::new(),
-    };
     let key_text = key.as_ref().map(Value::to_string).unwrap_or_default();
     let first_key = key.as_ref().and_then(|key| page.key.first().and_then(|name| key.get(name)));
     let children = page.children.iter().filter_map(|child| {
@@ -148,15 +164,15 @@ async fn render(admin: &Admin, page: &Page, shown_row: Shown) -> Result<Response
     let general: Vec<String> = wrong.into_values().collect();
     let failed = !general.is_empty() || fields.iter().any(|field| !field.wrong.is_empty());
     let template = FormPage {
-        frame: &admin.frame(&page.name).await?,
-        page,
+        frame: &admin.framed(&found["menu"], &page.name),
+        page: &page,
         name: row.as_ref().filter(|_| !page.one_row).map(|row| page.name_of(row)).unwrap_or_default(),
         key: &key_text,
         mark: &mark,
         fields,
         facts,
         children: children.chain(links).collect(),
-        history,
+        history: changes(&found["history"]),
         stored,
         wrong: general.join("; "),
         writable,
@@ -164,6 +180,20 @@ async fn render(admin: &Admin, page: &Page, shown_row: Shown) -> Result<Response
     };
     let status = if failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     Ok(answer::page_with(status, &template))
+}
+
+impl Field {
+    /// Of too many to choose from one is typed by its name; the first of them are proposed.
+    fn becomes_named(&mut self, column: &Column) {
+        self.kind = "named".to_owned();
+        self.name = format!("n.{}", column.name);
+        let chosen = self.choices.iter().find(|(key, _)| *key == self.value && !key.is_empty());
+        if let Some((_, name)) = chosen {
+            self.value = name.clone();
+        }
+        self.choices.retain(|(key, _)| !key.is_empty());
+        self.choices.truncate(CHOICES);
+    }
 }
 
 /// Which element of HTML edits a column.
@@ -174,15 +204,17 @@ fn widget(column: &Column) -> String {
     }
 }
 
-async fn choices(admin: &Admin, column: &Column) -> Result<Vec<(String, String)>, Fault> {
+fn choices(column: &Column, options: &Value) -> Vec<(String, String)> {
     let mut choices = Vec::new();
     if column.nullable || column.kind == "reference" {
         choices.push((String::new(), "–".to_owned()));
     }
-    if let Some(page) = &column.refers {
-        let found = admin.site.tables.options(&admin.who, page).await?;
-        let pair = |pair: &Value| Some((plain(pair.get(0)), plain(pair.get(1))));
-        choices.extend(found.as_array().into_iter().flatten().filter_map(pair));
+    for option in options.as_array().into_iter().flatten() {
+        let pair = (plain(option.get(0)), plain(option.get(1)));
+        // The one that is chosen now comes last, and may have been among the first.
+        if !choices.contains(&pair) {
+            choices.push(pair);
+        }
     }
     choices.extend(column.options.iter().flatten().map(|option| (option.clone(), option.clone())));
     if column.kind == "yes or no" && column.nullable {
@@ -190,7 +222,7 @@ async fn choices(admin: &Admin, column: &Column) -> Result<Vec<(String, String)>
             [("true", "yes"), ("false", "no")].map(|(value, name)| (value.to_owned(), name.to_owned())),
         );
     }
-    Ok(choices)
+    choices
 }
 
 /// A default that a form can show: a constant.
@@ -249,6 +281,11 @@ pub(super) async fn save(
     let mut row = Map::new();
     let mut wrong = HashMap::new();
     for column in page.columns.iter().filter(|column| column.writable) {
+        let named = field(&given, &format!("n.{}", column.name)).trim();
+        if column.kind == "reference" && !named.is_empty() {
+            row.insert(column.name.clone(), json!({ "named": named }));
+            continue;
+        }
         let text = field(&given, &format!("c.{}", column.name));
         match entered(&admin, column, text).await {
             Ok(Some(value)) => {
@@ -282,14 +319,16 @@ pub(super) async fn save(
         let address = row_address(&name, &key.to_string());
         return Ok(Redirect::to(&format!("{address}&stored=yes")).into_response());
     }
-    let row = match &key {
-        Some(key) => admin.site.tables.row(&admin.who, &name, key).await?.get("row").cloned(),
-        None => None,
-    };
+    let mut asked = Asked::of(&admin, &name, key).await?;
     let typed = page.columns.iter().filter(|column| column.kind != "password" && column.kind != "secret");
-    let typed =
-        typed.map(|column| (column.name.clone(), field(&given, &format!("c.{}", column.name)).to_owned()));
-    render(&admin, &page, Shown { row, key, mark, values: typed.collect(), wrong, stored: false }).await
+    let text = |column: &Column| {
+        let sent = ["n", "c"].map(|way| field(&given, &format!("{way}.{}", column.name)));
+        sent.into_iter().find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+    };
+    let values = typed.map(|column| (column.name.clone(), text(column))).collect();
+    asked.shown = Shown { values, wrong, stored: false };
+    asked.mark = mark;
+    render(&admin, asked)
 }
 
 /// What was entered in a field, as the tables take it; nothing where the column is left alone.
@@ -310,6 +349,14 @@ async fn entered(admin: &Admin, column: &Column, text: &str) -> Result<Option<Va
             Value::String(hashed.map_err(|error: LoginError| error.to_string())?.to_string())
         }
         "long text" => Value::from(text.replace("\r\n", "\n")),
+        "query" => {
+            let text = text.replace("\r\n", "\n");
+            let checked = admin.site.tables.check_query(&admin.who, &text).await;
+            match checked.map_err(|error| error.to_string())? {
+                Some(why) => return Err(why),
+                None => Value::from(text),
+            }
+        }
         _ => Value::from(text.trim()),
     }))
 }

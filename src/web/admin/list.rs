@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::{Map, Value, json};
 
 use super::super::answer::{self, Fault};
-use super::value::{Column, Page, shown};
-use super::{Admin, Frame, field};
+use super::value::{Column, Page, cell, shown};
+use super::{Admin, Frame, field, login};
 use crate::db::Error;
 use crate::tables;
 
@@ -81,15 +81,14 @@ impl Asked {
         named.map(|(name, value)| (name.to_owned(), Value::String(value.clone()))).collect()
     }
 
-    fn query(&self, page: &Page, most: i32) -> tables::Query {
-        let newest_first = page.columns.iter().any(|column| column.name == "at");
+    fn query(&self, most: i32) -> tables::Query {
         tables::Query {
             words: self.get("q").chars().take(200).collect(),
             sorted: self.get("by").to_owned(),
             downwards: match self.get("way") {
-                "down" => true,
-                "up" => false,
-                _ => newest_first,
+                "down" => Some(true),
+                "up" => Some(false),
+                _ => None,
             },
             filters: Value::Object(self.filters()),
             behind: serde_json::from_str(self.get("behind")).ok(),
@@ -108,10 +107,13 @@ pub(super) fn address(path: &str, fields: &[(String, String)]) -> String {
 
 /// The page of that name.
 pub(super) async fn described(admin: &Admin, name: &str) -> Result<Page, Fault> {
-    let described = admin.site.tables.page(&admin.who, name).await?;
-    serde_json::from_value(described).map_err(|error| {
-        Fault::from(Error::Fault(format!("the page {name} is described in another way: {error}")))
-    })
+    read_page(admin.site.tables.page(&admin.who, name).await?)
+}
+
+/// What the tables say of a page.
+pub(super) fn read_page(described: Value) -> Result<Page, Fault> {
+    serde_json::from_value(described)
+        .map_err(|error| Fault::from(Error::Fault(format!("a page is described in another way: {error}"))))
 }
 
 pub(super) async fn show(
@@ -119,15 +121,7 @@ pub(super) async fn show(
     Path(name): Path<String>,
     Query(fields): Query<Vec<(String, String)>>,
 ) -> Result<Response, Fault> {
-    let page = described(&admin, &name).await?;
-    if page.one_row {
-        let key = json!({ "only_row": true }).to_string();
-        return Ok(Redirect::to(&row_address(&name, &key)).into_response());
-    }
-    if let Some(key) = &page.sole {
-        return Ok(Redirect::to(&row_address(&name, &key.to_string())).into_response());
-    }
-    list(&admin, &page, Asked { fields }, StatusCode::OK, "").await
+    list(&admin, &name, Asked { fields }, StatusCode::OK, "").await
 }
 
 pub(super) fn row_address(page: &str, key: &str) -> String {
@@ -136,15 +130,25 @@ pub(super) fn row_address(page: &str, key: &str) -> String {
 
 async fn list(
     admin: &Admin,
-    page: &Page,
+    name: &str,
     asked: Asked,
     status: StatusCode,
     wrong: &str,
 ) -> Result<Response, Fault> {
-    let query = asked.query(page, AT_ONCE);
-    let found = admin.site.tables.rows(&admin.who, &page.name, &query).await?;
-    let frame = admin.frame(&page.name).await?;
-    let path = format!("/admin/page/{}", page.name);
+    let query = asked.query(AT_ONCE);
+    let mut found = admin.site.tables.list(&admin.who, name, &query).await?;
+    let page = &read_page(found["page"].take())?;
+    if page.one_row {
+        let key = json!({ "only_row": true }).to_string();
+        let shown = || Redirect::to(&row_address(name, &key)).into_response();
+        return Ok(if wrong.is_empty() { shown() } else { answer::refused(wrong) });
+    }
+    if let Some(key) = page.sole.as_ref().filter(|_| wrong.is_empty()) {
+        return Ok(Redirect::to(&row_address(name, &key.to_string())).into_response());
+    }
+    let frame = admin.framed(&found["menu"], name);
+    let path = format!("/admin/page/{name}");
+    let downwards = found["downwards"] == true;
     let columns: Vec<&Column> = visible(page);
     let rows = found.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
     let labels = found.get("labels").cloned().unwrap_or_default();
@@ -162,7 +166,7 @@ async fn list(
         .iter()
         .map(|column| {
             let is_sorted = query.sorted == column.name;
-            let way = if is_sorted && !query.downwards { "down" } else { "up" };
+            let way = if is_sorted && !downwards { "down" } else { "up" };
             let mut fields = asked.without(&["by", "way", "behind", "said"]);
             fields.push(("by".to_owned(), column.name.clone()));
             fields.push(("way".to_owned(), way.to_owned()));
@@ -170,7 +174,7 @@ async fn list(
                 label: &column.label,
                 help: column.help.as_deref().unwrap_or(""),
                 address: address(&path, &fields),
-                way: match (is_sorted, query.downwards) {
+                way: match (is_sorted, downwards) {
                     (true, true) => "descending",
                     (true, false) => "ascending",
                     _ => "none",
@@ -230,8 +234,9 @@ async fn list(
 
 /// The columns that a list has room for.
 fn visible(page: &Page) -> Vec<&Column> {
-    let fits =
-        |column: &&Column| !matches!(column.kind.as_str(), "secret" | "password" | "document" | "long text");
+    let fits = |column: &&Column| {
+        !matches!(column.kind.as_str(), "secret" | "password" | "document" | "long text" | "query")
+    };
     let shown =
         |column: &&Column| fits(column) && !(column.is_key && column.kind == "number" && page.key.len() == 1);
     page.columns.iter().filter(shown).take(9).collect()
@@ -251,9 +256,9 @@ pub(super) async fn csv(
     Path(name): Path<String>,
     Query(fields): Query<Vec<(String, String)>>,
 ) -> Result<Response, Fault> {
-    let page = described(&admin, &name).await?;
-    let query = Asked { fields }.query(&page, EXPORTED);
-    let found = admin.site.tables.rows(&admin.who, &name, &query).await?;
+    let query = Asked { fields }.query(EXPORTED);
+    let mut found = admin.site.tables.list(&admin.who, &name, &query).await?;
+    let page = read_page(found["page"].take())?;
     let columns: Vec<&Column> =
         page.columns.iter().filter(|column| !matches!(column.kind.as_str(), "secret" | "password")).collect();
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -268,14 +273,6 @@ pub(super) async fn csv(
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.csv\"", page.name)),
     ];
     Ok((headers, text).into_response())
-}
-
-/// A value for a spreadsheet, which takes text that begins so for a formula.
-fn cell(value: Option<&Value>) -> String {
-    let text = super::value::plain(value);
-    let formula = matches!(value, Some(Value::String(_) | Value::Array(_)))
-        && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if formula { format!("'{text}") } else { text }
 }
 
 #[derive(Template)]
@@ -303,9 +300,11 @@ pub(super) async fn act(
     let page = described(&admin, &name).await?;
     let asked_for = field(&fields, "do");
     let list_path = format!("/admin/page/{name}");
-    let back = Some(field(&fields, "back"))
-        .filter(|back| *back == list_path || back.starts_with(&format!("{list_path}?")));
-    let back = back.unwrap_or(&list_path);
+    // Back to the list, or to another page that has the button.
+    let back = match field(&fields, "back") {
+        "" => &list_path,
+        back => login::safe(back),
+    };
     let keys: Vec<Value> = fields
         .iter()
         .filter(|(name, _)| name == "k")
@@ -323,7 +322,7 @@ pub(super) async fn act(
     if keys.is_empty() {
         return list(
             &admin,
-            &page,
+            &name,
             asked(),
             StatusCode::UNPROCESSABLE_ENTITY,
             "Choose one or more rows first.",
@@ -352,34 +351,18 @@ pub(super) async fn act(
     let what = action.map(|action| action.name.as_str());
     let done = admin.site.tables.act(&admin.who, &name, what, &Value::Array(keys)).await?;
     if let Some(wrong) = done.get("wrong").and_then(Value::as_str) {
-        return list(&admin, &page, asked(), StatusCode::UNPROCESSABLE_ENTITY, wrong).await;
+        return list(&admin, &name, asked(), StatusCode::UNPROCESSABLE_ENTITY, wrong).await;
     }
     let said: Vec<String> =
         done.get("said").and_then(Value::as_array).into_iter().flatten().filter_map(said).collect();
     let mut fields = asked().without(&["said"]);
     fields.push(("said".to_owned(), said.join("; ")));
-    Ok(Redirect::to(&address(&list_path, &fields)).into_response())
+    let path = back.split_once('?').map_or(back, |(path, _)| path);
+    Ok(Redirect::to(&address(path, &fields)).into_response())
 }
 
 /// What a button has said, and for how many rows.
 fn said(pair: &Value) -> Option<String> {
     let (words, times) = (pair.get(0)?.as_str()?, pair.get(1)?.as_u64()?);
     Some(if times == 1 { words.to_owned() } else { format!("{words} ({times} times)") })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_formula_reaches_a_spreadsheet() {
-        for (value, expected) in [
-            (json!("=1+1"), "'=1+1"),
-            (json!("@SUM(A1)"), "'@SUM(A1)"),
-            (json!(-5), "-5"),
-            (json!("alice"), "alice"),
-        ] {
-            assert_eq!(cell(Some(&value)), expected);
-        }
-    }
 }

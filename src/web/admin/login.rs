@@ -39,7 +39,7 @@ pub(super) fn address(back: &str) -> String {
 
 /// Only ways within the administration: a link may not lead from the login to another site.
 pub(super) fn safe(back: &str) -> &str {
-    let within = back.starts_with("/admin")
+    let within = (back == "/admin" || back.starts_with("/admin/"))
         && !back.contains(['\\', '\r', '\n'])
         && !["/admin/log", "/admin/code"].iter().any(|own| back.starts_with(own));
     if within { back } else { "/admin" }

@@ -5,7 +5,10 @@ mod import;
 mod list;
 mod login;
 mod mailbox;
+mod overview;
+mod reports;
 mod second_factor;
+mod services;
 mod value;
 
 use std::sync::Arc;
@@ -36,6 +39,12 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/code", get(second_factor::show_code).post(second_factor::take_code))
         .route("/admin/second-factor", get(second_factor::show).post(second_factor::change))
         .route("/admin/password", get(login::show_password).post(login::set_password))
+        .route("/admin/overview", get(overview::show))
+        .route("/admin/services", get(services::show))
+        .route("/admin/services/events", get(services::events))
+        .route("/admin/reports", get(reports::show))
+        .route("/admin/reports/csv", get(reports::csv))
+        .route("/admin/reports/json", get(reports::json))
         .route(
             "/admin/import",
             get(import::show).post(import::bring).layer(DefaultBodyLimit::max(import::BODY_MAX)),
@@ -58,8 +67,7 @@ async fn first(visitor: Admin) -> Response {
         (Kind::User, Some(account)) => {
             list::row_address("my_account", &serde_json::json!({ "id": account.0 }).to_string())
         }
-        (Kind::User, None) | (Kind::Domain, _) => "/admin/page/account".to_owned(),
-        (Kind::System | Kind::Auditor, _) => "/admin/page/service".to_owned(),
+        _ => "/admin/overview".to_owned(),
     };
     Redirect::to(&address).into_response()
 }
@@ -104,9 +112,14 @@ impl Frame {
 }
 
 impl Admin {
-    /// The menu, with the page that is shown marked in it.
+    /// What stands around a page that has its own way to ask for its contents.
     async fn frame(&self, here: &str) -> Result<Frame, Fault> {
         let pages = self.site.tables.pages(&self.who).await?;
+        Ok(self.framed(&pages, here))
+    }
+
+    /// The same for a menu that is known, with the page that is shown marked in it.
+    fn framed(&self, pages: &Value, here: &str) -> Frame {
         let mut menus: Vec<Menu> = Vec::new();
         for page in pages.as_array().into_iter().flatten() {
             let text = |name: &str| page.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -116,12 +129,12 @@ impl Admin {
                 None => menus.push(Menu { title: text("menu"), links: vec![link] }),
             }
         }
-        Ok(Frame {
+        Frame {
             menus,
             login: self.who.login.clone(),
             kind: self.who.kind.name(),
             form_token: self.token.form_token(),
-        })
+        }
     }
 
     /// Whether a form was made for this session.

@@ -104,6 +104,14 @@ pub(super) fn shown(column: &Column, value: Option<&Value>) -> String {
     }
 }
 
+/// A value for a spreadsheet, which takes text that begins so for a formula.
+pub(super) fn cell(value: Option<&Value>) -> String {
+    let text = plain(value);
+    let formula = matches!(value, Some(Value::String(_) | Value::Array(_)))
+        && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if formula { format!("'{text}") } else { text }
+}
+
 /// To the second, in UTC.
 pub(super) fn time(text: &str) -> String {
     let to_second: String = text.chars().take(19).collect();
@@ -149,5 +157,18 @@ mod tests {
             assert_eq!(shown(&column(name, kind), Some(&value)), expected, "{name}");
         }
         assert_eq!(plain(Some(&json!(["a", "b"]))), "a\nb");
+    }
+
+    #[test]
+    fn no_formula_reaches_a_spreadsheet() {
+        for (value, expected) in [
+            (json!("=1+1"), "'=1+1"),
+            (json!("@SUM(A1)"), "'@SUM(A1)"),
+            (json!(["-1"]), "'-1"),
+            (json!(-5), "-5"),
+            (json!("alice"), "alice"),
+        ] {
+            assert_eq!(cell(Some(&value)), expected);
+        }
     }
 }

@@ -198,6 +198,12 @@ impl Browser {
         self.leave(link).await;
     }
 
+    /// Opens what is folded up under these words.
+    pub async fn unfold(&self, words: &str) {
+        let xpath = format!("//summary[normalize-space()={}]", quoted(words));
+        self.found(&format!("summary {words:?}"), &xpath).await.click().await.unwrap();
+    }
+
     /// Clicks, and waits until another page is there.
     async fn leave(&self, element: Element) {
         let before = self.client.find(Locator::Css("html")).await.unwrap();
@@ -212,6 +218,14 @@ impl Browser {
             other => Err(format!("the page is not there yet: {other:?}")),
         })
         .await;
+    }
+
+    /// Where the links lead that a selector of CSS finds.
+    pub async fn links(&self, css: &str) -> Vec<String> {
+        let script =
+            "return Array.from(document.querySelectorAll(arguments[0]), link => link.getAttribute('href'))";
+        let found = self.client.execute(script, vec![css.into()]).await.unwrap();
+        serde_json::from_value(found).unwrap()
     }
 
     /// Chooses the rows whose boxes are called so.

@@ -65,7 +65,9 @@ impl Cluster {
         // Not as a superuser: that the daemon needs no more rights than its own database gives is part of every test.
         cluster.superuser("create role mailwright login createdb");
         // What the daemon makes itself where it may make roles.
-        cluster.superuser("create role mailwright_web nologin; grant mailwright_web to mailwright");
+        for role in ["mailwright_web", "mailwright_report"] {
+            cluster.superuser(&format!("create role {role} nologin; grant {role} to mailwright"));
+        }
         cluster
     }
 

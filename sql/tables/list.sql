@@ -1,0 +1,2 @@
+-- Page $1 as a list: rows with the words $2, in the order of column $3 ($4: downwards), that match $5, from behind $6, $7 at most.
+select logic.page_list($1, $2, $3, $4, $5, $6, $7)

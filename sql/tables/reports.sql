@@ -1,0 +1,2 @@
+-- The reports that may be run.
+select logic.reports()
