@@ -558,7 +558,10 @@ async fn results_are_text_whatever_they_look_like() {
         "/admin/page/report".to_owned(),
     ] {
         let page = pages.page(&address).await;
-        assert!(!page.contains("<script>") && !page.contains("<script\"") && !page.contains("<img"), "{address}: {page}");
+        assert!(
+            !page.contains("<script>") && !page.contains("<script\"") && !page.contains("<img"),
+            "{address}: {page}"
+        );
         assert!(page.contains("&#60;script&#62;"), "{address}: {page}");
     }
     let page = pages.page(&path("<script>\"", "")).await;
