@@ -71,6 +71,28 @@ create function logic.served_names(c control.certificate) returns text[] languag
   select case when cardinality(c.names) > 0 then c.names else coalesce(c.own_names, '{}') end
 $$;
 
+-- Keeps a certificate that somebody has brought or made, with the rights of who asks. One of the same source for the same names (those
+-- given, else those inside) is replaced.
+create function logic.keep_certificate(new_chain text, new_key text, host_names text[], inside text[], beginning timestamptz, ending timestamptz, from_source text,
+  out id bigint, out is_new boolean) language plpgsql as $$
+declare
+  wanted text[] := case when cardinality(host_names) > 0 then host_names else inside end;
+begin
+  is_new := false;
+  update control.certificate c
+  set chain = new_chain, key = new_key, names = host_names, own_names = inside, not_before = beginning, not_after = ending, error = null, active = true
+  where c.id = (
+    select f.id from control.certificate f
+    cross join lateral (select case when cardinality(f.names) > 0 then f.names else coalesce(f.own_names, '{}') end as names) s
+    where f.source = from_source and s.names @> wanted and s.names <@ wanted order by f.active desc, f.id limit 1)
+  returning c.id into id;
+  if id is null then
+    is_new := true;
+    insert into control.certificate as c (chain, key, names, own_names, not_before, not_after, source)
+    values (new_chain, new_key, host_names, inside, beginning, ending, from_source) returning c.id into id;
+  end if;
+end $$;
+
 -- Certificates of the authority, and when the next order for each is due.
 create view logic.acme_due as
 select a.id, a.names, a.certificate_id, greatest(a.next_attempt_at, least(a.renew_at, case

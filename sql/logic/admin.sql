@@ -36,7 +36,7 @@ comment on column logic.page.place is 'Order in the menu';
 create function logic.describe_page(page regclass, of_table regclass) returns void language sql as $$
   insert into logic.page (name, of_table, menu, title, help, kinds)
   select relname, of_table, m[1], m[2], nullif(m[3], ''),
-    case when relname = 'session' or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
+    case when relname in ('session', 'change') or of_table::text like 'directory.%' and of_table <> 'directory.remote_domain'::regclass
       then '{system,auditor,domain}' else '{system,auditor}' end::text[]
   from pg_class, regexp_match(obj_description(oid), '^([^:]*): ([^.]*)\. ?(.*)$') m
   where oid = page on conflict do nothing;
@@ -47,6 +47,18 @@ $$;
 create function logic.place_page(name text, menu text, title text, help text, kinds text[]) returns void language sql as $$
   insert into logic.page (name, menu, title, help, kinds) values (name, menu, title, help, kinds)
 $$;
+
+-- Whether this administrator finds the page in the menu.
+create function logic.page_is_seen(page text) returns boolean language sql stable as $$
+  select coalesce((select logic.web_kind() = any(p.kinds) from logic.page p where p.name = page), false)
+$$;
+
+create function logic.must_see_page(page text) returns void language plpgsql stable as $$
+begin
+  if not logic.page_is_seen(page) then
+    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
+  end if;
+end $$;
 
 -- Running ------------------------------------------------------------------------------------------------------
 
@@ -128,37 +140,112 @@ create function admin.terminate(s admin.session) returns text language sql as $$
 $$;
 comment on function admin.terminate is 'Terminate!: the client is sent away';
 
+select logic.place_page('queue', 'Running', 'Queue', 'Mail that waits to go out: how much, where to, since when', '{system,auditor}');
+
 create view admin.delivery with (security_invoker) as
-select r.id, r.address as recipient, m.sender, r.state, r.attempts, r.next_attempt_at, r.last_reply, m.received_at, m.size, r.domain, r.message_id
+select r.id, r.address as recipient, m.sender, r.state, r.attempts, r.next_attempt_at, r.last_reply, m.received_at, logic.queued_name(m.trace, m.id) as message,
+  m.size, r.domain, r.message_id
 from queue.recipient r join queue.message m on m.id = r.message_id;
-comment on view admin.delivery is 'Running: Queue. Mail that waits to go out, one line for each recipient';
+comment on view admin.delivery is 'Running: Queued mail. Mail that waits to go out, one line for each recipient';
+comment on column admin.delivery.message is 'Its story: what the trace calls the message';
 select logic.describe_page('admin.delivery', 'queue.recipient');
 select logic.describe_page('admin.delivery', 'queue.message');
 comment on column admin.delivery.recipient is 'Where it goes';
-create function admin.retry(d admin.delivery) returns text language sql as $$
-  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id returning 'it is tried now'
-$$;
+create function admin.retry(d admin.delivery) returns text language plpgsql as $$
+begin
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state in ('waiting', 'failed');
+  return case when found then 'it is tried now' when d.state = 'held' then 'it is held and stays so: to send it, release it' end;
+end $$;
 comment on function admin.retry is 'Retry now';
 create function admin.hold(d admin.delivery) returns text language sql as $$
   update queue.recipient set state = 'held' where id = d.id returning 'it is held'
 $$;
 comment on function admin.hold is 'Hold';
+create function admin.release(d admin.delivery) returns text language plpgsql as $$
+begin
+  update queue.recipient set state = 'waiting', next_attempt_at = now() where id = d.id and state = 'held';
+  return case when found then 'it is released, and tried now' when d.state <> 'held' then 'it is not held' end;
+end $$;
+comment on function admin.release is 'Release';
 create function admin.cancel(d admin.delivery) returns text language sql as $$
   delete from queue.recipient where id = d.id returning 'it is cancelled'
 $$;
 comment on function admin.cancel is 'Cancel!: the recipient never gets the message, and the sender is not told';
+
+select logic.place_page('find', 'Running', 'Find messages', 'What became of a message, from beginning to end', '{system,auditor,domain}');
 
 create view admin.change with (security_invoker) as
 select id, at, actor, peer, path, table_name, action, key::text as key, old, new, undoes from log.audit;
 comment on view admin.change is 'Running: Changes. Every change of settings and directory: who, from where, what; each can be taken back';
 select logic.describe_page('admin.change', 'log.audit');
 -- As the owner, for a row may have secrets; who may is asked here.
-create function admin.undo(c admin.change) returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function logic.undo_any(change bigint) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if not logic.web_changes() then
-    raise exception 'only a system administrator may take changes back' using errcode = 'insufficient_privilege';
+    raise exception 'only a system administrator may take this change back' using errcode = 'insufficient_privilege';
   end if;
-  return format('change %s is taken back by change %s', c.id, control.undo(c.id));
+  return control.undo(change);
+end $$;
+
+-- With the rights of a domain administrator, under row-level security and the guards of his pages: what he sees he may take back, as far as
+-- he could do the same on the page of the row. So only columns of that page count.
+create function logic.undo_own(change bigint) returns bigint language plpgsql as $$
+declare
+  a log.audit;
+  page regclass;
+  own text[];
+  columns text[];
+  now_there jsonb;
+  hit bigint;
+  touched bigint;
+begin
+  select * into a from log.audit x where x.id = change and x.table_name in ('directory.account', 'directory.alias');
+  if not found then
+    raise exception 'there is no such change that you may take back' using errcode = 'insufficient_privilege';
+  end if;
+  page := replace(a.table_name, 'directory.', 'admin.')::regclass;
+  own := array(
+    select t.attname from pg_attribute t join pg_attribute v on v.attrelid = page and v.attname = t.attname and not v.attisdropped
+    where t.attrelid = a.table_name::regclass and t.attnum > 0 and not t.attisdropped order by t.attnum);
+  execute format('select to_jsonb(x) from (select %s from %s where id = $1) x', (select string_agg(quote_ident(c), ', ') from unnest(own) c), a.table_name)
+    into now_there using (a.key ->> 'id')::bigint;
+  perform set_config('mailwright.undoes', change::text, true);
+  if a.action = 'insert' then
+    execute format('delete from %s where id = $1', a.table_name) using (a.key ->> 'id')::bigint;
+  elsif a.action = 'delete' then
+    if now_there is not null then
+      raise exception 'the row that change % deleted is there again', change;
+    end if;
+    execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1)', a.table_name,
+      (select string_agg(quote_ident(c), ', ') from unnest(own) c)) using a.old;
+  else
+    columns := array(select o.key from jsonb_each(a.old) o where o.value is distinct from a.new -> o.key);
+    if cardinality(columns) = 0 then
+      raise exception 'change % was of a secret, which the log does not keep', change;
+    elsif not columns <@ own then
+      raise exception 'change % is of %, which only a system administrator may change', change,
+        (select string_agg(c, ', ') from unnest(columns) c where c <> all (own)) using errcode = 'insufficient_privilege';
+    end if;
+    select min(later.id) into hit from unnest(logic.audit_ids(a.table_name, a.key)) later (id)
+    where later.id > a.id
+      and exists (select 1 from unnest(columns) c where a.new -> c is distinct from now_there -> c);
+    if hit is not null then
+      raise exception 'this row has been changed again since (change %): undo that one first', hit;
+    end if;
+    execute format('update %1$s x set (%2$s) = (select %2$s from jsonb_populate_record(null::%1$s, $2)) where x.id = $1', a.table_name,
+      (select string_agg(quote_ident(c), ', ') from unnest(columns) c)) using (a.key ->> 'id')::bigint, a.old;
+  end if;
+  get diagnostics touched = row_count;
+  perform set_config('mailwright.undoes', '', true);
+  if touched = 0 then
+    raise exception 'the row of change % is gone, or not yours', change;
+  end if;
+  return (select max(x.id) from log.audit x where x.undoes = change);
+end $$;
+
+create function admin.undo(c admin.change) returns text language plpgsql as $$
+begin
+  return format('change %s is taken back by change %s', c.id, case logic.web_kind() when 'domain' then logic.undo_own(c.id) else logic.undo_any(c.id) end);
 end $$;
 comment on function admin.undo is 'Undo';
 
@@ -358,6 +445,8 @@ create function admin.reset_second_factor(a admin.administrator) returns text la
 $$;
 comment on function admin.reset_second_factor(admin.administrator) is 'Reset second factor!: logs in with the password alone, until a new one is set up';
 
+select logic.place_page('certificate-upload', 'Server', 'Certificate upload', 'Bring a certificate from files, or make one that signs itself', '{system}');
+
 create view admin.certificate with (security_invoker) as
 select id, names, source, active, own_names, not_after, error, chain, null::control.secret as key, created_at from control.certificate;
 comment on view admin.certificate is 'Server: Certificates. TLS certificates, chosen by the name that the client asks for';
@@ -383,6 +472,17 @@ begin
   return old;
 end $$;
 create trigger remove instead of delete on admin.certificate for each row execute function admin.delete_certificate();
+create function admin.renew(c admin.certificate) returns text language plpgsql as $$
+begin
+  update control.acme_certificate set renew_at = now() where certificate_id = c.id;
+  return case when found then logic.says_order() else 'it comes from no authority by itself: upload the new one' end;
+end $$;
+comment on function admin.renew(admin.certificate) is 'Renew now';
+
+-- Whether what is wanted from the authority is ordered.
+create function logic.says_order() returns text language sql stable as $$
+  select case when a.active then 'it is ordered now' else 'it is ordered as soon as the authority is switched on: Settings, Acme' end from control.acme a
+$$;
 
 create view admin.metrics_token with (security_invoker) as
 select name, null::control.secret as token, created_at from control.metrics_token;
@@ -435,3 +535,8 @@ begin
     perform logic.describe_page(t.page, t.name);
   end loop;
 end $$;
+
+create function admin.renew(c admin.acme_certificate) returns text language sql as $$
+  update control.acme_certificate set renew_at = now(), next_attempt_at = null where id = c.id returning logic.says_order()
+$$;
+comment on function admin.renew(admin.acme_certificate) is 'Renew now';

@@ -13,11 +13,6 @@ begin
   return v;
 end $$;
 
--- Whether this administrator finds the page in the menu.
-create function logic.page_is_seen(page text) returns boolean language sql stable as $$
-  select coalesce((select logic.web_kind() = any(p.kinds) from logic.page p where p.name = page), false)
-$$;
-
 create function logic.page_key(v regclass) returns text[] language sql stable as $$
   select array_agg(a.attname::text order by k.nth)
   from pg_class c join logic.page p on p.name = c.relname
@@ -75,6 +70,34 @@ language sql stable as $$
   order by a.attnum
 $$;
 
+-- How a list is narrowed by a column: by a choice of what it may be, by the least that it may be (levels), from and until a time, or
+-- exactly where an index begins with the column, so that it is found without reading everything; null = not at all.
+create function logic.page_filter(v regclass, name text, kind text, type text) returns text language sql stable as $$
+  select case
+    when type = 'log.level' then 'least'
+    when kind in ('choice', 'yes or no', 'reference', 'time') then kind
+    when kind in ('text', 'number') and exists (
+      select 1 from pg_class c join logic.page p on p.name = c.relname
+      join pg_attribute a on a.attrelid = p.of_table and a.attname = page_filter.name and format_type(a.atttypid, a.atttypmod) = page_filter.type
+      join pg_index i on i.indrelid = p.of_table and i.indkey[0] = a.attnum and not i.indisprimary
+      where c.oid = v) then 'exact' end
+$$;
+
+-- What the values of a column lead to: the beginning of an address; null = nowhere.
+create function logic.page_leads(page text, name text) returns text language sql immutable as $$
+  select '/admin/message/' where page in ('delivery', 'trace') and name = 'message'
+$$;
+
+-- The condition of one filter of a list: by its name a column, or from. or until. a column; the value is bound as $2 ->> its name.
+create function logic.page_condition(filter text, value text, name text, type text, kind text, options text[]) returns text language sql immutable as $$
+  select format(case
+      when kind = 'choice' and value <> all (options) then ' and false'
+      when filter like 'from.%' then ' and v.%1$I >= ($2 ->> %2$L)::%3$s'
+      when filter like 'until.%' then ' and v.%1$I < ($2 ->> %2$L)::%3$s'
+      when kind = 'choice' or type = 'bigint' and value ~ '^-?[0-9]{1,18}$' or type = 'integer' and value ~ '^-?[0-9]{1,9}$' then ' and v.%1$I = ($2 ->> %2$L)::%3$s'
+      else ' and v.%1$I::text = $2 ->> %2$L' end, name, filter, type)
+$$;
+
 -- The menu: each page that this administrator may see, in order.
 create function logic.pages() returns jsonb language sql stable as $$
   select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'menu', p.menu, 'title', p.title,
@@ -97,7 +120,8 @@ begin
     'key', logic.page_key(v), 'one_row', logic.page_key(v) = array['only_row'],
     'may_change', logic.page_rights(v) & 4 <> 0, 'may_make', logic.page_rights(v) & 8 <> 0 and logic.page_key(v) <> array['only_row'],
     'may_remove', logic.page_rights(v) & 16 <> 0 and logic.page_key(v) <> array['only_row'],
-    'columns', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('label', logic.page_title(regexp_replace(k.name, '_id$', '')))) from logic.page_columns(v) k
+    'columns', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('label', logic.page_title(regexp_replace(k.name, '_id$', '')),
+      'filter', logic.page_filter(v, k.name, k.kind, k.type), 'leads', logic.page_leads(page, k.name))) from logic.page_columns(v) k
       where k.name <> 'only_row'),
     'actions', coalesce((
       select jsonb_agg(jsonb_build_object('name', f.proname, 'label', regexp_replace(words, '[!:].*$', ''), 'grave', words ~ '^[^:]*!',
@@ -164,7 +188,7 @@ begin
   return case when cardinality(found) = 1 then found[1] end;
 end $$;
 
--- Rows of a page: those that match all filters ({column: value}) and have the words somewhere in their text, in the order of a
+-- Rows of a page: those that match all filters ({column: value}, or from.column, until.column) and have the words somewhere in their text, in the order of a
 -- column, from behind a row on ({"s": its value there, "k": its key}), and whether there are more.
 create function logic.page_rows(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer)
 returns jsonb language plpgsql stable as $$
@@ -193,9 +217,14 @@ begin
     select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
     into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
   end if;
-  for c in select k.name, k.type, f.value from jsonb_each(filters) f join logic.page_columns(v) k on k.name = f.key loop
-    cond := cond || format(' and v.%I::text = $2 ->> %L', c.name, c.name);
+  for c in
+    select f.key, f.value, k.name, k.type, k.kind, k.options from jsonb_each_text(filters) f
+    join logic.page_columns(v) k on k.name = regexp_replace(f.key, case when k.kind in ('time', 'choice') then '^(from|until)[.]' else '^$' end, '')
+  loop
+    cond := cond || logic.page_condition(c.key, c.value, c.name, c.type, c.kind, c.options);
   end loop;
+  -- What is written as time goes by is ordered by its key: the same order, and an index has it.
+  sorted := nullif(sorted, case when cardinality(key) = 1 then 'at' end);
   select k.type into sort_type from logic.page_columns(v) k where k.name = sorted and not k.is_key;
   if sort_type is null then
     order_by := (select string_agg(k || ' ' || way, ', ' order by n) from unnest(string_to_array(key_list, ', ')) with ordinality x (k, n));
@@ -230,8 +259,14 @@ returns jsonb language plpgsql stable as $$
 declare
   shown jsonb := logic.page(page);
   way boolean := coalesce(downwards, shown -> 'columns' @> '[{"name": "at"}]');
+  options jsonb := '{}';
+  c record;
 begin
-  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way)
+  -- What a filter may choose from.
+  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null loop
+    options := options || jsonb_build_object(c.name, logic.page_options(c.refers));
+  end loop;
+  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way, 'options', options)
     || case when (shown ->> 'one_row')::boolean then '{}' else logic.page_rows(page, words, sorted, way, filters, behind, most) end;
 end $$;
 
@@ -431,8 +466,8 @@ create function logic.page_history(page text, key jsonb) returns jsonb language 
       (select jsonb_agg(jsonb_build_array(k, a.old -> k, a.new -> k) order by k) from (
         select jsonb_object_keys(coalesce(a.old, '{}') || coalesce(a.new, '{}')) as k) x
        where a.action = 'update' and a.old -> k is distinct from a.new -> k) as changes
-    from log.audit a join logic.page p on p.name = page
-    where a.table_name = p.of_table::text and a.key = page_history.key
+    from logic.page p cross join lateral unnest(logic.audit_ids(p.of_table::text, page_history.key)) i (id) join log.audit a on a.id = i.id
+    where p.name = page
     order by a.id desc limit 100) h
 $$;
 

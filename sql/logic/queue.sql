@@ -102,13 +102,41 @@ create trigger by_hand_insert after insert on queue.recipient referencing new ta
 create trigger by_hand_update after update on queue.recipient referencing new table as new_rows for each statement
   when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.after_recipient();
 
+-- Who does something to the queue by hand.
+create function logic.by_whom() returns text language sql stable as $$
+  select 'by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user)
+$$;
+
+-- What log.trace calls a queued message.
+create function logic.queued_name(trace text, id bigint) returns text language sql immutable as $$ select coalesce(trace, 'queue-' || id) $$;
+
+-- What people do to the queue is a step of the message's story. The daemon's own changes never come here.
+create function logic.trace_recipient() returns trigger language plpgsql as $$
+begin
+  if not (select l.trace from control.log l) then return null; end if;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), s.step::log.step, '', logic.queued_name(m.trace, m.id), n.address, m.id, s.step || ' ' || logic.by_whom()
+  from new_rows n join old_rows o on o.id = n.id join queue.message m on m.id = n.message_id
+  cross join lateral (select case
+    when n.state = 'held' and o.state <> 'held' then 'held'
+    when n.state = 'waiting' and o.state = 'held' then 'released'
+    when n.state = 'waiting' and n.next_attempt_at <= now() and (n.next_attempt_at, n.state) is distinct from (o.next_attempt_at, o.state) then 'retried'
+    end as step) s
+  where s.step is not null order by n.id;
+  return null;
+end $$;
+create trigger by_hand_trace after update on queue.recipient referencing old table as old_rows new table as new_rows for each statement
+  when (current_setting('mailwright.daemon', true) is distinct from 'on') execute function logic.trace_recipient();
+
 -- What people cancel is noted; the content may have lost its last reference.
 create function logic.after_recipient_delete() returns trigger language plpgsql as $$
 begin
   insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
-  select '', m.id, o.address, m.sender, m.account_id, m.content_id, m.size, 'cancelled', o.attempts,
-    'cancelled by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user), 0
+  select '', m.id, o.address, m.sender, m.account_id, m.content_id, m.size, 'cancelled', o.attempts, 'cancelled ' || logic.by_whom(), 0
   from old_rows o join queue.message m on m.id = o.message_id;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), 'cancelled', '', logic.queued_name(m.trace, m.id), o.address, m.id, 'cancelled ' || logic.by_whom()
+  from old_rows o join queue.message m on m.id = o.message_id, control.log l where l.trace order by o.id;
   delete from queue.message m where m.id in (select message_id from old_rows)
     and not exists (select 1 from queue.recipient r where r.message_id = m.id);
   perform pg_notify('queue', '');
@@ -120,9 +148,11 @@ create trigger by_hand_delete after delete on queue.recipient referencing old ta
 create function logic.before_message_cancelled() returns trigger language plpgsql as $$
 begin
   insert into queue.attempt (node, message_id, recipient, sender, account_id, content_id, size, outcome, attempt, reply, milliseconds)
-  select '', old.id, r.address, old.sender, old.account_id, old.content_id, old.size, 'cancelled', r.attempts,
-    'cancelled by ' || coalesce(nullif(current_setting('mailwright.actor', true), ''), session_user), 0
+  select '', old.id, r.address, old.sender, old.account_id, old.content_id, old.size, 'cancelled', r.attempts, 'cancelled ' || logic.by_whom(), 0
   from queue.recipient r where r.message_id = old.id;
+  insert into log.trace (at, step, node, message, recipient, queue_id, reply)
+  select now(), 'cancelled', '', logic.queued_name(old.trace, old.id), r.address, old.id, 'cancelled ' || logic.by_whom()
+  from queue.recipient r, control.log l where r.message_id = old.id and l.trace order by r.id;
   insert into store.orphan (content_id) values (old.content_id) on conflict do nothing;
   return old;
 end $$;

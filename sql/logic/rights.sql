@@ -228,6 +228,9 @@ create policy marked on store.message for update
 create policy expunged on store.message for delete
   using ((account_id, mailbox_id) in (select * from logic.allowed('te')));
 
+-- These name no function of this schema, so they do not go with it when it is built anew.
+drop policy if exists read on store.content;
+drop policy if exists read on store.content_chunk;
 create policy read on store.content for select
   using (exists (select 1 from store.message m where m.content_id = content.id));
 create policy read on store.content_chunk for select

@@ -82,6 +82,38 @@ begin
   end loop;
 end $$;
 
+-- Whether an address is in that domain, by its own or another name of it.
+create function logic.web_has_address(address text) returns boolean language sql stable security definer set search_path = pg_catalog as $$
+  select exists (
+    select 1 from directory.domain_name n left join directory.domain_alias a on a.id = n.alias_id
+    where n.name = lower(substring(address from '[^@]*$')) and coalesce(n.domain_id, a.domain_id) = logic.web_domain())
+$$;
+
+-- Whether a row of the trace is that domain's: of an account or an address of it, or of a message that one of its accounts has sent. That
+-- somebody has given a sender in it is not enough: anybody can.
+create function logic.web_has_trace(message text, recipient text, account bigint) returns boolean
+language sql stable security definer set search_path = pg_catalog as $$
+  select coalesce(logic.web_has_account(account), false) or coalesce(logic.web_has_address(recipient), false)
+    or exists (select 1 from log.trace t where t.message = web_has_trace.message and t.step = 'accepted' and logic.web_has_account(t.account_id))
+$$;
+
+create function logic.web_has_queued(message bigint) returns boolean language sql stable security definer set search_path = pg_catalog as $$
+  select exists (select 1 from queue.message m where m.id = message and logic.web_has_account(m.account_id))
+$$;
+
+-- What became of the mail of his domain a domain administrator sees as well, and who has changed his accounts and aliases. These are
+-- asked row by row, where an index has led to few of them; who sees everything never gets so far.
+create policy web_domain_sees on log.trace for select
+  using ((select logic.web_domain()) is not null and logic.web_has_trace(message, recipient, account_id));
+create policy web_domain_sees on queue.attempt for select
+  using ((select logic.web_domain()) is not null and (logic.web_has_account(account_id) or logic.web_has_address(recipient)));
+create policy web_domain_sees on queue.recipient for select
+  using ((select logic.web_domain()) is not null and (logic.web_has_address(address) or logic.web_has_queued(message_id)));
+-- Both before and after the row must have been of his domain: what came from another one is not his to see.
+create policy web_domain_sees on log.audit for select
+  using (table_name in ('directory.account', 'directory.alias') and coalesce(new, old) ->> 'domain_id' = (select logic.web_domain())::text
+    and coalesce(old, new) ->> 'domain_id' = (select logic.web_domain())::text);
+
 -- A domain administrator may not raise what limits him, nor move anything to where he has no say.
 create function logic.guard_domain() returns trigger language plpgsql as $$
 begin

@@ -2,4 +2,4 @@
 -- are noted and obeyed like those of any person.
 select set_config('mailwright.daemon', 'off', true), set_config('mailwright.kind', $1, true), set_config('mailwright.actor', $2, true),
   set_config('mailwright.account', $3, true), set_config('mailwright.peer', $4, true), set_config('application_name', 'web pages', true),
-  set_config('statement_timeout', '20s', true), set_config('role', 'mailwright_web', true)
+  set_config('statement_timeout', (select w.search_seconds from control.web w) || 's', true), set_config('role', 'mailwright_web', true)

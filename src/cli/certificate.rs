@@ -12,10 +12,10 @@ use super::ask::{at_terminal, password_from_input};
 use super::failure::{At, Failure, told};
 use super::json_rows;
 use super::table::{Table, say, say_line, visible};
-use crate::mail::domain_to_ascii;
 use crate::sasl::Secret;
 use crate::sql;
-use crate::tls::certificate::{Certified, normal, self_signed};
+use crate::tls::certificate::{Certified, self_signed};
+use crate::tls::import::{self, ImportError};
 use crate::tls::pkcs12::{self, Pkcs12Error};
 
 const LIST: &str = sql!("cli/list_certificates");
@@ -91,31 +91,25 @@ pub async fn run(client: Client, command: Certificate) -> Result<(), Failure> {
 
 async fn bring(client: &Client, import: Import) -> Result<(), Failure> {
     let file = contents(&import.file)?;
-    let (chain, key) = if file.windows(10).any(|piece| piece == b"-----BEGIN") {
-        let chain = text(&import.file, file)?;
-        let key = match &import.key {
-            Some(path) => text(path, contents(path)?)?,
-            None => chain.clone(),
-        };
-        (without_keys(&chain), key)
-    } else if import.key.is_some() {
-        return Err(told(format!("{} is no PEM file, and --key belongs to those", import.file.display())));
-    } else {
-        from_pkcs12(&import, &file)?
-    };
+    let key_file = import.key.as_deref().map(contents).transpose()?;
+    let (chain, key) = pair(&import, &file, key_file.as_deref())?;
     let names = import.names.iter().map(|name| host_name(name)).collect::<Result<Vec<_>, _>>()?;
     let read = read(&chain, &key, &names)?;
     read.check(Timestamp::now()).map_err(|error| told(format!("{error}\nNothing has been changed")))?;
     keep(client, &chain, &key, &names, &read, "uploaded").await
 }
 
-/// Chain and key of a PKCS #12 file. Many have an empty password.
-fn from_pkcs12(import: &Import, file: &[u8]) -> Result<(String, String), Failure> {
+/// Chain and key. Many PKCS #12 files have an empty password.
+fn pair(import: &Import, file: &[u8], key: Option<&[u8]>) -> Result<(String, String), Failure> {
     let place = import.file.display();
-    let named = |error: Pkcs12Error| told(format!("{place}: {error}"));
+    let named = |error: ImportError| match error {
+        ImportError::KeyBesidesPkcs12 => told(format!("{place} is no PEM file, and --key belongs to those")),
+        ImportError::KeyNotText => told(error.to_string()),
+        error => told(format!("{place}: {error}")),
+    };
     if !import.password_stdin {
-        match pkcs12::read(file, "") {
-            Err(Pkcs12Error::WrongPassword) => {}
+        match import::pair(file, key, "") {
+            Err(ImportError::Pkcs12(Pkcs12Error::WrongPassword)) => {}
             other => return other.map_err(named),
         }
     }
@@ -130,7 +124,7 @@ fn from_pkcs12(import: &Import, file: &[u8]) -> Result<(String, String), Failure
         )));
     };
     let password = std::str::from_utf8(password.expose()).map_err(|_| told("the password is no UTF-8"))?;
-    pkcs12::read(file, password).map_err(named)
+    import::pair(file, key, password).map_err(named)
 }
 
 fn read(chain: &str, key: &str, names: &[String]) -> Result<Certified, Failure> {
@@ -186,10 +180,7 @@ fn day(time: Timestamp) -> String {
 
 /// A host name, or a wildcard, as certificates have it.
 fn host_name(name: &str) -> Result<String, Failure> {
-    let (wildcard, host) = name.strip_prefix("*.").map_or(("", name), |host| ("*.", host));
-    let host = domain_to_ascii(host.trim().trim_end_matches('.').as_bytes())
-        .map_err(|error| told(format!("\"{name}\": {error}; write a name like mail.example.org")))?;
-    Ok(normal(&format!("{wildcard}{host}")))
+    import::host_name(name).map_err(told)
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -199,53 +190,5 @@ fn contents(path: &Path) -> Result<Vec<u8>, Failure> {
     match bytes.len() > pkcs12::MAX_FILE {
         true => Err(told(format!("{} is larger than 1 MiB: this is no certificate", path.display()))),
         false => Ok(bytes),
-    }
-}
-
-fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
-    String::from_utf8(bytes).map_err(|_| told(format!("{} is no text file", path.display())))
-}
-
-/// The certificates of a file alone: its key must not stand in a column that everybody may read.
-fn without_keys(pem: &str) -> String {
-    let mut kept = String::new();
-    let mut inside = false;
-    for line in pem.lines().map(str::trim) {
-        inside |= line == "-----BEGIN CERTIFICATE-----";
-        if inside {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-        inside &= line != "-----END CERTIFICATE-----";
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chain_has_no_key_in_it() {
-        let file = "Bag Attributes\r\n-----BEGIN PRIVATE KEY-----\r\nc2VjcmV0\r\n-----END PRIVATE KEY-----\r\n\
-                    subject=x\n-----BEGIN CERTIFICATE-----\r\nAAAA\r\n-----END CERTIFICATE-----\r\nissuer=y\n\
-                    -----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----";
-        let expected = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n\
-                        -----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n";
-        assert_eq!(without_keys(file), expected);
-        assert_eq!(without_keys(""), "");
-    }
-
-    #[test]
-    fn host_names_are_as_certificates_have_them() {
-        let cases = [
-            ("Mail.Example.org.", Some("mail.example.org")),
-            ("*.bücher.example", Some("*.xn--bcher-kva.example")),
-            ("a b", None),
-            ("", None),
-        ];
-        for (name, expected) in cases {
-            assert_eq!(host_name(name).ok().as_deref(), expected, "{name}");
-        }
     }
 }

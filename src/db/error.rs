@@ -9,6 +9,10 @@ pub enum Error {
     /// succeed by themselves once it is back.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// It took longer than it may; the connection is as before. Who only wants it tried later treats it as
+    /// unavailable.
+    #[error("the database took too long: {0}")]
+    Overdue(String),
     /// A deadlock or serialization failure: the transaction had no effect and may be run again.
     #[error("the database asks to try again: {0}")]
     Retry(String),
@@ -28,7 +32,7 @@ pub enum Error {
 impl Error {
     /// Whether the database is away, so that the answer is "temporary failure".
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Error::Unavailable(_))
+        matches!(self, Error::Unavailable(_) | Error::Overdue(_))
     }
 
     /// Whether the same transaction may simply be run again.
@@ -68,10 +72,12 @@ impl From<tokio_postgres::Error> for Error {
             Error::Retry(text)
         } else if matches!(class, "08" | "53" | "58")
             || *code == SqlState::READ_ONLY_SQL_TRANSACTION
-            || matches!(code.code(), "57P01" | "57P02" | "57P03" | "57P05" | "55P03" | "57014")
+            || matches!(code.code(), "57P01" | "57P02" | "57P03" | "57P05" | "55P03")
         {
-            // Connection lost, resources short, shutting down, starting up, or a lock or statement that took too long.
+            // Connection lost, resources short, shutting down, starting up, or a lock that took too long.
             Error::Unavailable(text)
+        } else if *code == SqlState::QUERY_CANCELED {
+            Error::Overdue(text)
         } else if matches!(class, "23" | "22" | "P0" | "42")
             && !matches!(code.code(), "42601" | "42703" | "42P01")
         {

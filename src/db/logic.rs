@@ -25,6 +25,8 @@ const FILES: &[&str] = &[
     sql!("logic/count"),
     sql!("logic/web"),
     sql!("logic/admin"),
+    sql!("logic/queue_page"),
+    sql!("logic/story"),
     sql!("logic/page"),
     sql!("logic/overview"),
     sql!("logic/reporting"),

@@ -171,7 +171,7 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
-            Error::Unavailable(_) | Error::Retry(_) => {
+            Error::Unavailable(_) | Error::Overdue(_) | Error::Retry(_) => {
                 tracing::debug!(%error, "pop3");
                 Refusal::coded(Code::SysTemp, "the mail store cannot be reached now, try again later")
             }

@@ -8,6 +8,10 @@
 
 mod report;
 
+mod certificate;
+mod queue;
+mod story;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,7 +24,10 @@ use crate::db::Error;
 use crate::mail::{AccountId, MailboxId};
 use crate::sql;
 
+pub use certificate::Kept;
+pub use queue::Selection;
 pub use report::{Found, Report, ReportError, ResultColumn, Values};
+pub use story::Sought;
 
 const ACT_AS: &str = sql!("tables/act_as");
 const PAGES: &str = sql!("tables/pages");

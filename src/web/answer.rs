@@ -61,7 +61,7 @@ impl IntoResponse for Fault {
         match self.0 {
             Error::Refused { message, .. } if message.starts_with("there is no page") => not_found(),
             Error::Refused { message, .. } => refused(&message),
-            Error::Unavailable(why) | Error::Retry(why) => {
+            Error::Unavailable(why) | Error::Overdue(why) | Error::Retry(why) => {
                 tracing::warn!(why, "a page could not be shown");
                 let text = "The database does not answer now, or took too long. Try again in a moment.";
                 say(StatusCode::SERVICE_UNAVAILABLE, "Not now", text)

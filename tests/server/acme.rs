@@ -54,10 +54,17 @@ fn trusting(root: &str, alpn: &[&str]) -> Arc<ClientConfig> {
 }
 
 /// The certificate that a client is shown who trusts this root alone and verifies the name.
-async fn verified(port: u16, name: &'static str, root: &str) -> Result<Vec<u8>, std::io::Error> {
+pub async fn verified(port: u16, name: &'static str, root: &str) -> Result<Vec<u8>, std::io::Error> {
     let server = ServerName::try_from(name).unwrap();
     let stream = TlsConnector::from(trusting(root, &[])).connect(server, tcp(port).await).await?;
     Ok(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec())
+}
+
+/// The certificate that anybody is shown who asks for this name.
+pub async fn shown(port: u16, name: &'static str) -> Vec<u8> {
+    let server = ServerName::try_from(name).unwrap();
+    let stream = TlsConnector::from(anybody(&[])).connect(server, tcp(port).await).await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
 fn want(names: &str) -> String {
@@ -150,6 +157,44 @@ async fn a_name_is_inserted_and_its_certificate_is_served_and_renewed() {
     db.until("select names = '{mail.far.test}' from control.certificate where source = 'acme'").await;
     assert_eq!(db.value::<i64>("select id from control.certificate where source = 'acme'").await, id);
     assert_eq!(pebble.orders(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_proves_a_name_as_well() {
+    // RFC 8555 §8.3: to the port of HTTP, on any listener of the web.
+    let (db, dns) = (Database::new().await, Dns::start().await);
+    let daemon = Daemon::start(&db).await;
+    let manner = Manner { http_port: Some(daemon.port("http")), ..Manner::default() };
+    let pebble = authority(&daemon, &dns, &["mail.far.test", "imap.far.test"], manner).await;
+    db.sql("update control.acme set challenge = 'http-01'").await;
+    db.sql(&want("mail.far.test, imap.far.test")).await;
+    db.until("select exists (select 1 from control.certificate where source = 'acme')").await;
+    db.until(ALL_IS_WELL).await;
+    db.wait_applied().await;
+    let root = pebble.root();
+    let first = verified(daemon.port("imaps"), "imap.far.test", &root).await.unwrap();
+    // On demand, by the page of the certificate.
+    crate::admin::administrator(&db, "root", "system").await;
+    let pages = crate::support::pages::Pages::log_in(&daemon, "root", crate::support::daemon::PASSWORD).await;
+    let id: i64 = db.value("select id from control.certificate where source = 'acme'").await;
+    let key = format!("{{\"id\":{id}}}");
+    let answer = pages.post("/admin/page/certificate/act", &[("k", &key), ("do", "renew")]).await;
+    assert!(answer.location().contains("it+is+ordered+now"), "{}", answer.location());
+    db.until("select renew_at is null from control.acme_certificate").await;
+    db.until(ALL_IS_WELL).await;
+    db.wait_applied().await;
+    let second = verified(daemon.port("imaps"), "imap.far.test", &root).await.unwrap();
+    assert_ne!(first, second);
+    let id: i64 = db.value("select id from control.acme_certificate").await;
+    let key = format!("{{\"id\":{id}}}");
+    let answer = pages.post("/admin/page/acme_certificate/act", &[("k", &key), ("do", "renew")]).await;
+    assert!(answer.location().contains("it+is+ordered+now"), "{}", answer.location());
+    db.until("select renew_at is null from control.acme_certificate").await;
+    let log = pebble.log();
+    assert!(log.contains("/.well-known/acme-challenge/"), "{log}");
+    assert_eq!(pebble.orders(), 3);
+    // Nobody is told of an answer that nobody has asked for.
+    assert_eq!(pages.get("/.well-known/acme-challenge/unasked").await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -411,10 +456,10 @@ fn mailwright(db: &Database, words: &[&str], input: &str) -> (bool, String) {
 }
 
 /// A folder of the test's own.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub fn new(name: &str) -> Folder {
         let path = std::env::temp_dir().join(format!("mailwright-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
@@ -424,13 +469,13 @@ impl Folder {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    fn file(&self, name: &str, text: &str) -> String {
+    pub fn file(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path(name), text).unwrap();
         self.path(name)
     }
 
     /// A PKCS #12 file, as the openssl command makes it.
-    fn pkcs12(&self, name: &str, files: [&str; 2], password: &str, options: &[&str]) -> String {
+    pub fn pkcs12(&self, name: &str, files: [&str; 2], password: &str, options: &[&str]) -> String {
         let path = self.path(name);
         let [chain, key] = files;
         let password = format!("pass:{password}");

@@ -5,7 +5,7 @@ use crate::support::pages::{Pages, encoded};
 use crate::support::{Daemon, Database};
 
 /// An administrator of this role, with the password of everybody.
-async fn administrator(db: &Database, name: &str, role: &str) {
+pub async fn administrator(db: &Database, name: &str, role: &str) {
     db.apply(&format!(
         "insert into control.administrator (name, password_hash, role) values ('{name}', '{{PLAIN}}{PASSWORD}', '{role}')"
     ))
@@ -700,6 +700,138 @@ async fn a_user_sees_and_changes_his_own_account_alone() {
     assert!(refused.status == 403 && refused.body.contains("may not use webmail"), "{}", refused.body);
     db.apply("update directory.account set active = false where local_part = 'bob'").await;
     assert!(bob.get("/admin/page/session").await.location().starts_with("/admin/log-in"));
+}
+
+#[tokio::test]
+async fn a_domain_administrator_takes_back_what_is_his() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    db.apply("insert into directory.domain (name) values ('other.test');
+        insert into directory.account (domain_id, local_part) select id, 'olga' from directory.domain where name = 'other.test';
+        update directory.account set manages_domain = true where local_part = 'alice'").await;
+    let (other, own): (i64, i64) = (
+        db.value("select id from directory.domain where name = 'other.test'").await,
+        db.value("select id from directory.domain where name = 'example.test'").await,
+    );
+    let alice = Pages::log_in(&daemon, "alice@example.test", PASSWORD).await;
+    let last = async |table: &str| -> i64 {
+        db.value(&format!("select max(id) from log.audit where table_name = '{table}'")).await
+    };
+    let undo = async |change: i64| {
+        alice.post("/admin/page/change/act", &[("k", &format!("{{\"id\":{change}}}")), ("do", "undo")]).await
+    };
+    let bob: i64 = db.value("select id from directory.account where local_part = 'bob'").await;
+    let key = format!("{{\"id\":{bob}}}");
+    let domain = own.to_string();
+    let fields = [
+        ("key", &*key),
+        ("c.domain_id", &domain),
+        ("c.local_part", "bob"),
+        ("c.active", "true"),
+        ("c.forward_keep", "true"),
+    ];
+    let named =
+        alice.post("/admin/page/account/row", &[&fields[..], &[("c.display_name", "Robert")]].concat()).await;
+    assert_eq!(named.status, 303, "{}", named.body);
+    let named = last("directory.account").await;
+    let page = alice.page("/admin/page/change").await;
+    assert!(page.contains("alice@example.test") && page.contains("directory.account"), "{page}");
+    let csv = alice.page("/admin/page/change/csv").await;
+    assert!(!csv.contains("olga") && !csv.contains("control.") && csv.contains("bob"), "{csv}");
+    assert!(!csv.contains("{PLAIN}") && !csv.contains("$argon2") && csv.contains("(hidden)"), "{csv}");
+    let history = alice.page(&row("account", &format!("{{\"id\":{bob}}}"))).await;
+    assert!(history.contains("Robert") && history.contains("<h2>History</h2>"), "{history}");
+    // His own change, and one that a system administrator has made to what is his to change.
+    let name = "select coalesce(display_name, '') from directory.account where local_part = 'bob'";
+    let undone = undo(named).await;
+    assert!(undone.status == 303 && undone.location().contains("taken+back"), "{}", undone.body);
+    assert_eq!(db.value::<String>(name).await, "");
+    let audit = db.rows("select actor, undoes from log.audit order by id desc limit 1").await;
+    assert_eq!(
+        (audit[0].get::<_, String>(0).as_str(), audit[0].get::<_, i64>(1)),
+        ("alice@example.test", named)
+    );
+    db.apply("update directory.account set display_name = 'Bobby' where local_part = 'bob'").await;
+    assert_eq!(undo(last("directory.account").await).await.status, 303);
+    assert_eq!(db.value::<String>(name).await, "");
+    // A row that is gone comes back, with what his page can say of it.
+    db.apply(&format!("insert into directory.alias (domain_id, local_part, targets) values ({own}, 'sales', '{{bob@example.test}}')")).await;
+    let made = last("directory.alias").await;
+    db.apply("delete from directory.alias where local_part = 'sales'").await;
+    assert_eq!(undo(last("directory.alias").await).await.status, 303);
+    let sales = "select count(*) from directory.alias where local_part = 'sales'";
+    assert_eq!(db.value::<i64>(sales).await, 1);
+    assert_eq!(undo(made).await.status, 303);
+    assert_eq!(db.value::<i64>(sales).await, 0);
+    // What he may not do on a page he may not do by taking back: limits that others set, what was or is another domain's, settings.
+    db.apply("update directory.account set max_messages_per_hour = 5 where local_part = 'bob'").await;
+    let limited = last("directory.account").await;
+    db.apply(
+        "update directory.account set max_messages_per_hour = 6, display_name = 'B' where local_part = 'bob'",
+    )
+    .await;
+    let both = last("directory.account").await;
+    db.apply(
+        "update directory.account set password_hash = '{PLAIN}another-password' where local_part = 'carol'",
+    )
+    .await;
+    let secret = last("directory.account").await;
+    db.apply("update directory.account set display_name = 'Olga' where local_part = 'olga'").await;
+    let foreign = last("directory.account").await;
+    db.apply(&format!("update directory.account set domain_id = {other} where local_part = 'carol'")).await;
+    let moved = last("directory.account").await;
+    db.apply("update control.smtp set max_errors = max_errors + 1").await;
+    let setting = last("control.smtp").await;
+    db.apply(&format!("update directory.domain set max_accounts = 50 where id = {own}")).await;
+    let domain = last("directory.domain").await;
+    let before: i64 = db.value("select max(id) from log.audit").await;
+    for (change, visible) in [
+        (limited, true),
+        (both, true),
+        (secret, true),
+        (foreign, false),
+        (moved, false),
+        (setting, false),
+        (domain, false),
+        (1, false),
+    ] {
+        let seen = alice.get(&row("change", &format!("{{\"id\":{change}}}"))).await.status;
+        assert_eq!(seen, if visible { 200 } else { 404 }, "{change}");
+        let answer = undo(change).await;
+        if visible {
+            assert!(
+                answer.status == 422 && answer.body.contains("role=\"alert\""),
+                "{change}: {}",
+                answer.body
+            );
+        } else {
+            assert!(answer.location().contains("no+such+row"), "{change}: {}", answer.body);
+        }
+    }
+    assert_eq!(
+        db.value::<i64>("select max(id) from log.audit").await,
+        before,
+        "something was taken back that was not his"
+    );
+    // By the functions themselves it is no other.
+    let alice_id: i64 = db.value("select id from directory.account where local_part = 'alice'").await;
+    let client = db.connect().await;
+    for (call, says) in [
+        (format!("logic.undo_any({setting})"), "only a system administrator"),
+        (format!("logic.undo_own({setting})"), "there is no such change"),
+        (format!("logic.undo_own({foreign})"), "there is no such change"),
+        (format!("control.undo({limited})"), "permission denied"),
+    ] {
+        let statement = format!(
+            "begin; select set_config('mailwright.kind', 'domain', true), set_config('mailwright.account', '{alice_id}', true),
+               set_config('mailwright.daemon', 'off', true), set_config('role', 'mailwright_web', true); select {call}"
+        );
+        let error = client.batch_execute(&statement).await.unwrap_err();
+        client.batch_execute("rollback").await.unwrap();
+        let said = crate::support::database::describe(&error);
+        assert!(said.contains(says), "{call}: {said}");
+    }
+    db.apply(&format!("update directory.account set domain_id = {own} where local_part = 'carol'")).await;
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ struct FormPage<'a> {
     key: &'a str,
     mark: &'a str,
     fields: Vec<Field>,
-    facts: Vec<(String, String)>,
+    facts: Vec<Fact>,
     children: Vec<(String, String)>,
     history: Vec<Change>,
     stored: bool,
@@ -51,6 +51,14 @@ struct Field {
     choices: Vec<(String, String)>,
     required: bool,
     wrong: String,
+}
+
+/// What the form shows and does not change.
+struct Fact {
+    label: String,
+    value: String,
+    /// Where it leads; empty = nowhere.
+    address: String,
 }
 
 /// A change of the row.
@@ -132,7 +140,9 @@ fn render(admin: &Admin, asked: Asked) -> Result<Response, Fault> {
     for column in &page.columns {
         if !(column.writable && writable) {
             if let Some(row) = &row {
-                facts.push((column.label.clone(), shown(column, row.get(&column.name))));
+                let value = row.get(&column.name);
+                let (label, address) = (column.label.clone(), column.address(value));
+                facts.push(Fact { label, value: shown(column, value), address });
             }
             continue;
         }
@@ -204,7 +214,7 @@ fn widget(column: &Column) -> String {
     }
 }
 
-fn choices(column: &Column, options: &Value) -> Vec<(String, String)> {
+pub(super) fn choices(column: &Column, options: &Value) -> Vec<(String, String)> {
     let mut choices = Vec::new();
     if column.nullable || column.kind == "reference" {
         choices.push((String::new(), "–".to_owned()));

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::{Map, Value, json};
 
 use super::super::answer::{self, Fault};
+use super::filter::{self, Filter};
 use super::value::{Column, Page, cell, shown};
 use super::{Admin, Frame, field, login};
 use crate::db::Error;
@@ -18,6 +19,9 @@ use crate::tables;
 const AT_ONCE: i32 = 50;
 /// Rows that are exported at most.
 const EXPORTED: i32 = 5000;
+/// What is said of a search that was given up.
+const OVERDUE: &str =
+    "The search took too long and was given up: narrow the time, or filter by another column as well.";
 
 #[derive(Template)]
 #[template(path = "admin/list.html")]
@@ -29,6 +33,9 @@ struct ListPage<'a> {
     words: &'a str,
     /// Filters that are on, as people read them.
     filters: Vec<String>,
+    /// The form that sets them, and the fields of this address that it keeps.
+    filter_form: Vec<Filter>,
+    kept_by_filter: Vec<(String, String)>,
     /// The fields of this address that a search keeps.
     kept: Vec<(String, String)>,
     next: Option<String>,
@@ -49,7 +56,6 @@ struct Head<'a> {
 
 struct Row {
     key: String,
-    address: String,
     name: String,
     cells: Vec<Cell>,
 }
@@ -58,7 +64,8 @@ struct Cell {
     text: String,
     label: String,
     number: bool,
-    link: bool,
+    /// Where it leads; empty = nowhere.
+    address: String,
 }
 
 /// What an address asks for.
@@ -76,12 +83,7 @@ impl Asked {
         self.fields.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect()
     }
 
-    fn filters(&self) -> Map<String, Value> {
-        let named = self.fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("is.")?, value)));
-        named.map(|(name, value)| (name.to_owned(), Value::String(value.clone()))).collect()
-    }
-
-    fn query(&self, most: i32) -> tables::Query {
+    fn query(&self, filters: Map<String, Value>, most: i32) -> tables::Query {
         tables::Query {
             words: self.get("q").chars().take(200).collect(),
             sorted: self.get("by").to_owned(),
@@ -90,7 +92,7 @@ impl Asked {
                 "up" => Some(false),
                 _ => None,
             },
-            filters: Value::Object(self.filters()),
+            filters: Value::Object(filters),
             behind: serde_json::from_str(self.get("behind")).ok(),
             most,
         }
@@ -135,9 +137,7 @@ async fn list(
     status: StatusCode,
     wrong: &str,
 ) -> Result<Response, Fault> {
-    let query = asked.query(AT_ONCE);
-    let mut found = admin.site.tables.list(&admin.who, name, &query).await?;
-    let page = &read_page(found["page"].take())?;
+    let page = &described(admin, name).await?;
     if page.one_row {
         let key = json!({ "only_row": true }).to_string();
         let shown = || Redirect::to(&row_address(name, &key)).into_response();
@@ -146,7 +146,28 @@ async fn list(
     if let Some(key) = page.sole.as_ref().filter(|_| wrong.is_empty()) {
         return Ok(Redirect::to(&row_address(name, &key.to_string())).into_response());
     }
-    let frame = admin.framed(&found["menu"], name);
+    let (filters, misread) = match filter::asked(page, &asked.fields) {
+        Ok(filters) => (filters, None),
+        Err(why) => (Map::new(), Some(why)),
+    };
+    let query = asked.query(filters.clone(), AT_ONCE);
+    let found = match misread {
+        Some(why) => Err(why),
+        None => match admin.site.tables.list(&admin.who, name, &query).await {
+            Err(Error::Overdue(_)) => Err(OVERDUE.to_owned()),
+            found => Ok(found?),
+        },
+    };
+    let status = if found.is_ok() { status } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let (found, unfound) = match found {
+        Ok(found) => (found, String::new()),
+        Err(why) => (Value::Null, why),
+    };
+    let wrong = if unfound.is_empty() { wrong } else { &unfound };
+    let frame = match found.get("menu") {
+        Some(menu) => admin.framed(menu, name),
+        None => admin.frame(name).await?,
+    };
     let path = format!("/admin/page/{name}");
     let downwards = found["downwards"] == true;
     let columns: Vec<&Column> = visible(page);
@@ -192,25 +213,21 @@ async fn list(
             text: labelled(column, row, &labels),
             label: column.label.clone(),
             number: column.kind == "number",
-            link: at == named,
+            address: if at == named {
+                row_address(&page.name, &page.key_of(row))
+            } else {
+                column.address(row.get(&column.name))
+            },
         };
         columns.iter().enumerate().map(cell).collect()
     };
     let rows = rows
         .iter()
-        .map(|row| {
-            let key = page.key_of(row);
-            let address = row_address(&page.name, &key);
-            Row { cells: cells(row), name: page.name_of(row), key, address }
-        })
+        .map(|row| Row { cells: cells(row), name: page.name_of(row), key: page.key_of(row) })
         .collect();
-    let filters = asked.filters();
-    let filters = filters.iter().map(|(name, value)| {
-        let label =
-            page.columns.iter().find(|column| column.name == *name).map_or("", |column| &column.label);
-        let words = labels.get(name).and_then(|names| names.get(value.as_str()?)).unwrap_or(value);
-        format!("{label}: {}", super::value::plain(Some(words)))
-    });
+    let filter_form = filter::form(page, &asked.fields, &found["options"]);
+    let mut kept_by_filter = asked.without(&["behind", "said"]);
+    kept_by_filter.retain(|(name, _)| filter_form.iter().all(|filter| filter.name != *name));
     let kept = asked.without(&["q", "behind", "said"]);
     let preset = |(name, value): (String, String)| Some((name.strip_prefix("is.")?.to_owned(), value));
     let new: Vec<(String, String)> = kept.iter().cloned().filter_map(preset).collect();
@@ -220,7 +237,9 @@ async fn list(
         heads,
         rows,
         words: asked.get("q"),
-        filters: filters.collect(),
+        filters: filter::described(page, &filters, &labels),
+        filter_form,
+        kept_by_filter,
         next,
         csv: address(&format!("{path}/csv"), &asked.without(&["behind", "said"])),
         new: address(&format!("{path}/new"), &new),
@@ -256,9 +275,13 @@ pub(super) async fn csv(
     Path(name): Path<String>,
     Query(fields): Query<Vec<(String, String)>>,
 ) -> Result<Response, Fault> {
-    let query = Asked { fields }.query(EXPORTED);
-    let mut found = admin.site.tables.list(&admin.who, &name, &query).await?;
-    let page = read_page(found["page"].take())?;
+    let page = described(&admin, &name).await?;
+    let filters = match filter::asked(&page, &fields) {
+        Ok(filters) => filters,
+        Err(why) => return Ok(answer::refused(&why)),
+    };
+    let query = Asked { fields }.query(filters, EXPORTED);
+    let found = admin.site.tables.list(&admin.who, &name, &query).await?;
     let columns: Vec<&Column> =
         page.columns.iter().filter(|column| !matches!(column.kind.as_str(), "secret" | "password")).collect();
     let mut writer = csv::Writer::from_writer(Vec::new());

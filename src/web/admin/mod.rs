@@ -1,14 +1,19 @@
 //! The administration. Five handlers serve every page: what a page is, the catalog says (`tables`).
 
+mod certificate_upload;
+mod filter;
+mod find;
 mod form;
 mod import;
 mod list;
 mod login;
 mod mailbox;
 mod overview;
+mod queue;
 mod reports;
 mod second_factor;
 mod services;
+mod story;
 mod value;
 
 use std::sync::Arc;
@@ -54,6 +59,10 @@ pub(super) fn routes() -> Router<Site> {
         .route("/admin/mailbox/{account}/{mailbox}/{uid}", get(mailbox::message))
         .route("/admin/import/go", post(import::go))
         .route("/admin/import/template", get(import::template))
+        .route("/admin/find", get(find::show))
+        .route("/admin/message/{message}", get(story::show))
+        .route("/admin/certificate-upload", get(certificate_upload::show).post(certificate_upload::store))
+        .route("/admin/queue", get(queue::show).post(queue::act))
         .route("/admin/page/{page}", get(list::show))
         .route("/admin/page/{page}/csv", get(list::csv))
         .route("/admin/page/{page}/act", post(list::act))

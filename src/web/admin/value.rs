@@ -42,6 +42,12 @@ pub(super) struct Column {
     pub(super) options: Option<Vec<String>>,
     /// What a new row gets where nothing is given, as SQL.
     pub(super) preset: Option<String>,
+    /// How a list is narrowed by it.
+    #[serde(default)]
+    pub(super) filter: Option<String>,
+    /// The beginning of the address that its values lead to.
+    #[serde(default)]
+    pub(super) leads: Option<String>,
 }
 
 /// A button.
@@ -77,6 +83,21 @@ impl Page {
             || plain(row.get(self.key.first().map_or("", String::as_str))),
             |value| plain(Some(value)),
         )
+    }
+}
+
+impl Column {
+    /// Where a value of it leads; empty = nowhere.
+    pub(super) fn address(&self, value: Option<&Value>) -> String {
+        let part = plain(value);
+        match &self.leads {
+            Some(leads) if !part.is_empty() => {
+                // As a query has it, but for the space: so it is right in a path as well.
+                let part: String = form_urlencoded::byte_serialize(part.as_bytes()).collect();
+                format!("{leads}{}", part.replace('+', "%20"))
+            }
+            _ => String::new(),
+        }
     }
 }
 

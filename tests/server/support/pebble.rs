@@ -22,6 +22,8 @@ pub struct Manner {
     pub external: Option<(&'static str, &'static str)>,
     /// A name that it gives no certificates for.
     pub refuses: Option<&'static str>,
+    /// The port that it asks for pages on, instead of 80.
+    pub http_port: Option<u16>,
 }
 
 impl Pebble {
@@ -43,7 +45,7 @@ impl Pebble {
             "managementListenAddress": format!("127.0.0.1:{}", ports[1].number()),
             "certificate": dir.join("chain.pem"),
             "privateKey": dir.join("key.pem"),
-            "httpPort": 9,
+            "httpPort": manner.http_port.unwrap_or(9),
             "tlsPort": tls_port,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": manner.external.is_some(),

@@ -1,0 +1,2 @@
+-- What became of the message that the trace calls $1.
+select logic.message_story($1)
