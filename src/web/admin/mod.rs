@@ -30,6 +30,7 @@ use serde_json::Value;
 use super::answer::{self, Fault};
 use super::{Origin, Site};
 use crate::control::config::SecondFactorRule;
+use crate::db::Error;
 use crate::directory::{Administrator, Directory, Token};
 use crate::tables::{Kind, Who};
 
@@ -113,18 +114,19 @@ pub(super) struct Frame {
     form_token: String,
 }
 
-impl Frame {
-    /// Whether the page that is shown is in the menu: what is not there is not for this administrator.
-    fn lists_here(&self) -> bool {
-        self.menus.iter().flat_map(|menu| &menu.links).any(|link| link.here)
-    }
-}
-
 impl Admin {
-    /// What stands around a page that has its own way to ask for its contents.
+    /// What stands around a page that has its own way to ask for its contents. A page that is not in the menu of who asks is not
+    /// for him, and is refused here, once for all of them.
     async fn frame(&self, here: &str) -> Result<Frame, Fault> {
         let pages = self.site.tables.pages(&self.who).await?;
-        Ok(self.framed(&pages, here))
+        let frame = self.framed(&pages, here);
+        if frame.menus.iter().flat_map(|menu| &menu.links).any(|link| link.here) {
+            return Ok(frame);
+        }
+        Err(Fault::from(Error::Refused {
+            message: format!("you may not see the page {here}"),
+            constraint: None,
+        }))
     }
 
     /// The same for a menu that is known, with the page that is shown marked in it.
