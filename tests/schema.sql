@@ -3718,9 +3718,7 @@ declare
   v regclass := logic.page_view(page);
   p logic.page;
 begin
-  if not logic.page_is_seen(page) then
-    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page(page);
   select * into p from logic.page x where x.name = page;
   return jsonb_build_object(
     'name', page, 'title', p.title, 'help', p.help, 'menu', p.menu,
@@ -3761,9 +3759,7 @@ declare
   touched bigint;
   state text; message text; hint text; con text; of_table text; of_schema text; col text;
 begin
-  if not logic.page_is_seen(page) then
-    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page(page);
   if action is null then
     if logic.page_rights(v) & 16 = 0 then
       return jsonb_build_object('wrong', 'you may not remove anything here');
@@ -3776,7 +3772,7 @@ begin
     end if;
   end if;
   begin
-    for key in select value from jsonb_array_elements(keys) limit 1000 loop
+    for key in select value from jsonb_array_elements(keys) loop
       if action is null then
         execute format('delete from %s v where %s', v, logic.page_match(v)) using key;
         get diagnostics touched = row_count;
@@ -3925,6 +3921,14 @@ CREATE FUNCTION logic.page_key(v regclass) RETURNS text[]
   where c.oid = v
 $$;
 
+CREATE FUNCTION logic.page_keyed(page text, keys jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(jsonb_agg(r.found -> 'row' order by k.nth), '[]')
+  from jsonb_array_elements(keys) with ordinality k (key, nth)
+  cross join lateral (select logic.page_row(page, k.key) as found) r where r.found is not null
+$$;
+
 CREATE FUNCTION logic.page_label(v regclass) RETURNS text
     LANGUAGE sql STABLE
     AS $$
@@ -3959,17 +3963,15 @@ CREATE FUNCTION logic.page_list(page text, words text, sorted text, downwards bo
     LANGUAGE plpgsql STABLE
     AS $$
 declare
-  shown jsonb := logic.page(page);
-  way boolean := coalesce(downwards, shown -> 'columns' @> '[{"name": "at"}]');
+  v regclass := logic.page_view(page);
   options jsonb := '{}';
   c record;
 begin
-  -- What a filter may choose from.
-  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null loop
+  for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     options := options || jsonb_build_object(c.name, logic.page_options(c.refers));
   end loop;
-  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way, 'options', options)
-    || case when (shown ->> 'one_row')::boolean then '{}' else logic.page_rows(page, words, sorted, way, filters, behind, most) end;
+  return jsonb_build_object('menu', logic.pages(), 'options', options)
+    || logic.page_rows(page, words, sorted, downwards, filters, behind, most);
 end $$;
 
 CREATE FUNCTION logic.page_match(v regclass) RETURNS text
@@ -4020,9 +4022,7 @@ declare
   v regclass := logic.page_view(page);
   found jsonb;
 begin
-  if not logic.page_is_seen(page) then
-    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page(page);
   begin
     execute format('select to_jsonb(v) from %s v where %s', v, logic.page_match(v)) into found using key;
   exception when data_exception or check_violation then
@@ -4051,9 +4051,7 @@ declare
   labels jsonb := '{}';
   at_once integer := least(greatest(most, 1), 5000);
 begin
-  if not logic.page_is_seen(page) then
-    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page(page);
   select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
     string_agg(format('($3 -> ''k'' ->> %s)::%s', array_position(key, k.name) - 1, k.type), ', ' order by array_position(key, k.name))
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
@@ -4360,9 +4358,7 @@ CREATE FUNCTION logic.report(name text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
 begin
-  if not logic.page_is_seen('reports') then
-    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page('reports');
   return (select to_jsonb(r) from control.report r where r.active and r.name = report.name);
 end $$;
 
@@ -4374,9 +4370,7 @@ CREATE FUNCTION logic.reports() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
 begin
-  if not logic.page_is_seen('reports') then
-    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page('reports');
   return (select coalesce(jsonb_agg(jsonb_build_object('name', r.name, 'description', r.description) order by r.name), '[]')
     from control.report r where r.active);
 end $$;
@@ -4709,9 +4703,7 @@ CREATE FUNCTION logic.services_shown() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     AS $$
 begin
-  if not logic.page_is_seen('services') then
-    raise exception 'you may not see the page services' using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page('services');
   return jsonb_build_object(
     'services', (
       select jsonb_agg(jsonb_build_object('name', s.name, 'enabled', s.enabled,

@@ -53,6 +53,7 @@ create function logic.page_is_seen(page text) returns boolean language sql stabl
   select coalesce((select logic.web_kind() = any(p.kinds) from logic.page p where p.name = page), false)
 $$;
 
+-- Refuses who does not.
 create function logic.must_see_page(page text) returns void language plpgsql stable as $$
 begin
   if not logic.page_is_seen(page) then
@@ -102,9 +103,7 @@ comment on function admin.end_sessions is 'End all sessions!: sends away everybo
 -- All that the page of services shows: each with its state, its listeners and its limits, and the sessions that did something last.
 create function logic.services_shown() returns jsonb language plpgsql stable as $$
 begin
-  if not logic.page_is_seen('services') then
-    raise exception 'you may not see the page services' using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page('services');
   return jsonb_build_object(
     'services', (
       select jsonb_agg(jsonb_build_object('name', s.name, 'enabled', s.enabled,

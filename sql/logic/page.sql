@@ -111,9 +111,7 @@ declare
   v regclass := logic.page_view(page);
   p logic.page;
 begin
-  if not logic.page_is_seen(page) then
-    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page(page);
   select * into p from logic.page x where x.name = page;
   return jsonb_build_object(
     'name', page, 'title', p.title, 'help', p.help, 'menu', p.menu,
@@ -207,9 +205,7 @@ declare
   labels jsonb := '{}';
   at_once integer := least(greatest(most, 1), 5000);
 begin
-  if not logic.page_is_seen(page) then
-    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page(page);
   select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
     string_agg(format('($3 -> ''k'' ->> %s)::%s', array_position(key, k.name) - 1, k.type), ', ' order by array_position(key, k.name))
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
@@ -252,22 +248,19 @@ begin
     'more', jsonb_array_length(rows) > at_once, 'labels', labels);
 end $$;
 
--- A page as a list, with all that stands around it: what is known of the page, its rows and the menu. Without a way (null), what has
--- happened comes newest first. Of settings there is one row, which is no list.
+-- A page as a list: its rows and what stands around them, the menu, and what its filters may choose from.
 create function logic.page_list(page text, words text, sorted text, downwards boolean, filters jsonb, behind jsonb, most integer)
 returns jsonb language plpgsql stable as $$
 declare
-  shown jsonb := logic.page(page);
-  way boolean := coalesce(downwards, shown -> 'columns' @> '[{"name": "at"}]');
+  v regclass := logic.page_view(page);
   options jsonb := '{}';
   c record;
 begin
-  -- What a filter may choose from.
-  for c in select k.name, k.refers from logic.page_columns(logic.page_view(page)) k where k.refers is not null loop
+  for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     options := options || jsonb_build_object(c.name, logic.page_options(c.refers));
   end loop;
-  return jsonb_build_object('page', shown, 'menu', logic.pages(), 'downwards', way, 'options', options)
-    || case when (shown ->> 'one_row')::boolean then '{}' else logic.page_rows(page, words, sorted, way, filters, behind, most) end;
+  return jsonb_build_object('menu', logic.pages(), 'options', options)
+    || logic.page_rows(page, words, sorted, downwards, filters, behind, most);
 end $$;
 
 -- A row as a form, with all that stands around it: what is known of the page, the row and its mark, its history, what its references
@@ -298,9 +291,7 @@ declare
   v regclass := logic.page_view(page);
   found jsonb;
 begin
-  if not logic.page_is_seen(page) then
-    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page(page);
   begin
     execute format('select to_jsonb(v) from %s v where %s', v, logic.page_match(v)) into found using key;
   exception when data_exception or check_violation then
@@ -310,6 +301,13 @@ begin
     select md5(coalesce(jsonb_object_agg(k.name, found -> k.name) filter (where k.writable), '{}')::text) from logic.page_columns(v) k))
   where found is not null;
 end $$;
+
+-- Rows by their keys, of those that are there: what they are called is asked for before something is done to them.
+create function logic.page_keyed(page text, keys jsonb) returns jsonb language sql stable as $$
+  select coalesce(jsonb_agg(r.found -> 'row' order by k.nth), '[]')
+  from jsonb_array_elements(keys) with ordinality k (key, nth)
+  cross join lateral (select logic.page_row(page, k.key) as found) r where r.found is not null
+$$;
 
 -- What a person is told of a refused statement: {column, or "" where it is none of one column: sentence}.
 create function logic.page_error(v regclass, state text, message text, hint text, con text, of_table text, of_schema text, col text)
@@ -423,9 +421,7 @@ declare
   touched bigint;
   state text; message text; hint text; con text; of_table text; of_schema text; col text;
 begin
-  if not logic.page_is_seen(page) then
-    raise exception 'you may not see the page %', page using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page(page);
   if action is null then
     if logic.page_rights(v) & 16 = 0 then
       return jsonb_build_object('wrong', 'you may not remove anything here');
@@ -438,7 +434,7 @@ begin
     end if;
   end if;
   begin
-    for key in select value from jsonb_array_elements(keys) limit 1000 loop
+    for key in select value from jsonb_array_elements(keys) loop
       if action is null then
         execute format('delete from %s v where %s', v, logic.page_match(v)) using key;
         get diagnostics touched = row_count;

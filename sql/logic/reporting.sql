@@ -58,18 +58,14 @@ revoke execute on function logic.run_report from public;
 -- The reports that this administrator may run, and all that is known of one. As whoever asks: row-level security says what is there.
 create function logic.reports() returns jsonb language plpgsql stable as $$
 begin
-  if not logic.page_is_seen('reports') then
-    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page('reports');
   return (select coalesce(jsonb_agg(jsonb_build_object('name', r.name, 'description', r.description) order by r.name), '[]')
     from control.report r where r.active);
 end $$;
 
 create function logic.report(name text) returns jsonb language plpgsql stable as $$
 begin
-  if not logic.page_is_seen('reports') then
-    raise exception 'you may not see the page reports' using errcode = 'insufficient_privilege';
-  end if;
+  perform logic.must_see_page('reports');
   return (select to_jsonb(r) from control.report r where r.active and r.name = report.name);
 end $$;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
+use subtle::ConstantTimeEq;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -16,7 +17,7 @@ use super::login::{LoginError, Visitor};
 use super::resolve::Directory;
 use super::throttle::{key_for_account, key_for_peer};
 use crate::db::Error;
-use crate::mail::AccountId;
+use crate::mail::{AccountId, hex};
 use crate::sasl::Secret;
 use crate::sql;
 
@@ -55,10 +56,7 @@ impl Token {
     }
 
     pub(super) fn new() -> Result<Token, LoginError> {
-        let mut bytes = [0u8; 32];
-        let filled = SystemRandom::new().fill(&mut bytes);
-        filled.map_err(|_| LoginError::Temporary("there is no randomness".to_owned()))?;
-        Ok(Token(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Token(hex(&random::<32>()?)))
     }
 
     /// For the cookie.
@@ -75,8 +73,21 @@ impl Token {
     /// not know.
     pub fn form_token(&self) -> String {
         let mark = digest(&SHA256, format!("form:{}", self.0).as_bytes());
-        mark.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(mark.as_ref())
     }
+
+    /// Whether a form was made for this session.
+    pub fn made(&self, form_token: &str) -> bool {
+        self.form_token().as_bytes().ct_eq(form_token.as_bytes()).into()
+    }
+}
+
+/// Random bytes of the system.
+pub(super) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], Error> {
+    let mut bytes = [0; LENGTH];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| Error::Fault("the system gives no random bytes".to_owned()))?;
+    Ok(bytes)
 }
 
 impl Directory {

@@ -10,16 +10,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio_postgres::types::ToSql;
 use totp_rs::{Algorithm, Builder, Totp};
 
-use super::administrator::{Administrator, Token};
+use super::administrator::{Administrator, Token, random};
 use super::login::{LoginError, Visitor};
 use super::resolve::Directory;
 use super::throttle::{key_for_code, key_for_peer};
 use crate::db::Error;
-use crate::mail::AccountId;
+use crate::mail::{AccountId, hex};
 use crate::sql;
 
 const FIND: &str = sql!("directory/find_second_factor");
@@ -258,13 +257,6 @@ fn step_of(totp: &Totp, code: &str) -> Option<i64> {
     i64::try_from(totp.check(code, now)?).ok()
 }
 
-fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], LoginError> {
-    let mut bytes = [0; LENGTH];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| LoginError::Temporary("there is no randomness".to_owned()))?;
-    Ok(bytes)
-}
-
 /// Codes as people write them down: `ABCD-EFGH-IJKL-MNOP`.
 fn recovery_codes() -> Result<Vec<String>, LoginError> {
     let code = |_| {
@@ -278,7 +270,7 @@ fn recovery_codes() -> Result<Vec<String>, LoginError> {
 /// What is stored of a recovery code.
 fn hash_of(code: &str) -> String {
     let hash = digest(&SHA256, code.to_uppercase().as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.as_ref())
 }
 
 #[cfg(test)]

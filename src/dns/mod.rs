@@ -22,6 +22,8 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use pool::Pool;
 
+use crate::mail::hex;
+
 /// Records of one answer that are looked at.
 const RECORDS: usize = 100;
 /// The longest name that is asked for (RFC 1035 §3.1), in text.
@@ -100,6 +102,13 @@ pub struct Tlsa {
     pub matching: u8,
     /// What it matches.
     pub data: Vec<u8>,
+}
+
+/// As zone files have it (RFC 6698 §2.2).
+impl std::fmt::Display for Tlsa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {} {}", self.usage, self.selector, self.matching, hex(&self.data))
+    }
 }
 
 /// A service's place (RFC 2782).

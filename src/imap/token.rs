@@ -5,14 +5,15 @@
 
 use ring::hmac;
 
+use crate::mail::hex;
+
 /// HMAC-SHA-256 of the URL.
 const HMAC_SHA256: &str = "01";
 
 /// The token of a URL up to its access identifier.
 pub(super) fn make(key: &[u8; 32], rump: &str) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), rump.as_bytes());
-    let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    std::iter::once(HMAC_SHA256.to_owned()).chain(digits).collect()
+    format!("{HMAC_SHA256}{}", hex(tag.as_ref()))
 }
 
 /// Whether `token` is that of the URL.

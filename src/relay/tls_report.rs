@@ -129,15 +129,10 @@ impl Terms {
     fn lines(&self) -> Vec<String> {
         match self {
             Self::None | Self::Sts(None) => Vec::new(),
-            Self::Tlsa(records) => records.iter().map(line).collect(),
+            Self::Tlsa(records) => records.iter().map(Tlsa::to_string).collect(),
             Self::Sts(Some(policy)) => policy.lines(),
         }
     }
-}
-
-fn line(record: &Tlsa) -> String {
-    let data: String = record.data.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{} {} {} {data}", record.usage, record.selector, record.matching)
 }
 
 /// One row of `log.tls_count`, without its number of sessions.

@@ -34,7 +34,8 @@ const PAGES: &str = sql!("tables/pages");
 const PAGE: &str = sql!("tables/page");
 const LIST: &str = sql!("tables/list");
 const FORM: &str = sql!("tables/form");
-const ROW: &str = sql!("tables/row");
+const ROWS: &str = sql!("tables/rows");
+const KEYED: &str = sql!("tables/keyed");
 const SERVICES: &str = sql!("tables/services");
 const SAVE: &str = sql!("tables/save");
 const ACT: &str = sql!("tables/act");
@@ -98,8 +99,8 @@ pub struct Query {
     pub words: String,
     /// The column that orders them; empty = their key.
     pub sorted: String,
-    /// From the last to the first; without a word, what has happened comes newest first.
-    pub downwards: Option<bool>,
+    /// From the last to the first.
+    pub downwards: bool,
     /// Columns and what they must be.
     pub filters: Value,
     /// The row behind which to begin.
@@ -132,7 +133,7 @@ impl Tables {
         self.ask(who, PAGE, &[&page]).await
     }
 
-    /// A page as a list: `page`, `rows`, whether there are `more`, `labels` of what they refer to, `downwards`, and the `menu`.
+    /// A page as a list: `rows`, whether there are `more`, `labels` of what they refer to, `options` of filters, and the `menu`.
     pub async fn list(&self, who: &Who, page: &str, query: &Query) -> Result<Value, Error> {
         let Query { words, sorted, downwards, filters, behind, most } = query;
         self.ask(who, LIST, &[&page, words, sorted, downwards, filters, behind, most]).await
@@ -144,9 +145,15 @@ impl Tables {
         self.ask(who, FORM, &[&page, &key]).await
     }
 
-    /// One row and its mark; null when there is none.
-    pub async fn row(&self, who: &Who, page: &str, key: &Value) -> Result<Value, Error> {
-        self.ask(who, ROW, &[&page, key]).await
+    /// The rows alone, and whether there are `more`.
+    pub async fn rows(&self, who: &Who, page: &str, query: &Query) -> Result<Value, Error> {
+        let Query { words, sorted, downwards, filters, behind, most } = query;
+        self.ask(who, ROWS, &[&page, words, sorted, downwards, filters, behind, most]).await
+    }
+
+    /// The rows with these keys, of those that are there.
+    pub async fn keyed(&self, who: &Who, page: &str, keys: &Value) -> Result<Value, Error> {
+        self.ask(who, KEYED, &[&page, keys]).await
     }
 
     /// What runs, where it listens and who is connected (`shown`), and the `menu`.

@@ -14,6 +14,8 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 
+use crate::mail::hex;
+
 /// A certificate that can be served.
 #[derive(Clone, Debug)]
 pub struct Certified {
@@ -86,7 +88,7 @@ pub fn key_digest(chain: &[u8]) -> Result<String, CertificateError> {
     let (_, parsed) =
         X509Certificate::from_der(&first).map_err(|error| CertificateError::Unreadable(error.to_string()))?;
     let digest = ring::digest::digest(&ring::digest::SHA256, parsed.public_key().raw);
-    Ok(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(digest.as_ref()))
 }
 
 impl Certified {

@@ -250,12 +250,7 @@ impl Zone {
             .or_else(|| certificates.first());
         if let Some(digest) = certificate.and_then(|one| key_digest(one.chain.as_bytes()).ok()) {
             let data = format!("3 1 1 {digest}");
-            let tlsa = self.dns.tlsa(25, host).await.map(|answer| {
-                map(answer, |tlsa| {
-                    let hex: String = tlsa.data.iter().map(|byte| format!("{byte:02x}")).collect();
-                    format!("{} {} {} {hex}", tlsa.usage, tlsa.selector, tlsa.matching)
-                })
-            });
+            let tlsa = self.dns.tlsa(25, host).await.map(|answer| map(answer, |tlsa| tlsa.to_string()));
             self.note("of use only where DNSSEC signs the zone; publish a new one before the certificate's key changes".to_owned());
             let state = found(tlsa, |found| found == data);
             self.record(&format!("_25._tcp.{host}"), "TLSA", data, Need::Optional, state);

@@ -1,7 +1,8 @@
 //! The web pages: HTTP/1.1 on the listeners of the service `webmail`.
 //!
 //! What must hold: everything works without script, and none but the one file of ours is allowed (Content-Security-Policy); nothing
-//! is cached that was made for somebody; what comes in is bounded in size and time; a form that changes something is taken only from a page of ours.
+//! is cached that was made for somebody; what comes in is bounded in size and time; a form that changes something is taken only from a page
+//! of ours; what is refused is logged.
 //! Connections are served as those of any other face: they are rows in `live.session`, end with their service, and TLS has the
 //! same certificates.
 
@@ -16,11 +17,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -186,10 +187,17 @@ async fn guarded(request: Request, next: Next) -> Response {
     let site = request.headers().get("sec-fetch-site").and_then(|site| site.to_str().ok());
     let strange =
         !request.method().is_safe() && site.is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let peer = request.extensions().get::<Origin>().map(|origin| origin.visitor.peer);
+    let (method, path) =
+        (request.method().clone(), request.uri().path().chars().take(200).collect::<String>());
     let mut response = match strange {
         true => answer::refused("this form was sent from another site"),
         false => next.run(request).await,
     };
+    if matches!(response.status(), StatusCode::FORBIDDEN | StatusCode::PAYLOAD_TOO_LARGE) {
+        let (status, peer) = (response.status().as_u16(), peer.map(|peer| peer.to_string()));
+        tracing::info!(peer, %method, path, status, "a request to the pages was refused");
+    }
     let headers = response.headers_mut();
     let mut say = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));

@@ -7,7 +7,6 @@
 //! it, the numbers that this process knows itself are told. Costs: one question to the database; `/readyz` asks once a second at
 //! most, whoever calls.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -18,12 +17,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::prometheus::{Kind, Text};
 use super::{Origin, Site};
 use crate::control::Control;
 use crate::log::{BUCKETS, Log, Monitor, ready};
+use crate::mail::hex;
 
 /// How long an answer waits for the database.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -65,7 +66,7 @@ fn admitted(site: &Site, origin: Origin, headers: &HeaderMap) -> Result<(), Stra
     }
     let (scheme, token) = token;
     let hash = digest(&SHA256, token.trim().as_bytes());
-    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(hash.as_ref());
     let is_it = |kept: &String| {
         let kept = kept.strip_prefix("sha256:").unwrap_or_default();
         bool::from(kept.as_bytes().ct_eq(hash.as_bytes()))
@@ -134,11 +135,12 @@ fn text(status: StatusCode, text: String) -> Response {
 impl Readiness {
     /// What is wrong; nothing: the server is ready.
     async fn ask(&self, control: &Control) -> Vec<String> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((when, wrong)) = known
+        // Who asks while somebody finds out waits for what he finds.
+        let mut known = self.0.lock().await;
+        if let Some((when, wrong)) = &*known
             && when.elapsed() < FRESH
         {
-            return wrong;
+            return wrong.clone();
         }
         let wrong = match timeout(PATIENCE, ready(control)).await {
             Ok(Ok(wrong)) => wrong,
@@ -150,7 +152,7 @@ impl Readiness {
                 )]
             }
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), wrong.clone()));
+        *known = Some((Instant::now(), wrong.clone()));
         wrong
     }
 }

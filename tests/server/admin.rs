@@ -292,6 +292,57 @@ async fn lists_are_searched_sorted_and_paged() {
     let csv = pages.get("/admin/page/account/csv?q=user00").await.body;
     assert_eq!(csv.lines().count(), 10, "{csv}");
     assert!(csv.starts_with("id,domain_id,local_part,"), "{csv}");
+
+    // All rows are exported, each once, in whatever order; more than are read at a time.
+    db.apply("insert into directory.account (domain_id, local_part) select d.id, 'more' || n from directory.domain d, generate_series(1, 4100) n where d.name = 'example.test'").await;
+    for order in ["", "?by=display_name&way=down"] {
+        let csv = pages.get(&format!("/admin/page/account/csv{order}")).await.body;
+        let mut ids: Vec<&str> = csv.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!((count, ids.len()), (4283, 4283), "{order}");
+    }
+    // A button takes so many rows and says so; nothing is done to the first of too many.
+    let keys: Vec<String> = (1..=1001).map(|id| format!("{{\"id\":{id}}}")).collect();
+    let mut fields: Vec<(&str, &str)> = keys.iter().map(|key| ("k", key.as_str())).collect();
+    fields.extend([("do", "remove"), ("sure", "yes")]);
+    let refused = pages.post("/admin/page/account/act", &fields).await;
+    assert!(refused.status == 422 && refused.body.contains("at most 1000 rows"), "{}", refused.body);
+    assert_eq!(db.value::<i64>("select count(*) from directory.account").await, 4283);
+}
+
+#[tokio::test]
+async fn of_too_many_to_choose_from_one_is_named() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    db.apply("insert into directory.domain (name) select 'd' || lpad(n::text, 4, '0') || '.test' from generate_series(1, 400) n").await;
+    let pages = system(&daemon).await;
+    let form = pages.page("/admin/page/account/new").await;
+    assert!(form.contains("name=\"n.domain_id\"") && form.contains("<datalist"), "{form}");
+    assert!(!form.contains("d0399.test"), "not all of them are proposed");
+    let fields = |domain| {
+        [("n.domain_id", domain), ("c.local_part", "dora"), ("c.active", "true"), ("c.forward_keep", "true")]
+    };
+    // Somebody else's key is no name: what is typed is a name, always.
+    for unknown in ["d9999.test", "1", "'; drop table directory.domain; --"] {
+        let refused = pages.post("/admin/page/account/new", &fields(unknown)).await;
+        assert!(
+            refused.status == 422 && refused.body.contains("none that is called so"),
+            "{unknown}: {}",
+            refused.body
+        );
+        assert!(refused.body.contains("value=\"dora\""), "{unknown}: nothing typed is lost");
+    }
+    let made = pages.post("/admin/page/account/new", &fields("d0399.test")).await;
+    assert_eq!(made.status, 303, "{}", made.body);
+    let path = made.location();
+    let domain: String =
+        db.value("select d.name from directory.account a join directory.domain d on d.id = a.domain_id where a.local_part = 'dora'").await;
+    assert_eq!(domain, "d0399.test");
+    // The form of the row has the name of the one that is chosen, although it is not among the first.
+    let form = pages.page(&path).await;
+    assert!(form.contains("name=\"n.domain_id\"") && form.contains("value=\"d0399.test\""), "{form}");
 }
 
 #[tokio::test]
@@ -922,6 +973,12 @@ async fn forms_of_other_sites_are_refused() {
     arguments[0] = "-HSec-Fetch-Site: same-origin".to_owned();
     assert_eq!(db.value::<i64>("select max(id) from log.audit").await, before);
     assert_eq!(pages.curl("/admin/page/domain/new", &arguments).await.status, 303);
+    // Each of them is in the log: 20 forms, and the one that another site has sent.
+    db.until(
+        "select count(*) = 21 from log.event where message = 'a request to the pages was refused'
+        and fields ->> 'method' = 'POST' and fields ->> 'status' = '403' and host(peer) = '127.0.0.1'",
+    )
+    .await;
     for path in ["/admin/page/service", "/admin/log-in", "/static/pages.css", "/nothing"] {
         let answer = pages.get(path).await;
         let policy = answer.header("content-security-policy").unwrap();

@@ -7,11 +7,10 @@
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
-use super::super::administrator::Token;
+use super::super::administrator::{Token, random};
 use super::super::resolve::Directory;
 use super::sheet::Row;
 use crate::db::Error;
@@ -116,9 +115,7 @@ fn key(token: &Token) -> Result<LessSafeKey, Error> {
 }
 
 fn seal(token: &Token, rows: &[Row]) -> Result<Vec<u8>, Error> {
-    let mut nonce = [0; NONCE_LEN];
-    let filled = SystemRandom::new().fill(&mut nonce);
-    filled.map_err(|_| Error::Fault("there is no randomness".to_owned()))?;
+    let nonce = random::<NONCE_LEN>()?;
     let mut bytes = serde_json::to_vec(rows).map_err(|error| Error::Fault(error.to_string()))?;
     let sealed =
         key(token)?.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut bytes);

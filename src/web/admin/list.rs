@@ -2,23 +2,27 @@
 
 use askama::Template;
 use axum::Form;
+use axum::body::Body;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
+use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
 use super::super::answer::{self, Fault};
 use super::filter::{self, Filter};
-use super::value::{Column, Page, cell, shown};
+use super::value::{Column, Page, cell, plain, shown};
 use super::{Admin, Frame, field, login};
 use crate::db::Error;
 use crate::tables;
 
 /// Rows on one page.
 const AT_ONCE: i32 = 50;
-/// Rows that are exported at most.
-const EXPORTED: i32 = 5000;
+/// Rows of an export that are in memory at a time.
+const STRETCH: i32 = 2000;
+/// Rows that a button works on at most.
+const CHOSEN_MAX: usize = 1000;
 /// What is said of a search that was given up.
 const OVERDUE: &str =
     "The search took too long and was given up: narrow the time, or filter by another column as well.";
@@ -83,14 +87,15 @@ impl Asked {
         self.fields.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect()
     }
 
-    fn query(&self, filters: Map<String, Value>, most: i32) -> tables::Query {
+    fn query(&self, page: &Page, filters: Map<String, Value>, most: i32) -> tables::Query {
         tables::Query {
             words: self.get("q").chars().take(200).collect(),
             sorted: self.get("by").to_owned(),
             downwards: match self.get("way") {
-                "down" => Some(true),
-                "up" => Some(false),
-                _ => None,
+                "down" => true,
+                "up" => false,
+                // What has happened comes newest first.
+                _ => page.columns.iter().any(|column| column.name == "at"),
             },
             filters: Value::Object(filters),
             behind: serde_json::from_str(self.get("behind")).ok(),
@@ -150,7 +155,7 @@ async fn list(
         Ok(filters) => (filters, None),
         Err(why) => (Map::new(), Some(why)),
     };
-    let query = asked.query(filters.clone(), AT_ONCE);
+    let query = asked.query(page, filters.clone(), AT_ONCE);
     let found = match misread {
         Some(why) => Err(why),
         None => match admin.site.tables.list(&admin.who, name, &query).await {
@@ -169,25 +174,20 @@ async fn list(
         None => admin.frame(name).await?,
     };
     let path = format!("/admin/page/{name}");
-    let downwards = found["downwards"] == true;
     let columns: Vec<&Column> = visible(page);
     let rows = found.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
     let labels = found.get("labels").cloned().unwrap_or_default();
     let more = found.get("more").and_then(Value::as_bool).unwrap_or(false);
     let next = rows.last().filter(|_| more).map(|last| {
-        let key: Vec<Value> =
-            page.key.iter().map(|name| json!(super::value::plain(last.get(name)))).collect();
-        let sorted = last.get(&query.sorted).filter(|value| !value.is_null());
-        let behind = json!({ "s": sorted.map(|value| super::value::plain(Some(value))), "k": key });
         let mut fields = asked.without(&["behind", "said"]);
-        fields.push(("behind".to_owned(), behind.to_string()));
+        fields.push(("behind".to_owned(), behind(page, &query.sorted, last).to_string()));
         address(&path, &fields)
     });
     let heads = columns
         .iter()
         .map(|column| {
             let is_sorted = query.sorted == column.name;
-            let way = if is_sorted && !downwards { "down" } else { "up" };
+            let way = if is_sorted && !query.downwards { "down" } else { "up" };
             let mut fields = asked.without(&["by", "way", "behind", "said"]);
             fields.push(("by".to_owned(), column.name.clone()));
             fields.push(("way".to_owned(), way.to_owned()));
@@ -195,7 +195,7 @@ async fn list(
                 label: &column.label,
                 help: column.help.as_deref().unwrap_or(""),
                 address: address(&path, &fields),
-                way: match (is_sorted, downwards) {
+                way: match (is_sorted, query.downwards) {
                     (true, true) => "descending",
                     (true, false) => "ascending",
                     _ => "none",
@@ -251,6 +251,13 @@ async fn list(
     Ok(answer::page_with(status, &template))
 }
 
+/// Where a list goes on that ends with this row.
+fn behind(page: &Page, sorted: &str, last: &Value) -> Value {
+    let key: Vec<String> = page.key.iter().map(|name| plain(last.get(name))).collect();
+    let sorted = last.get(sorted).filter(|value| !value.is_null());
+    json!({ "s": sorted.map(|value| plain(Some(value))), "k": key })
+}
+
 /// The columns that a list has room for.
 fn visible(page: &Page) -> Vec<&Column> {
     let fits = |column: &&Column| {
@@ -264,12 +271,11 @@ fn visible(page: &Page) -> Vec<&Column> {
 /// A value; of a reference the name of what it refers to.
 fn labelled(column: &Column, row: &Value, labels: &Value) -> String {
     let value = row.get(&column.name);
-    let label =
-        column.refers.as_ref().and_then(|_| labels.get(&column.name)?.get(super::value::plain(value)));
-    label.map_or_else(|| shown(column, value), |label| super::value::plain(Some(label)))
+    let label = column.refers.as_ref().and_then(|_| labels.get(&column.name)?.get(plain(value)));
+    label.map_or_else(|| shown(column, value), |label| plain(Some(label)))
 }
 
-/// What the list shows, whole rows of it, for a spreadsheet.
+/// What the list shows, whole rows of it and all of them, for a spreadsheet. It is sent as it is read.
 pub(super) async fn csv(
     admin: Admin,
     Path(name): Path<String>,
@@ -280,22 +286,60 @@ pub(super) async fn csv(
         Ok(filters) => filters,
         Err(why) => return Ok(answer::refused(&why)),
     };
-    let query = Asked { fields }.query(filters, EXPORTED);
-    let found = admin.site.tables.list(&admin.who, &name, &query).await?;
-    let columns: Vec<&Column> =
-        page.columns.iter().filter(|column| !matches!(column.kind.as_str(), "secret" | "password")).collect();
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let broken = |error: csv::Error| Fault::from(Error::Fault(error.to_string()));
-    writer.write_record(columns.iter().map(|column| &column.name)).map_err(broken)?;
-    for row in found.get("rows").and_then(Value::as_array).into_iter().flatten() {
-        writer.write_record(columns.iter().map(|column| cell(row.get(&column.name)))).map_err(broken)?;
-    }
-    let text = writer.into_inner().map_err(|error| Fault::from(Error::Fault(error.to_string())))?;
+    let mut query = Asked { fields }.query(&page, filters, STRETCH);
+    query.behind = None;
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.csv\"", page.name)),
     ];
-    Ok((headers, text).into_response())
+    let mut export = Export { admin, page, query, begun: false, more: true };
+    // What cannot be had at all is said on a page; what fails later breaks the file off, so that nobody takes it for whole.
+    let first = export.stretch().await?;
+    let rest = stream::unfold(export, |mut export| async move {
+        if !export.more {
+            return None;
+        }
+        let next = export.stretch().await.map_err(|error| {
+            tracing::warn!(%error, page = export.page.name, "an export broke off");
+            export.more = false;
+            std::io::Error::other(error.to_string())
+        });
+        Some((next, export))
+    });
+    let body = Body::from_stream(stream::once(async { Ok(first) }).chain(rest));
+    Ok((headers, body).into_response())
+}
+
+/// A list on its way into a file.
+struct Export {
+    admin: Admin,
+    page: Page,
+    query: tables::Query,
+    begun: bool,
+    more: bool,
+}
+
+impl Export {
+    /// The next rows; before the first of them the names of the columns.
+    async fn stretch(&mut self) -> Result<Vec<u8>, Error> {
+        let found = self.admin.site.tables.rows(&self.admin.who, &self.page.name, &self.query).await?;
+        let rows = found.get("rows").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let columns = || {
+            self.page.columns.iter().filter(|column| !matches!(column.kind.as_str(), "secret" | "password"))
+        };
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let broken = |error: csv::Error| Error::Fault(error.to_string());
+        if !self.begun {
+            writer.write_record(columns().map(|column| &column.name)).map_err(broken)?;
+        }
+        for row in rows {
+            writer.write_record(columns().map(|column| cell(row.get(&column.name)))).map_err(broken)?;
+        }
+        self.begun = true;
+        self.more = found.get("more") == Some(&Value::Bool(true)) && !rows.is_empty();
+        self.query.behind = rows.last().map(|last| behind(&self.page, &self.query.sorted, last));
+        writer.into_inner().map_err(|error| Error::Fault(error.to_string()))
+    }
 }
 
 #[derive(Template)]
@@ -352,13 +396,17 @@ pub(super) async fn act(
         )
         .await;
     }
+    if keys.len() > CHOSEN_MAX {
+        let wrong = format!(
+            "Choose at most {CHOSEN_MAX} rows at a time: these are {}. Nothing was done.",
+            keys.len()
+        );
+        return list(&admin, &name, asked(), StatusCode::UNPROCESSABLE_ENTITY, &wrong).await;
+    }
     let grave = removes || action.is_some_and(|action| action.grave);
     if grave && field(&fields, "sure") != "yes" {
-        let mut names = Vec::with_capacity(keys.len());
-        for key in &keys {
-            let found = admin.site.tables.row(&admin.who, &name, key).await?;
-            names.extend(found.get("row").map(|row| page.name_of(row)));
-        }
+        let found = admin.site.tables.keyed(&admin.who, &name, &Value::from(keys.clone())).await?;
+        let names = found.as_array().into_iter().flatten().map(|row| page.name_of(row)).collect();
         let template = ConfirmPage {
             frame: &admin.frame(&name).await?,
             page: &page,

@@ -17,7 +17,7 @@ use super::super::{Origin, Site};
 use super::login::{cookie, safe};
 use super::value::time;
 use super::{Admin, field, token};
-use crate::directory::{LoginError, Token};
+use crate::directory::LoginError;
 use crate::sasl::Secret;
 
 /// Light squares around a QR code, as its standard asks.
@@ -100,7 +100,7 @@ pub(super) async fn take_code(
 ) -> Result<Response, Fault> {
     let back = safe(field(&fields, "back"));
     let Some(token) = token(&headers) else { return Ok(Redirect::to("/admin/log-in").into_response()) };
-    if !is_of(&token, field(&fields, "form")) {
+    if !token.made(field(&fields, "form")) {
         return Ok(refused("this form is not of your session: load the page again"));
     }
     let directory = &site.house.directory;
@@ -121,10 +121,6 @@ pub(super) async fn take_code(
             Ok(page_with(status_of(&error), &asked))
         }
     }
-}
-
-fn is_of(token: &Token, form_token: &str) -> bool {
-    subtle::ConstantTimeEq::ct_eq(token.form_token().as_bytes(), form_token.as_bytes()).into()
 }
 
 fn status_of(error: &LoginError) -> StatusCode {
