@@ -13,7 +13,7 @@ create table control.report (
   active boolean not null default true,
   query control.query not null,
   parameters text[] not null default '{}'
-    constraint "a parameter is like days=30: a word, and what it is if nothing is given; there are 5 at most" check (
+    constraint "a parameter is like days=30: a word, its preset; 5 at most" check (
       cardinality(parameters) <= 5 and array_position(parameters, null) is null
       and array_to_string(parameters, E'\n') ~ '^([a-z][a-z0-9_]{0,30}=[^\n]{0,200}(\n|$))*$'),
   chart control.chart not null default 'none',

@@ -5440,16 +5440,31 @@ COMMENT ON COLUMN report.trace.node IS 'The node that did it';
 COMMENT ON COLUMN report.trace.trace_id IS 'The row of log.trace; empty = an attempt of queue.attempt';
 
 CREATE FUNCTION report.find_trace(sender text DEFAULT NULL::text, recipient text DEFAULT NULL::text, message_id text DEFAULT NULL::text, peer inet DEFAULT NULL::inet, since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, most integer DEFAULT 100) RETURNS SETOF report.trace
-    LANGUAGE plpgsql STABLE
+    LANGUAGE sql STABLE
     SET plan_cache_mode TO 'force_custom_plan'
-    AS $$
-declare
-  found text[] := logic.find_messages(sender, recipient, message_id, peer, since, until, most);
-begin
-  return query
-    select r.* from report.trace r where r.message = any (found)
-    order by min(r.at) over (partition by r.message), r.message, r.at, r.trace_id;
-end $$;
+    BEGIN ATOMIC
+ SELECT r.at,
+     r.message,
+     r.step,
+     r.command,
+     r.sender,
+     r.recipient,
+     r.reply,
+     r.peer,
+     r.host,
+     r.account,
+     r.mailbox,
+     r.uid,
+     r.size,
+     r.header_message_id,
+     r.queue_id,
+     r.session_id,
+     r.node,
+     r.trace_id
+    FROM report.trace r
+   WHERE (r.message = ANY (( SELECT logic.find_messages(find_trace.sender, find_trace.recipient, find_trace.message_id, find_trace.peer, find_trace.since, find_trace.until, find_trace.most) AS find_messages)::text[]))
+   ORDER BY (min(r.at) OVER (PARTITION BY r.message)), r.message, r.at, r.trace_id;
+END;
 
 COMMENT ON FUNCTION report.find_trace(sender text, recipient text, message_id text, peer inet, since timestamp with time zone, until timestamp with time zone, most integer) IS 'What became of messages by sender, recipient, Message-ID or peer (together: all of them must be so), the newest 100 messages of that time or as many as most says; each message from its beginning to its end';
 
@@ -7063,7 +7078,7 @@ CREATE TABLE control.report (
     timeout_seconds integer DEFAULT 10 NOT NULL,
     CONSTRAINT "a chart has the column that names, and those that are drawn" CHECK (((chart = 'none'::control.chart) OR ((chart_name IS NOT NULL) AND (cardinality(chart_values) > 0)))),
     CONSTRAINT "a chart shows 6 columns at most" CHECK (((cardinality(chart_values) <= 6) AND (array_position(chart_values, NULL::text) IS NULL))),
-    CONSTRAINT "a parameter is like days=30: a word, and what it is if nothing " CHECK (((cardinality(parameters) <= 5) AND (array_position(parameters, NULL::text) IS NULL) AND (array_to_string(parameters, '
+    CONSTRAINT "a parameter is like days=30: a word, its preset; 5 at most" CHECK (((cardinality(parameters) <= 5) AND (array_position(parameters, NULL::text) IS NULL) AND (array_to_string(parameters, '
 '::text) ~ '^([a-z][a-z0-9_]{0,30}=[^\n]{0,200}(\n|$))*$'::text))),
     CONSTRAINT "a report has a name of 1 to 80 characters, without a line end" CHECK (((name ~ '^\S([^\n]*\S)?$'::text) AND (length(name) <= 80))),
     CONSTRAINT "a report has from 1 to 10000 rows" CHECK (((max_rows >= 1) AND (max_rows <= 10000))),

@@ -55,13 +55,13 @@ end $$;
 -- The messages come first; then all that is known of these. Without that the planner would read every attempt.
 create function report.find_trace(sender text default null, recipient text default null, message_id text default null, peer inet default null,
   since timestamptz default '-infinity', until timestamptz default 'infinity', most integer default 100)
-returns setof report.trace language plpgsql stable set plan_cache_mode = force_custom_plan as $$
-declare
-  found text[] := logic.find_messages(sender, recipient, message_id, peer, since, until, most);
-begin
-  return query
-    select r.* from report.trace r where r.message = any (found)
-    order by min(r.at) over (partition by r.message), r.message, r.at, r.trace_id;
-end $$;
+returns setof report.trace language sql stable set plan_cache_mode = force_custom_plan
+begin atomic
+  -- Parsed here, so that roles which may not look into schema logic can call it.
+  select r.* from report.trace r
+  where r.message = any ((select logic.find_messages(find_trace.sender, find_trace.recipient, find_trace.message_id, find_trace.peer,
+    find_trace.since, find_trace.until, find_trace.most))::text[])
+  order by min(r.at) over (partition by r.message), r.message, r.at, r.trace_id;
+end;
 comment on function report.find_trace(text, text, text, inet, timestamptz, timestamptz, integer) is
   'What became of messages by sender, recipient, Message-ID or peer (together: all of them must be so), the newest 100 messages of that time or as many as most says; each message from its beginning to its end';

@@ -99,9 +99,9 @@ impl Certificates {
             return Ok(PERIOD);
         }
         self.read_new().await?;
-        let acme = self.control.config().acme.clone();
-        let due = match acme.active {
-            true => db.query(DUE_ORDERS, &[&acme.directory]).await?,
+        let config = self.control.config();
+        let due = match config.acme.active {
+            true => db.query(DUE_ORDERS, &[&config.acme.directory, &config.config_generation]).await?,
             false => Vec::new(),
         };
         for row in due {

@@ -293,7 +293,7 @@ async fn lists_are_searched_sorted_and_paged() {
     assert_eq!(csv.lines().count(), 10, "{csv}");
     assert!(csv.starts_with("id,domain_id,local_part,"), "{csv}");
 
-    // All rows are exported, each once, in whatever order; more than are read at a time.
+    // All of these rows are exported, each once, in whatever order.
     db.apply("insert into directory.account (domain_id, local_part) select d.id, 'more' || n from directory.domain d, generate_series(1, 4100) n where d.name = 'example.test'").await;
     for order in ["", "?by=display_name&way=down"] {
         let csv = pages.get(&format!("/admin/page/account/csv{order}")).await.body;

@@ -2,12 +2,10 @@
 
 use askama::Template;
 use axum::Form;
-use axum::body::Body;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
-use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
 use super::super::answer::{self, Fault};
@@ -19,8 +17,8 @@ use crate::tables;
 
 /// Rows on one page.
 const AT_ONCE: i32 = 50;
-/// Rows of an export that are in memory at a time.
-const STRETCH: i32 = 2000;
+/// Rows that are exported at most.
+const EXPORTED: i32 = 5000;
 /// Rows that a button works on at most.
 const CHOSEN_MAX: usize = 1000;
 /// What is said of a search that was given up.
@@ -44,6 +42,7 @@ struct ListPage<'a> {
     kept: Vec<(String, String)>,
     next: Option<String>,
     csv: String,
+    exported: i32,
     new: String,
     here: String,
     said: &'a str,
@@ -241,6 +240,7 @@ async fn list(
         filter_form,
         kept_by_filter,
         next,
+        exported: EXPORTED,
         csv: address(&format!("{path}/csv"), &asked.without(&["behind", "said"])),
         new: address(&format!("{path}/new"), &new),
         here: address(&path, &asked.without(&["said"])),
@@ -275,7 +275,7 @@ fn labelled(column: &Column, row: &Value, labels: &Value) -> String {
     label.map_or_else(|| shown(column, value), |label| plain(Some(label)))
 }
 
-/// What the list shows, whole rows of it and all of them, for a spreadsheet. It is sent as it is read.
+/// What the list shows, whole rows of it, for a spreadsheet: the first [`EXPORTED`] of them.
 pub(super) async fn csv(
     admin: Admin,
     Path(name): Path<String>,
@@ -286,60 +286,22 @@ pub(super) async fn csv(
         Ok(filters) => filters,
         Err(why) => return Ok(answer::refused(&why)),
     };
-    let mut query = Asked { fields }.query(&page, filters, STRETCH);
-    query.behind = None;
+    let query = Asked { fields }.query(&page, filters, EXPORTED);
+    let found = admin.site.tables.rows(&admin.who, &name, &query).await?;
+    let columns: Vec<&Column> =
+        page.columns.iter().filter(|column| !matches!(column.kind.as_str(), "secret" | "password")).collect();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let broken = |error: csv::Error| Fault::from(Error::Fault(error.to_string()));
+    writer.write_record(columns.iter().map(|column| &column.name)).map_err(broken)?;
+    for row in found.get("rows").and_then(Value::as_array).into_iter().flatten() {
+        writer.write_record(columns.iter().map(|column| cell(row.get(&column.name)))).map_err(broken)?;
+    }
+    let text = writer.into_inner().map_err(|error| Fault::from(Error::Fault(error.to_string())))?;
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.csv\"", page.name)),
     ];
-    let mut export = Export { admin, page, query, begun: false, more: true };
-    // What cannot be had at all is said on a page; what fails later breaks the file off, so that nobody takes it for whole.
-    let first = export.stretch().await?;
-    let rest = stream::unfold(export, |mut export| async move {
-        if !export.more {
-            return None;
-        }
-        let next = export.stretch().await.map_err(|error| {
-            tracing::warn!(%error, page = export.page.name, "an export broke off");
-            export.more = false;
-            std::io::Error::other(error.to_string())
-        });
-        Some((next, export))
-    });
-    let body = Body::from_stream(stream::once(async { Ok(first) }).chain(rest));
-    Ok((headers, body).into_response())
-}
-
-/// A list on its way into a file.
-struct Export {
-    admin: Admin,
-    page: Page,
-    query: tables::Query,
-    begun: bool,
-    more: bool,
-}
-
-impl Export {
-    /// The next rows; before the first of them the names of the columns.
-    async fn stretch(&mut self) -> Result<Vec<u8>, Error> {
-        let found = self.admin.site.tables.rows(&self.admin.who, &self.page.name, &self.query).await?;
-        let rows = found.get("rows").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let columns = || {
-            self.page.columns.iter().filter(|column| !matches!(column.kind.as_str(), "secret" | "password"))
-        };
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        let broken = |error: csv::Error| Error::Fault(error.to_string());
-        if !self.begun {
-            writer.write_record(columns().map(|column| &column.name)).map_err(broken)?;
-        }
-        for row in rows {
-            writer.write_record(columns().map(|column| cell(row.get(&column.name)))).map_err(broken)?;
-        }
-        self.begun = true;
-        self.more = found.get("more") == Some(&Value::Bool(true)) && !rows.is_empty();
-        self.query.behind = rows.last().map(|last| behind(&self.page, &self.query.sorted, last));
-        writer.into_inner().map_err(|error| Error::Fault(error.to_string()))
-    }
+    Ok((headers, text).into_response())
 }
 
 #[derive(Template)]
