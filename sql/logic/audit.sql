@@ -104,6 +104,11 @@ begin
     if current_row is not null then
       raise exception 'the row that change % deleted is there again', change;
     end if;
+    select string_agg(e.key, ', ') into columns from jsonb_each(a.old) e
+    join pg_attribute t on t.attrelid = to_regclass(a.table_name) and t.attname = e.key and t.attnotnull where e.value = '"(hidden)"';
+    if columns is not null then
+      raise exception 'the row that change % deleted cannot come back: the log does not keep its secrets (%), and it cannot be without them', change, columns;
+    end if;
     -- What was hidden is not known any more and stays empty.
     select string_agg(format('%I', e.key), ', ') into columns from jsonb_each(a.old) e where e.value <> '"(hidden)"';
     execute format('insert into %s (%s) select %s from jsonb_populate_record(null::%s, $1)', a.table_name, columns, columns, a.table_name)

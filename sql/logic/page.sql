@@ -22,13 +22,16 @@ create function logic.page_key(v regclass) returns text[] language sql stable as
   where c.oid = v
 $$;
 
--- What may be done on a page: 4 change, 8 make, 16 remove, as pg_relation_is_updatable has it.
+-- What may be done on a page: 4 change, 8 make, 16 remove, as pg_relation_is_updatable has it. What happens by itself (sessions, queue,
+-- logs) has buttons at most: nobody writes it by hand.
 create function logic.page_rights(v regclass) returns integer language sql stable as $$
-  select pg_relation_is_updatable(v, true) & case logic.web_kind()
+  select case when n.nspname not in ('control', 'directory') then 0 else pg_relation_is_updatable(v, true) & case logic.web_kind()
     when 'system' then 28
     when 'user' then case v::text when 'admin.my_account' then 4 else 0 end
     when 'domain' then case v::text when 'admin.account' then 28 when 'admin.alias' then 28 when 'admin.domain' then 4 else 0 end
-    else 0 end
+    else 0 end end
+  from pg_class c join logic.page p on p.name = c.relname join pg_class t on t.oid = p.of_table join pg_namespace n on n.oid = t.relnamespace
+  where c.oid = v
 $$;
 
 -- The columns of a page.
@@ -76,7 +79,7 @@ create function logic.page_filter(v regclass, name text, kind text, type text) r
   select case
     when type = 'log.level' then 'least'
     when kind in ('choice', 'yes or no', 'reference', 'time') then kind
-    when kind in ('text', 'number') and exists (
+    when kind in ('text', 'number') and name <> all (logic.page_key(v)) and exists (
       select 1 from pg_class c join logic.page p on p.name = c.relname
       join pg_attribute a on a.attrelid = p.of_table and a.attname = page_filter.name and format_type(a.atttypid, a.atttypmod) = page_filter.type
       join pg_index i on i.indrelid = p.of_table and i.indkey[0] = a.attnum and not i.indisprimary
@@ -209,9 +212,14 @@ begin
   select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
     string_agg(format('($3 -> ''k'' ->> %s)::%s', array_position(key, k.name) - 1, k.type), ', ' order by array_position(key, k.name))
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
+  -- Numbers that are worked out for each row are not searched: that costs ten times as much as all the rest. Words of ASCII letters
+  -- need no other alphabet's rules of upper and lower case, which is half as much again.
   if words <> '' then
-    select cond || format(' and concat_ws('' '', %s) ilike $1', string_agg(format('v.%I', k.name), ', '))
-    into cond from logic.page_columns(v) k where k.kind in ('text', 'choice', 'lines', 'long text', 'query', 'number');
+    select cond || format(' and concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', '),
+      case when words ~ '^[ -~]*$' then 'collate "C"' end)
+    into cond from logic.page_columns(v) k
+    where k.kind in ('text', 'choice', 'lines', 'long text', 'query') or k.kind = 'number' and exists (
+      select 1 from logic.page p join pg_attribute b on b.attrelid = p.of_table where p.name = page_rows.page and b.attname = k.name and not b.attisdropped);
   end if;
   for c in
     select f.key, f.value, k.name, k.type, k.kind, k.options from jsonb_each_text(filters) f

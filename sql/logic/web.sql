@@ -202,7 +202,10 @@ begin
       and c.relname not in ('generation', 'touched', 'lease', 'logic', 'sql_login')
     group by 1
   loop
-    execute format('grant select (%s), insert (%s), update (%s), delete on %s to mailwright_web', t.readable, t.columns, t.columns, t.name);
+    execute format('revoke all on %2$s from mailwright_web; grant select (%1$s) on %2$s to mailwright_web', t.readable, t.name);
+    -- What is in a log stays as it is.
+    execute format(case when t.name like 'log.%' then 'grant insert (%1$s) on %2$s to mailwright_web'
+      else 'grant insert (%1$s), update (%1$s), delete on %2$s to mailwright_web' end, t.columns, t.name);
   end loop;
   return null;
 end $$;

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 
 use super::ask::consent;
-use super::count::count;
 use super::failure::{Failure, told};
 use super::json_rows;
 use super::switch::switch;
 use super::table::{Table, say, say_line};
+use crate::mail::count;
 use crate::mail::size::{Limit, show};
 use crate::mail::{Address, domain_to_ascii, domain_to_unicode};
 use crate::sql;

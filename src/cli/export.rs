@@ -13,7 +13,6 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Place;
 use super::connect::target;
-use super::count::count;
 use super::failure::{At, Failure, told};
 use super::format::folder;
 use super::format::lines::ToLf;
@@ -23,6 +22,7 @@ use super::format::mbox::{Quoter, separator};
 use super::office::Office;
 use super::progress::{Progress, Unit};
 use super::table::say_line;
+use crate::mail::count;
 use crate::mail::size::show;
 use crate::mail::{Address, Flags};
 use crate::store::OpenMailbox;

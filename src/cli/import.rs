@@ -16,7 +16,6 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::Place;
 use super::connect::target;
-use super::count::count;
 use super::failure::{Failure, told};
 use super::format::marks::{self, Marks};
 use super::format::uidlist;
@@ -24,6 +23,7 @@ use super::office::Office;
 use super::progress::{Progress, Unit};
 use super::table::{say_line, visible};
 use crate::intake::{Delivery, HandedOver, Place as Destination};
+use crate::mail::count;
 use crate::mail::size::show;
 use crate::mail::{Address, DateTime, MailboxId};
 use crate::sql;

@@ -6,7 +6,6 @@ mod alias;
 mod ask;
 mod certificate;
 mod connect;
-mod count;
 mod dns;
 mod docs;
 mod domain;

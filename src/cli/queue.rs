@@ -5,12 +5,12 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 
 use super::ask::consent;
-use super::count::count;
 use super::domain::stored_name;
 use super::failure::{Failure, told};
 use super::json_rows;
 use super::status::span;
 use super::table::{Table, say, say_line};
+use crate::mail::count;
 use crate::mail::size::show;
 use crate::sql;
 

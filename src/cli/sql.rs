@@ -16,10 +16,10 @@ use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 use super::Place;
 use super::ask::at_terminal;
 use super::connect::{PROGRAM, actor, introduce, target, unreachable};
-use super::count::count;
 use super::failure::{At, Failure, told};
 use super::table::{Table, say, visible};
 use crate::db::Target;
+use crate::mail::count;
 
 /// What to run.
 #[derive(Args)]

@@ -4,9 +4,9 @@ use clap::Args;
 use serde::Deserialize;
 use tokio_postgres::Client;
 
-use super::count::count;
 use super::failure::{Failure, told};
 use super::table::{Table, say, say_line};
+use crate::mail::count;
 use crate::sql;
 
 const STATUS: &str = sql!("cli/status");

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 
 use super::ask::{at_terminal, consent, new_password, password_from_input};
-use super::count::count;
 use super::domain::{limit_text, message_limit, no_such_domain, stored_name};
 use super::failure::{Failure, told};
 use super::json_rows;
@@ -15,6 +14,7 @@ use super::password::hashed;
 use super::switch::switch;
 use super::table::{Table, say, say_line};
 use crate::directory::password::Stored;
+use crate::mail::count;
 use crate::mail::size::{Limit, show};
 use crate::mail::{Address, domain_to_unicode};
 use crate::sql;

@@ -8,13 +8,13 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use super::count::count;
 use super::failure::{At, Failure, told};
 use super::password::RULE;
 use super::table::{say_line, visible};
 use crate::directory::import::MAX_BYTES;
 use crate::directory::import::sheet::{Row, Sheet, Trouble};
 use crate::directory::password::hash;
+use crate::mail::count;
 use crate::sasl::Secret;
 use crate::sql;
 

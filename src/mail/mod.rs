@@ -5,6 +5,7 @@
 //! sorted and coalesced), and the constructors see to it, so that nobody else needs to normalise.
 
 mod address;
+mod count;
 mod date;
 mod domain;
 mod flag;
@@ -19,6 +20,7 @@ pub mod srs;
 mod uid_set;
 
 pub use address::{Address, AddressError};
+pub use count::count;
 pub use date::{DateTime, parse_imap_date};
 pub use domain::{DomainError, domain_to_ascii, domain_to_unicode};
 pub use flag::{Flags, Keyword, KeywordError};

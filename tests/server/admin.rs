@@ -12,7 +12,8 @@ pub async fn administrator(db: &Database, name: &str, role: &str) {
     .await;
 }
 
-async fn system(daemon: &Daemon<'_>) -> Pages {
+/// Somebody without a screen, who has logged in as root and may do everything.
+pub async fn system(daemon: &Daemon<'_>) -> Pages {
     administrator(daemon.db(), "root", "system").await;
     Pages::log_in(daemon, "root", PASSWORD).await
 }
@@ -191,6 +192,44 @@ async fn a_domain_and_a_user_are_made_and_mail_reaches_them() {
         pages.post("/admin/page/change/act", &[("k", &format!("{{\"id\":{change}}}")), ("do", "undo")]).await;
     assert!(undone.status == 303 && undone.location().contains("taken+back"), "{}", undone.body);
     assert_eq!(db.value::<i64>("select count(*) from directory.account where local_part = 'dora'").await, 1);
+}
+
+#[tokio::test]
+async fn what_has_happened_stays_as_it_is() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let pages = system(&daemon).await;
+    daemon.deliver("alice", "Subject: x\r\n\r\ny\r\n").await;
+    db.until("select exists (select 1 from log.trace) and exists (select 1 from log.event)").await;
+    for (page, table) in [("change", "audit"), ("event", "event"), ("trace", "trace")] {
+        let list = pages.page(&format!("/admin/page/{page}")).await;
+        assert!(!list.contains(">New</a>") && !list.contains(">Remove</button>"), "{list}");
+        let count = format!("select count(*) from log.{table} where id = 1");
+        let key = r#"{"id":1}"#;
+        let form = pages.page(&row(page, key)).await;
+        assert!(!form.contains(">Store</button>") && !form.contains("<textarea"), "{form}");
+        let removed = pages
+            .post(&format!("/admin/page/{page}/act"), &[("k", key), ("do", "remove"), ("sure", "yes")])
+            .await;
+        assert_eq!(removed.status, 422, "{}", removed.body);
+        let made = pages.post(&format!("/admin/page/{page}/new"), &[("node", "x"), ("actor", "x")]).await;
+        assert_eq!(made.status, 422, "{}", made.body);
+        let changed = [("key", key), ("node", "x"), ("actor", "x")];
+        let changed = pages.post(&format!("/admin/page/{page}/row"), &changed).await;
+        assert!(changed.status == 422 || changed.status == 403, "{}", changed.body);
+        assert_eq!(db.value::<i64>(&count).await, 1);
+        // The role of the pages cannot, whatever a page lets by.
+        let client = db.connect().await;
+        for statement in [format!("delete from log.{table}"), format!("update log.{table} set at = now()")] {
+            let statement = format!(
+                "begin; select set_config('mailwright.kind', 'system', true), set_config('role', 'mailwright_web', true); {statement}"
+            );
+            let error = client.batch_execute(&statement).await.unwrap_err();
+            client.batch_execute("rollback").await.unwrap();
+            let said = crate::support::database::describe(&error);
+            assert!(said.contains("permission denied"), "{statement}: {said}");
+        }
+    }
 }
 
 #[tokio::test]

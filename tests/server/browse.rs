@@ -1,8 +1,12 @@
 //! The administration as a person meets it, in a real browser: what the pages promise, from the first login on.
 
+use crate::acme::{Folder, verified};
+use crate::certificate_page::serial;
+use crate::import::File;
 use crate::relay::{mail, scene};
+use crate::second_factor;
 use crate::support::daemon::PASSWORD;
-use crate::support::{Browser, Daemon, Database, Script};
+use crate::support::{Browser, Ca, Daemon, Database, Script};
 
 /// A browser in which `system` has logged in.
 pub async fn system(daemon: &Daemon<'_>) -> Browser {
@@ -77,6 +81,16 @@ async fn from_the_first_login_to_the_first_mail() {
     browser.is_accessible().await;
     browser.follow("Users").await;
     browser.is_accessible().await;
+
+    // And it is counted; what is counted can be looked at.
+    db.until("select exists (select 1 from log.mail_count where step = 'placed')").await;
+    browser.follow("Overview").await;
+    browser.follow("Last hour").await;
+    for number in ["Messages in\n1", "Put into mailboxes\n1", "Refused\n0"] {
+        browser.see(number).await;
+    }
+    browser.follow("Put into mailboxes").await;
+    browser.see("dora@shop.test").await;
     browser.close().await;
 }
 
@@ -282,5 +296,117 @@ async fn from_the_queue_to_the_story_of_a_message() {
     browser.see("served from now on for mail.shop.test").await;
     browser.picture("certificate").await;
     browser.is_accessible().await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn users_come_from_a_file_or_not_at_all() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let browser = system(&daemon).await;
+    let accounts = "select count(*) from directory.account";
+    let before: i64 = db.value(accounts).await;
+    let bad = File::new(b"address,display_name,password\ndora@example.test,Dora,long-enough-1\nno address,Emil,long-enough-2\n");
+    let good = File::new(b"address,display_name,password\ndora@example.test,Dora <b>D</b>,long-enough-1\nemil@example.test,Emil,long-enough-2\n");
+    browser.follow("Import of users").await;
+    browser.fill("File", bad.path().to_str().unwrap()).await;
+    browser.press("Check it").await;
+    browser.see("1 fault, 1 line right. Nothing is imported from a file with faults").await;
+    browser.is_accessible().await;
+    browser.picture("import-faults").await;
+    assert_eq!(db.value::<i64>(accounts).await, before);
+    browser.fill("File", good.path().to_str().unwrap()).await;
+    browser.press("Check it").await;
+    browser.see("2 users can be imported. Nothing has been changed yet.").await;
+    browser.see("Dora <b>D</b>").await;
+    browser.is_accessible().await;
+    browser.picture("import").await;
+    assert_eq!(db.value::<i64>(accounts).await, before);
+    browser.press("Import 2 users").await;
+    browser.see("To the users").await;
+    assert_eq!(db.value::<i64>(accounts).await, before + 2);
+    browser.follow("To the users").await;
+    browser.see("emil").await;
+    browser.close().await;
+    let mut imap = daemon.imap().await;
+    imap.send("a LOGIN emil@example.test long-enough-2").await;
+    imap.expect("a OK").await;
+}
+
+#[tokio::test]
+async fn a_login_takes_a_code_of_an_app() {
+    let db = Database::new().await;
+    let daemon = Daemon::start(&db).await;
+    let browser = system(&daemon).await;
+    browser.follow("Second factor").await;
+    browser.is_accessible().await;
+    browser.picture("second-factor").await;
+    let text = browser.text().await;
+    let secret =
+        text.split("Secret: ").nth(1).and_then(|rest| rest.lines().next()).expect("a secret is shown");
+    let secret = secret.replace(' ', "");
+    browser.fill("Code", "12345").await;
+    browser.press("Switch it on").await;
+    browser.see("this code is wrong").await;
+    browser.fill("Code", &second_factor::code(&secret, 0)).await;
+    browser.press("Switch it on").await;
+    browser.see("These are your recovery codes").await;
+    browser.is_accessible().await;
+    let text = browser.text().await;
+    let codes = text.split("never shown again.").nth(1).expect("codes are shown");
+    let recovery =
+        codes.lines().map(str::trim).find(|line| !line.is_empty()).expect("there is one").to_owned();
+    browser.follow("I have kept them").await;
+    browser.press("Log out").await;
+
+    // The password alone opens nothing any more.
+    browser.log_in("system", PASSWORD).await;
+    browser.see("Now the code that your app shows").await;
+    browser.is_accessible().await;
+    browser.go("/admin/page/domain").await;
+    browser.see("Log in").await;
+    browser.log_in("system", PASSWORD).await;
+    second_factor::forget_codes(&db).await;
+    browser.fill("Code", &second_factor::code(&secret, 0)).await;
+    browser.press("Log in").await;
+    browser.see("Overview").await;
+    browser.press("Log out").await;
+
+    // A recovery code is good for once.
+    browser.log_in("system", PASSWORD).await;
+    browser.fill("Code", &recovery).await;
+    browser.press("Log in").await;
+    browser.see("Overview").await;
+    browser.press("Log out").await;
+    browser.log_in("system", PASSWORD).await;
+    browser.fill("Code", &recovery).await;
+    browser.press("Log in").await;
+    browser.see("this code is wrong").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_brought_and_clients_see_it() {
+    let (db, folder, ca) = (Database::new().await, Folder::new("browse-certificate"), Ca::new());
+    let daemon = Daemon::start(&db).await;
+    let browser = system(&daemon).await;
+    let identity = ca.certificate(&["mail.far.test"]);
+    let chain = folder.file("chain.pem", &identity.chain);
+    let key = folder.file("key.pem", &identity.key);
+    browser.go("/admin/page/certificate").await;
+    browser.follow("Upload").await;
+    browser.fill("Certificate", &chain).await;
+    browser.press("Store").await;
+    browser.see("Nothing has been stored.").await;
+    browser.is_accessible().await;
+    browser.fill("Certificate", &chain).await;
+    browser.fill("Key", &key).await;
+    browser.press("Store").await;
+    browser.see("It is served from now on for mail.far.test.").await;
+    browser.is_accessible().await;
+    browser.picture("certificate-upload").await;
+    db.wait_applied().await;
+    let served = verified(daemon.port("imaps"), "mail.far.test", ca.pem()).await.unwrap();
+    assert_eq!(serial(&served), serial(&identity.certificate));
     browser.close().await;
 }

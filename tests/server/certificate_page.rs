@@ -23,7 +23,7 @@ async fn send(pages: &Pages, fields: &[(&str, &str)]) -> Answer {
     pages.curl(PATH, &arguments).await
 }
 
-fn serial(der: &[u8]) -> Vec<u8> {
+pub fn serial(der: &[u8]) -> Vec<u8> {
     X509Certificate::from_der(der).unwrap().1.raw_serial().to_vec()
 }
 

@@ -774,4 +774,12 @@ async fn what_has_changed_since_is_not_taken_back() {
     db.sql("insert into directory.account (domain_id, local_part) values (1, 'info')").await;
     let said = db.refusal(&format!("select control.undo({deleted})")).await;
     assert!(said.contains("this address exists already"), "{said}");
+    // Nor what cannot be without its secret, which the log has hidden.
+    db.sql(
+        "insert into directory.second_factor (account_id, secret, last_step) select id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567', 0 from directory.account;
+         delete from directory.second_factor",
+    )
+    .await;
+    let said = db.refusal(&format!("select control.undo({})", last_change(&db).await)).await;
+    assert!(said.contains("cannot come back: the log does not keep its secrets (secret)"), "{said}");
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::admin::{administrator, system};
 use crate::support::daemon::PASSWORD;
 use crate::support::pages::{Answer, Pages};
 use crate::support::{Daemon, Database, PATIENCE};
@@ -11,10 +12,10 @@ use crate::support::{Daemon, Database, PATIENCE};
 const PAGE: &str = "/admin/import";
 
 /// A file that is gone with the test.
-struct File(PathBuf);
+pub struct File(PathBuf);
 
 impl File {
-    fn new(bytes: &[u8]) -> File {
+    pub fn new(bytes: &[u8]) -> File {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("mailwright-users-{}-{number}.csv", std::process::id()));
@@ -22,7 +23,7 @@ impl File {
         File(path)
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -31,18 +32,6 @@ impl Drop for File {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
-}
-
-async fn administrator(db: &Database, name: &str, role: &str) {
-    db.apply(&format!(
-        "insert into control.administrator (name, password_hash, role) values ('{name}', '{{PLAIN}}{PASSWORD}', '{role}')"
-    ))
-    .await;
-}
-
-async fn system(daemon: &Daemon<'_>) -> Pages {
-    administrator(daemon.db(), "root", "system").await;
-    Pages::log_in(daemon, "root", PASSWORD).await
 }
 
 /// Brings a file; what the page says then.
@@ -95,7 +84,8 @@ async fn users_are_checked_and_then_made() {
     let checked = bring(&pages, text.as_bytes()).await.body;
     assert!(checked.contains("3 users can be imported") && checked.contains("Import 3 users"), "{checked}");
     assert!(
-        checked.contains("1 of them have no password") && checked.contains("1 passwords have to be hashed"),
+        checked.contains("Without a password: 1.")
+            && checked.contains("Passwords to hash: 1, which takes about 1 minute;"),
         "{checked}"
     );
     assert!(
@@ -198,7 +188,7 @@ async fn every_bad_line_is_reported() {
     for right in [8, 9, 10, 14] {
         assert!(!page.contains(&format!("class=\"number\">{right}<")), "line {right} is right: {page}");
     }
-    assert!(page.contains("4 lines are right") && !page.contains("value=\"import\""), "{page}");
+    assert!(page.contains("4 lines right") && !page.contains("value=\"import\""), "{page}");
     press(&pages).await;
     assert_eq!(accounts(&db).await, before);
 

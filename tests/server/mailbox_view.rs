@@ -1,15 +1,9 @@
 //! Looking into a user's mailbox: who may, what he sees, what is left in the log, and that nothing changes.
 
+use crate::admin::administrator;
 use crate::support::daemon::PASSWORD;
 use crate::support::pages::Pages;
 use crate::support::{Daemon, Database};
-
-async fn administrator(db: &Database, name: &str, role: &str) {
-    db.apply(&format!(
-        "insert into control.administrator (name, password_hash, role) values ('{name}', '{{PLAIN}}{PASSWORD}', '{role}')"
-    ))
-    .await;
-}
 
 async fn id(db: &Database, user: &str) -> i64 {
     db.value(&format!("select id from directory.account where local_part = '{user}'")).await

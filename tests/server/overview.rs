@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::admin::{administrator, system};
 use crate::relay::{QUEUE_IS_EMPTY, alice, mail, scene, send};
 use crate::support::daemon::PASSWORD;
 use crate::support::dialogue::Language;
@@ -18,18 +19,6 @@ const DRIFT: &str = "select string_agg(format('%s %s: %s counted, %s there', spa
         union all select outcome, count(*) from queue.attempt group by 1) r
       full join (select span, step, sum(count) as count from log.mail_count group by 1, 2) c on c.span = s.span and c.step = r.step
     ) x where counted is distinct from there";
-
-async fn administrator(db: &Database, name: &str, role: &str) {
-    db.apply(&format!(
-        "insert into control.administrator (name, password_hash, role) values ('{name}', '{{PLAIN}}{PASSWORD}', '{role}')"
-    ))
-    .await;
-}
-
-async fn system(daemon: &Daemon<'_>) -> Pages {
-    administrator(daemon.db(), "root", "system").await;
-    Pages::log_in(daemon, "root", PASSWORD).await
-}
 
 /// The number of a tile.
 fn tile<'p>(page: &'p str, label: &str) -> &'p str {
@@ -372,10 +361,7 @@ async fn the_overview_in_a_browser() {
     let daemon = Daemon::start(&db).await;
     administrator(&db, "root", "system").await;
     let browser = Browser::open(&daemon).await;
-    browser.go("/admin/log-in").await;
-    browser.fill("Name", "root").await;
-    browser.fill("Password", PASSWORD).await;
-    browser.press("Log in").await;
+    browser.log_in("root", PASSWORD).await;
     browser.see("What to do first").await;
     browser.is_accessible().await;
     browser.picture("overview-first").await;

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use totp_rs::{Algorithm, Builder, Secret};
 
+use crate::admin::administrator;
 use crate::support::daemon::PASSWORD;
 use crate::support::pages::Pages;
 use crate::support::{Daemon, Database};
@@ -12,7 +13,7 @@ use crate::support::{Daemon, Database};
 const PAGE: &str = "/admin/second-factor";
 
 /// The code of a secret, so many steps from now.
-fn code(secret: &str, steps: i64) -> String {
+pub fn code(secret: &str, steps: i64) -> String {
     let secret = Secret::try_from_base32(secret).unwrap();
     let totp = Builder::new().with_algorithm(Algorithm::SHA1).with_secret(secret).build().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -26,15 +27,8 @@ fn wrong_code(secret: &str) -> String {
 }
 
 /// Codes may be given once more, as when time has passed.
-async fn forget_codes(db: &Database) {
+pub async fn forget_codes(db: &Database) {
     db.sql("update directory.second_factor set last_step = 0").await;
-}
-
-async fn administrator(db: &Database, name: &str, role: &str) {
-    db.apply(&format!(
-        "insert into control.administrator (name, password_hash, role) values ('{name}', '{{PLAIN}}{PASSWORD}', '{role}')"
-    ))
-    .await;
 }
 
 /// The secret that a page offers.

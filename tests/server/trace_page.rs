@@ -160,7 +160,7 @@ async fn messages_are_found_by_whatever_is_known_of_them() {
         assert_eq!(found(&pages, search).await.len(), count, "{search}");
     }
     let all = pages.page("/admin/find?recipient=bob@example.test").await;
-    assert!(all.contains("<td data-label=\"From\">nobody</td>"), "{all}");
+    assert!(all.contains("<td data-label=\"From\" class=\"long\">nobody</td>"), "{all}");
     for (search, says) in [
         ("peer=10.0.0", "is no IP address"),
         ("sender=a@b.test&from=soon", "is no time"),

@@ -27,6 +27,7 @@ use crate::directory::import::pending::{Pending, Stage};
 use crate::directory::import::sheet::{Row, Sheet, TEMPLATE, Trouble};
 use crate::directory::import::{MAX_BYTES, MAX_ROWS};
 use crate::directory::{Directory, LoginError};
+use crate::mail::count;
 use crate::sasl::Secret;
 
 /// Bytes of the form: the file, or its text, and little else.
@@ -46,8 +47,12 @@ struct ImportPage<'a> {
     frame: &'a Frame,
     pending: Option<Pending>,
     report: Report,
+    /// The users, lines and faults of the report.
+    users: String,
+    lines: String,
+    faults: String,
     /// Minutes that the hashing of its passwords will take.
-    minutes: usize,
+    minutes: String,
     max_rows: usize,
     max_mib: usize,
     wrong: &'a str,
@@ -121,9 +126,12 @@ async fn render(admin: &Admin, status: StatusCode, wrong: &str) -> Result<Respon
     let minutes = (passwords * HASHING / hashers()).div_ceil(60_000);
     let page = ImportPage {
         frame: &frame,
+        users: count(report.good as u64, "user"),
+        lines: count(report.good as u64, "line"),
+        faults: count((report.troubles.len() + report.more) as u64, "fault"),
+        minutes: count(minutes as u64, "minute"),
         pending,
         report,
-        minutes,
         max_rows: MAX_ROWS,
         max_mib: MAX_BYTES >> 20,
         wrong,

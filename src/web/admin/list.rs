@@ -21,6 +21,8 @@ const AT_ONCE: i32 = 50;
 const EXPORTED: i32 = 5000;
 /// Rows that a button works on at most.
 const CHOSEN_MAX: usize = 1000;
+/// Bytes of a text from which on a column is not made as wide as its longest word.
+const LONG: usize = 24;
 /// What is said of a search that was given up.
 const OVERDUE: &str =
     "The search took too long and was given up: narrow the time, or filter by another column as well.";
@@ -66,7 +68,7 @@ struct Row {
 struct Cell {
     text: String,
     label: String,
-    number: bool,
+    class: &'static str,
     /// Where it leads; empty = nowhere.
     address: String,
 }
@@ -208,15 +210,23 @@ async fn list(
             column.refers.is_none() && !matches!(column.kind.as_str(), "time" | "yes or no")
         };
         let named = columns.iter().position(names).unwrap_or(0);
-        let cell = |(at, column): (usize, &&Column)| Cell {
-            text: labelled(column, row, &labels),
-            label: column.label.clone(),
-            number: column.kind == "number",
-            address: if at == named {
-                row_address(&page.name, &page.key_of(row))
-            } else {
-                column.address(row.get(&column.name))
-            },
+        let cell = |(at, column): (usize, &&Column)| {
+            let text = labelled(column, row, &labels);
+            Cell {
+                class: match column.kind.as_str() {
+                    "number" => "number",
+                    "time" => "time",
+                    _ if text.len() > LONG => "long",
+                    _ => "",
+                },
+                text,
+                label: column.label.clone(),
+                address: if at == named {
+                    row_address(&page.name, &page.key_of(row))
+                } else {
+                    column.address(row.get(&column.name))
+                },
+            }
         };
         columns.iter().enumerate().map(cell).collect()
     };
