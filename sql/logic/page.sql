@@ -215,13 +215,14 @@ begin
   select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
     string_agg(format('($3 -> ''k'' ->> %s)::%s', array_position(key, k.name) - 1, k.type), ', ' order by array_position(key, k.name))
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
-  -- Numbers that are worked out for each row are not searched: that costs ten times as much as all the rest. Words of ASCII letters
-  -- need no other alphabet's rules of upper and lower case, which is half as much again.
+  -- Only columns are read in which the words can be: choices where one of them has the words, numbers for a number, but none that is worked
+  -- out for each row. Words of ASCII letters need no other alphabet's rules of upper and lower case, which is half as much again.
   if words <> '' then
-    select cond || format(' and concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', '),
-      case when words ~ '^[ -~]*$' then 'collate "C"' end)
+    select cond || coalesce(format(' and concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', '),
+      case when words ~ '^[ -~]*$' then 'collate "C"' end), ' and false')
     into cond from logic.page_columns(v) k
-    where k.kind in ('text', 'choice', 'lines', 'long text', 'query') or k.kind = 'number' and k.stored;
+    where k.kind in ('text', 'lines', 'long text', 'query') or k.kind = 'number' and k.stored and words ~ '^-?[0-9]+$'
+      or k.kind = 'choice' and exists (select 1 from unnest(k.options) o where strpos(o, lower(words)) > 0);
   end if;
   for c in
     select f.key, f.value, k.name, k.type, k.kind, k.options from jsonb_each_text(filters) f

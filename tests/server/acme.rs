@@ -584,3 +584,19 @@ async fn a_certificate_comes_from_a_file_and_is_served_at_once() {
     assert_eq!(rows.as_array().unwrap().len(), 3);
     assert!(!json.contains("PRIVATE"));
 }
+
+#[tokio::test]
+async fn where_nothing_is_wanted_nothing_is_due() {
+    let db = Database::new().await;
+    let agenda = include_str!("../../sql/certificates/agenda.sql");
+    let row = db.connect().await.query_one(agenda, &[]).await.unwrap();
+    // Not at once, or each node would look again and again.
+    assert_eq!(row.get::<_, Option<f64>>("due_in"), None);
+    db.sql(
+        "update control.acme set active = true, terms_agreed = true;
+         insert into control.acme_certificate (names) values ('{mail.example.test}')",
+    )
+    .await;
+    let row = db.connect().await.query_one(agenda, &[]).await.unwrap();
+    assert_eq!(row.get::<_, Option<f64>>("due_in"), Some(0.0));
+}
