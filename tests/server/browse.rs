@@ -243,12 +243,24 @@ async fn every_page_is_for_everybody() {
     let db = Database::new().await;
     let daemon = Daemon::start(&db).await;
     let browser = system(&daemon).await;
+    daemon.deliver("alice", "Subject: one\n\n.\n").await;
     let links = browser.links("nav a").await;
     assert!(links.len() > 40, "{links:?}");
+    // Of the settings, which all look alike, one will do.
+    let settings = browser.links("nav details:nth-of-type(n + 4) a").await;
+    assert!(settings.len() > 10 && settings.len() < links.len() - 20, "{settings:?}");
     for link in links {
         browser.go(&link).await;
         browser.is_accessible().await;
+        if !settings[1..].contains(&link) {
+            browser.picture(&format!("page-{}", link.rsplit('/').next().unwrap())).await;
+        }
     }
+    // A report that has been run, and a mailbox that is looked into.
+    browser.go("/admin/reports").await;
+    browser.follow("Top senders").await;
+    browser.is_accessible().await;
+    browser.picture("report").await;
     browser.close().await;
 }
 
