@@ -246,10 +246,16 @@ begin
           sorted, op, sort_type, key_list, key_value) end;
     end if;
   end if;
+  -- How rare words are PostgreSQL can only guess, and guesses too rare: it would read and sort all rows where the first 50 that it meets in
+  -- the order of the key will do (365 ms instead of 15 in a log of 500,000 rows); where they are rare indeed, both read everything.
+  if words <> '' and sort_type is null then
+    perform set_config('enable_sort', 'off', true);
+  end if;
   execute format('select coalesce(jsonb_agg(to_jsonb(r) order by n), ''[]'') from (
       select v.*, row_number() over (order by %2$s) as n from (select * from %1$s v where %3$s order by %2$s limit %4$s) v) r',
     v, order_by, cond, at_once + 1)
     into rows using '%' || regexp_replace(coalesce(words, ''), '([\\%_])', '\\\1', 'g') || '%', filters, behind;
+  perform set_config('enable_sort', 'on', true);
   for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     labels := labels || jsonb_build_object(c.name, (
       select jsonb_object_agg(o ->> 0, o ->> 1)

@@ -4,7 +4,7 @@
 -- Counts by state, by destination (those that contain the words, the fullest first, at most so many) and by age. A destination
 -- comes with what was said there last: of its waiting recipients one whose next attempt is far off, for it was tried last.
 create function logic.queue_counts(words text, most integer) returns jsonb language plpgsql stable
-set enable_seqscan = on set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan as $$
 declare
   counts jsonb;
 begin
@@ -43,7 +43,7 @@ end $$;
 
 -- How many recipients, and of how many messages, are of this destination and in this state, where these are not null.
 create function logic.queue_selection(of_domain text, of_state text) returns jsonb language plpgsql stable
-set enable_seqscan = on set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan as $$
 begin
   perform logic.must_see_page('queue');
   return (
@@ -55,7 +55,7 @@ end $$;
 
 -- Does so to the recipients of a destination, or in a state, or both: those that came first, at most so many, in one statement.
 create function logic.queue_act(action text, of_domain text, of_state text, most integer) returns jsonb language plpgsql
-set enable_seqscan = on set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan as $$
 declare
   chosen bigint[];
   done bigint;
