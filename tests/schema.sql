@@ -3712,6 +3712,14 @@ CREATE FUNCTION logic.own_quota() RETURNS bigint
   select a.quota_bytes from logic.account a where a.account_id = logic.web_account()
 $$;
 
+CREATE FUNCTION logic.own_views() RETURNS TABLE(id bigint, at timestamp with time zone, actor text, reason text, mailbox text, uid bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+  select a.id, a.at, a.actor, a.new ->> 'reason', a.new ->> 'mailbox', (a.new ->> 'uid')::bigint from log.audit a
+  where a.table_name = 'directory.account' and a.key = jsonb_build_object('id', logic.web_account()) and a.action = 'view'
+$$;
+
 CREATE FUNCTION logic.owners() RETURNS bigint[]
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -6656,6 +6664,29 @@ COMMENT ON COLUMN admin.my_alias.id IS 'Number of the row';
 COMMENT ON COLUMN admin.my_alias.address IS 'The address';
 
 COMMENT ON COLUMN admin.my_alias.active IS 'An inactive alias is an unknown address';
+
+CREATE VIEW admin.my_mailbox_view WITH (security_invoker='true') AS
+ SELECT own_views.id,
+    own_views.at,
+    own_views.actor,
+    own_views.reason,
+    own_views.mailbox,
+    own_views.uid
+   FROM logic.own_views() own_views(id, at, actor, reason, mailbox, uid);
+
+COMMENT ON VIEW admin.my_mailbox_view IS 'Mine: Looks into your mailbox. Which administrator has looked into your mailbox, when, and the reason given; a line with a folder is a message that was opened';
+
+COMMENT ON COLUMN admin.my_mailbox_view.id IS 'Number of the row';
+
+COMMENT ON COLUMN admin.my_mailbox_view.at IS 'When';
+
+COMMENT ON COLUMN admin.my_mailbox_view.actor IS 'The administrator';
+
+COMMENT ON COLUMN admin.my_mailbox_view.reason IS 'The reason that the administrator gave';
+
+COMMENT ON COLUMN admin.my_mailbox_view.mailbox IS 'The folder of a message that was opened';
+
+COMMENT ON COLUMN admin.my_mailbox_view.uid IS 'The number of that message in its folder (UID)';
 
 CREATE TABLE control.oidc_issuer (
     id bigint NOT NULL,

@@ -401,7 +401,20 @@ create view admin.my_alias with (security_invoker) as select id, address, active
 comment on view admin.my_alias is 'Mine: Aliases. Further addresses whose mail comes to you';
 comment on column admin.my_alias.address is 'The address';
 select logic.describe_page('admin.my_alias', 'directory.alias');
-update logic.page set kinds = '{user}' where name in ('my_account', 'my_alias');
+-- Who has looked into his mailbox: nobody does so unseen.
+create function logic.own_views() returns table (id bigint, at timestamptz, actor text, reason text, mailbox text, uid bigint)
+language sql stable security definer set search_path = pg_catalog as $$
+  select a.id, a.at, a.actor, a.new ->> 'reason', a.new ->> 'mailbox', (a.new ->> 'uid')::bigint from log.audit a
+  where a.table_name = 'directory.account' and a.key = jsonb_build_object('id', logic.web_account()) and a.action = 'view'
+$$;
+create view admin.my_mailbox_view with (security_invoker) as select id, at, actor, reason, mailbox, uid from logic.own_views();
+comment on view admin.my_mailbox_view is 'Mine: Looks into your mailbox. Which administrator has looked into your mailbox, when, and the reason given; a line with a folder is a message that was opened';
+comment on column admin.my_mailbox_view.actor is 'The administrator';
+comment on column admin.my_mailbox_view.reason is 'The reason that the administrator gave';
+comment on column admin.my_mailbox_view.mailbox is 'The folder of a message that was opened';
+comment on column admin.my_mailbox_view.uid is 'The number of that message in its folder (UID)';
+select logic.describe_page('admin.my_mailbox_view', 'log.audit');
+update logic.page set kinds = '{user}' where name in ('my_account', 'my_alias', 'my_mailbox_view');
 update logic.page set kinds = '{system,auditor,domain,user}' where name in ('session', 'login');
 
 select logic.place_page('import', 'Mail', 'Import of users', 'Makes users from a CSV file', '{system,domain}');

@@ -574,7 +574,8 @@ async fn a_user_sees_and_changes_his_own_account_alone() {
     let mine = bob.page(&own_path).await;
     let everything = menu(&system.page("/admin/page/service").await);
     let his = menu(&mine);
-    let expected = ["my_account", "my_alias", "session", "login"].map(|page| format!("/admin/page/{page}"));
+    let expected = ["my_account", "my_alias", "my_mailbox_view", "session", "login"]
+        .map(|page| format!("/admin/page/{page}"));
     assert_eq!(his.iter().collect::<std::collections::BTreeSet<_>>(), expected.iter().collect());
 
     // Every page, form and button of others is refused, whatever number he guesses.

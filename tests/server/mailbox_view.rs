@@ -123,6 +123,14 @@ async fn a_mailbox_is_looked_into_for_a_reason_and_nothing_changes() {
     assert!(!shown.contains("hidden()") && !shown.contains("PDFBYTES"), "{shown}");
     let noted = db.rows("select new ->> 'mailbox', (new ->> 'uid')::bigint from log.audit where action = 'view' order by id desc limit 1").await;
     assert_eq!((noted[0].get::<_, String>(0), noted[0].get::<_, i64>(1)), ("INBOX".to_owned(), uid));
+    // Whose mailbox it is reads who looked and why, and nobody else does.
+    let own = Pages::log_in(&daemon, "bob@example.test", PASSWORD).await;
+    let seen = own.page("/admin/page/my_mailbox_view").await;
+    is_harmless(&seen);
+    assert!(seen.contains("root") && seen.contains("ticket 4711 &#60;") && seen.contains("INBOX"), "{seen}");
+    let foreign = Pages::log_in(&daemon, "carol@example.test", PASSWORD).await;
+    let nothing = foreign.page("/admin/page/my_mailbox_view").await;
+    assert!(nothing.contains("There is nothing here") && !nothing.contains("4711"), "{nothing}");
     // Nothing of it is seen in the mailbox.
     assert_eq!((db.value::<String>(state).await, db.value::<String>(boxes).await), before);
     let status = imap.run("STATUS INBOX (MESSAGES UNSEEN RECENT)").await;

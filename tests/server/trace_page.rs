@@ -266,7 +266,10 @@ async fn the_log_is_filtered_by_level_service_text_and_time() {
     let written: jiff::Timestamp =
         db.value("select max(at) + interval '1 second' from log.event where message = 'hay'").await;
     let from = |seconds: i64| encoded(&(written - jiff::SignedDuration::from_secs(seconds)).to_string());
-    assert_eq!(rows("from.level=error&is.service=imap").await, 5000);
+    let errors: i64 =
+        db.value("select count(*) from log.event where level = 'error' and service = 'imap'").await;
+    assert!(errors > 5000);
+    assert_eq!(rows("from.level=error&is.service=imap").await, errors as usize);
     assert_eq!(rows("from.level=error&is.service=smtp&q=hay").await, 0);
     assert_eq!(rows("q=needle").await, 1);
     let needle = format!("from.at={}&until.at={}", from(77_787), from(77_767));
@@ -318,7 +321,7 @@ async fn the_log_is_filtered_by_level_service_text_and_time() {
     }
     // What is none of the columns, or can't be bounded, filters nothing.
     for all in ["from.message=x", "until.nothing=1", "from.at%27=1", "from.=2026-01-01", "least.level=warn"] {
-        assert_eq!(rows(all).await, 5000, "{all}");
+        assert!(rows(all).await > 50_000, "{all}");
     }
     // Yes or no, and what a reference refers to.
     let accounts = pages.page("/admin/page/account?is.active=true").await;

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::Form;
+use axum::body::Body;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -17,8 +18,8 @@ use crate::tables;
 
 /// Rows on one page.
 const AT_ONCE: i32 = 50;
-/// Rows that are exported at most.
-const EXPORTED: i32 = 5000;
+/// Rows that are read at once for an export.
+const PIECE: i32 = 5000;
 /// Rows that a button works on at most.
 const CHOSEN_MAX: usize = 1000;
 /// Bytes of a text from which on a column is not made as wide as its longest word.
@@ -44,7 +45,6 @@ struct ListPage<'a> {
     kept: Vec<(String, String)>,
     next: Option<String>,
     csv: String,
-    exported: i32,
     new: String,
     here: String,
     said: &'a str,
@@ -250,7 +250,6 @@ async fn list(
         filter_form,
         kept_by_filter,
         next,
-        exported: EXPORTED,
         csv: address(&format!("{path}/csv"), &asked.without(&["behind", "said"])),
         new: address(&format!("{path}/new"), &new),
         here: address(&path, &asked.without(&["said"])),
@@ -285,7 +284,8 @@ fn labelled(column: &Column, row: &Value, labels: &Value) -> String {
     label.map_or_else(|| shown(column, value), |label| plain(Some(label)))
 }
 
-/// What the list shows, whole rows of it, for a spreadsheet: the first [`EXPORTED`] of them.
+/// What the list shows, whole rows of it, for a spreadsheet: all of them, however many there are. They are read and sent in pieces,
+/// and between two pieces nothing waits but the browser's connection. What is changed meanwhile may be in it as it was or as it is.
 pub(super) async fn csv(
     admin: Admin,
     Path(name): Path<String>,
@@ -296,22 +296,58 @@ pub(super) async fn csv(
         Ok(filters) => filters,
         Err(why) => return Ok(answer::refused(&why)),
     };
-    let query = Asked { fields }.query(&page, filters, EXPORTED);
-    let found = admin.site.tables.rows(&admin.who, &name, &query).await?;
-    let columns: Vec<&Column> =
-        page.columns.iter().filter(|column| !matches!(column.kind.as_str(), "secret" | "password")).collect();
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let broken = |error: csv::Error| Fault::from(Error::Fault(error.to_string()));
-    writer.write_record(columns.iter().map(|column| &column.name)).map_err(broken)?;
-    for row in found.get("rows").and_then(Value::as_array).into_iter().flatten() {
-        writer.write_record(columns.iter().map(|column| cell(row.get(&column.name)))).map_err(broken)?;
-    }
-    let text = writer.into_inner().map_err(|error| Fault::from(Error::Fault(error.to_string())))?;
+    let query = Asked { fields }.query(&page, filters, PIECE);
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.csv\"", page.name)),
     ];
-    Ok((headers, text).into_response())
+    // Before the answer begins, so that it can still be a refusal.
+    let found = admin.site.tables.rows(&admin.who, &name, &query).await?;
+    let export = Export { admin, page, query, found: Some(found), begun: false };
+    Ok((headers, Body::from_stream(futures_util::stream::try_unfold(export, Export::piece))).into_response())
+}
+
+/// A list on its way out.
+struct Export {
+    admin: Admin,
+    page: Page,
+    query: tables::Query,
+    /// What has been read and not been sent; nothing where there is no more.
+    found: Option<Value>,
+    begun: bool,
+}
+
+impl Export {
+    /// The next piece, and what comes then.
+    async fn piece(mut self) -> Result<Option<(Vec<u8>, Export)>, Error> {
+        let Some(found) = self.found.take() else { return Ok(None) };
+        let columns: Vec<&Column> = self
+            .page
+            .columns
+            .iter()
+            .filter(|column| !matches!(column.kind.as_str(), "secret" | "password"))
+            .collect();
+        let rows = found.get("rows").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let broken = |error: csv::Error| Error::Fault(error.to_string());
+        if !self.begun {
+            writer.write_record(columns.iter().map(|column| &column.name)).map_err(broken)?;
+        }
+        for row in rows {
+            writer.write_record(columns.iter().map(|column| cell(row.get(&column.name)))).map_err(broken)?;
+        }
+        let piece = writer.into_inner().map_err(|error| Error::Fault(error.to_string()))?;
+        self.begun = true;
+        let more = found.get("more").and_then(Value::as_bool).unwrap_or(false);
+        if let Some(last) = rows.last().filter(|_| more) {
+            self.query.behind = Some(behind(&self.page, &self.query.sorted, last));
+            let next = self.admin.site.tables.rows(&self.admin.who, &self.page.name, &self.query).await;
+            self.found = Some(next.inspect_err(|error| {
+                tracing::warn!(login = self.admin.who.login, page = self.page.name, %error, "an export has broken off");
+            })?);
+        }
+        Ok(Some((piece, self)))
+    }
 }
 
 #[derive(Template)]
