@@ -3907,6 +3907,33 @@ begin
     'history', case when key is null then '[]' else logic.page_history(page, key) end) || coalesce(found, '{}');
 end $$;
 
+CREATE FUNCTION logic.page_found_by(v regclass, pattern text, has_address boolean) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $_$
+declare
+  alternatives text := case when has_address and logic.page_has_addresses(v)
+    then ' or v.local_part ilike $4 and v.domain_id = any (array(select d.id from admin.domain d where d.name ilike $5))' else '' end;
+  c record;
+  of_page regclass;
+  keys text;
+begin
+  for c in select k.name, k.type, k.refers from logic.page_columns(v) k where k.refers is not null loop
+    of_page := logic.page_view(c.refers);
+    execute format('select array(select x.%I from %s x where %s ilike $1 limit 1000)::text', (logic.page_key(of_page))[1], of_page,
+      logic.page_label_column(of_page)) into keys using pattern;
+    if keys <> '{}' then
+      alternatives := alternatives || format(' or v.%I = any (%L::%s[])', c.name, keys, c.type);
+    end if;
+  end loop;
+  return alternatives;
+end $_$;
+
+CREATE FUNCTION logic.page_has_addresses(v regclass) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+  select count(*) = 2 from pg_attribute a where a.attrelid = v and a.attname in ('local_part', 'domain_id') and not a.attisdropped
+$$;
+
 CREATE FUNCTION logic.page_history(page text, key jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3948,6 +3975,13 @@ $$;
 CREATE FUNCTION logic.page_label(v regclass) RETURNS text
     LANGUAGE sql STABLE
     AS $$
+  select case when logic.page_has_addresses(v) then 'local_part || ''@'' || (select d.name from admin.domain d where d.id = domain_id)'
+    else logic.page_label_column(v) end
+$$;
+
+CREATE FUNCTION logic.page_label_column(v regclass) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
   select coalesce((
     select quote_ident(a.attname) from pg_attribute a
     where a.attrelid = v and a.attname in ('name', 'address', 'local_part', 'pattern', 'domain') and not a.attisdropped
@@ -3964,7 +3998,8 @@ declare
   found jsonb;
 begin
   select k.name, k.type into key from logic.page_columns(v) k where k.is_key limit 1;
-  execute format('select coalesce(jsonb_agg(jsonb_build_array(%1$I::text, %2$s) order by %2$s), ''[]'') from %3$s where %1$I = any($1::%4$s[])',
+  execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
+      select %1$I::text as id, %2$s as label from %3$s where %1$I = any($1::%4$s[])) o',
     key.name, logic.page_label(v), v, key.type) into found using ids;
   return found;
 end $_$;
@@ -4001,10 +4036,16 @@ CREATE FUNCTION logic.page_named(page text, label text) RETURNS text
     AS $_$
 declare
   v regclass := logic.page_view(page);
+  of_domain text;
   found text[];
 begin
-  execute format('select array(select %1$I::text from %2$s where %3$s = $1 limit 2)', (logic.page_key(v))[1], v, logic.page_label(v))
-    into found using label;
+  if logic.page_has_addresses(v) then
+    label := lower(label);
+    of_domain := substring(label from '@([^@]*)$');
+  end if;
+  execute format('select array(select %1$I::text from %2$s where %3$s = $1 %4$s limit 2)', (logic.page_key(v))[1], v, logic.page_label_column(v),
+      case when of_domain is not null then 'and domain_id = (select d.id from admin.domain d where d.name = $2)' end)
+    into found using left(label, length(label) - coalesce(length(of_domain) + 1, 0)), of_domain;
   return case when cardinality(found) = 1 then found[1] end;
 end $_$;
 
@@ -4016,8 +4057,8 @@ declare
   found jsonb;
 begin
   execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
-      select %1$I::text as id, %2$s as label from %3$s order by %2$s limit 301) o',
-    (logic.page_key(v))[1], logic.page_label(v), v) into found;
+      select %1$I::text as id, %2$s as label from %3$s order by %4$s limit 301) o',
+    (logic.page_key(v))[1], logic.page_label(v), v, logic.page_label_column(v)) into found;
   return found;
 end $_$;
 
@@ -4068,6 +4109,7 @@ declare
   rows jsonb;
   labels jsonb := '{}';
   at_once integer := least(greatest(most, 1), 5000);
+  plain text := regexp_replace(coalesce(words, ''), '([\\%_])', '\\\1', 'g');
 begin
   perform logic.must_see_page(page);
   select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
@@ -4076,8 +4118,8 @@ begin
   -- Only columns are read in which the words can be: choices where one of them has the words, numbers for a number, but none that is worked
   -- out for each row. Words of ASCII letters need no other alphabet's rules of upper and lower case, which is half as much again.
   if words <> '' then
-    select cond || coalesce(format(' and concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', '),
-      case when words ~ '^[ -~]*$' then 'collate "C"' end), ' and false')
+    select format('%s and (%s%s)', cond, coalesce(format('concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', '),
+      case when words ~ '^[ -~]*$' then 'collate "C"' end), 'false'), logic.page_found_by(v, '%' || plain || '%', strpos(words, '@') > 0))
     into cond from logic.page_columns(v) k
     where k.kind in ('text', 'lines', 'long text', 'query') or k.kind = 'number' and k.stored and words ~ '^-?[0-9]+$'
       or k.kind = 'choice' and exists (select 1 from unnest(k.options) o where strpos(o, lower(words)) > 0);
@@ -4112,7 +4154,7 @@ begin
   execute format('select coalesce(jsonb_agg(to_jsonb(r) order by n), ''[]'') from (
       select v.*, row_number() over (order by %2$s) as n from (select * from %1$s v where %3$s order by %2$s limit %4$s) v) r',
     v, order_by, cond, at_once + 1)
-    into rows using '%' || regexp_replace(coalesce(words, ''), '([\\%_])', '\\\1', 'g') || '%', filters, behind;
+    into rows using '%' || plain || '%', filters, behind, '%' || substring(plain from '^(.*)@'), substring(plain from '@([^@]*)$') || '%';
   perform set_config('enable_sort', 'on', true);
   for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     labels := labels || jsonb_build_object(c.name, (

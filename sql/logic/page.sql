@@ -146,13 +146,23 @@ begin
       where k.contype = 'f' and k.confrelid = p.of_table and cardinality(k.conkey) = 1), '[]'));
 end $$;
 
--- What a row of a page is called where others refer to it.
-create function logic.page_label(v regclass) returns text language sql stable as $$
+create function logic.page_has_addresses(v regclass) returns boolean language sql stable as $$
+  select count(*) = 2 from pg_attribute a where a.attrelid = v and a.attname in ('local_part', 'domain_id') and not a.attisdropped
+$$;
+
+-- The column that the label is made of, or the most of it: by it rows are ordered and searched, for it may have an index.
+create function logic.page_label_column(v regclass) returns text language sql stable as $$
   select coalesce((
     select quote_ident(a.attname) from pg_attribute a
     where a.attrelid = v and a.attname in ('name', 'address', 'local_part', 'pattern', 'domain') and not a.attisdropped
     order by array_position(array['name', 'address', 'local_part', 'pattern', 'domain'], a.attname::text) limit 1),
     (select format('(%I)::text', k) from unnest(logic.page_key(v)) k limit 1))
+$$;
+
+-- What a row of a page is called where others refer to it: an expression over its view. Who has a local part is called by the address.
+create function logic.page_label(v regclass) returns text language sql stable as $$
+  select case when logic.page_has_addresses(v) then 'local_part || ''@'' || (select d.name from admin.domain d where d.id = domain_id)'
+    else logic.page_label_column(v) end
 $$;
 
 -- The names of rows that a reference names by their keys: pairs of key and name.
@@ -163,7 +173,8 @@ declare
   found jsonb;
 begin
   select k.name, k.type into key from logic.page_columns(v) k where k.is_key limit 1;
-  execute format('select coalesce(jsonb_agg(jsonb_build_array(%1$I::text, %2$s) order by %2$s), ''[]'') from %3$s where %1$I = any($1::%4$s[])',
+  execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
+      select %1$I::text as id, %2$s as label from %3$s where %1$I = any($1::%4$s[])) o',
     key.name, logic.page_label(v), v, key.type) into found using ids;
   return found;
 end $$;
@@ -176,20 +187,48 @@ declare
   found jsonb;
 begin
   execute format('select coalesce(jsonb_agg(jsonb_build_array(id, label) order by label), ''[]'') from (
-      select %1$I::text as id, %2$s as label from %3$s order by %2$s limit 301) o',
-    (logic.page_key(v))[1], logic.page_label(v), v) into found;
+      select %1$I::text as id, %2$s as label from %3$s order by %4$s limit 301) o',
+    (logic.page_key(v))[1], logic.page_label(v), v, logic.page_label_column(v)) into found;
   return found;
 end $$;
 
--- The key of the row that is called so, for a reference that is typed; null when there is none, or more than one.
+-- The key of the row that is called so, for a reference that is typed; null when there is none, or more than one. Of an address the local
+-- part alone will do where only one has it.
 create function logic.page_named(page text, label text) returns text language plpgsql stable as $$
 declare
   v regclass := logic.page_view(page);
+  of_domain text;
   found text[];
 begin
-  execute format('select array(select %1$I::text from %2$s where %3$s = $1 limit 2)', (logic.page_key(v))[1], v, logic.page_label(v))
-    into found using label;
+  if logic.page_has_addresses(v) then
+    label := lower(label);
+    of_domain := substring(label from '@([^@]*)$');
+  end if;
+  execute format('select array(select %1$I::text from %2$s where %3$s = $1 %4$s limit 2)', (logic.page_key(v))[1], v, logic.page_label_column(v),
+      case when of_domain is not null then 'and domain_id = (select d.id from admin.domain d where d.name = $2)' end)
+    into found using left(label, length(label) - coalesce(length(of_domain) + 1, 0)), of_domain;
   return case when cardinality(found) = 1 then found[1] end;
+end $$;
+
+-- What else the words of a search find in a row, as alternatives of its condition: what the row refers to is called so (the first 1,000 of
+-- that name), or the words are its address ($4: the end of a local part, $5: the beginning of a domain). Keys come from the tables.
+create function logic.page_found_by(v regclass, pattern text, has_address boolean) returns text language plpgsql stable as $$
+declare
+  alternatives text := case when has_address and logic.page_has_addresses(v)
+    then ' or v.local_part ilike $4 and v.domain_id = any (array(select d.id from admin.domain d where d.name ilike $5))' else '' end;
+  c record;
+  of_page regclass;
+  keys text;
+begin
+  for c in select k.name, k.type, k.refers from logic.page_columns(v) k where k.refers is not null loop
+    of_page := logic.page_view(c.refers);
+    execute format('select array(select x.%I from %s x where %s ilike $1 limit 1000)::text', (logic.page_key(of_page))[1], of_page,
+      logic.page_label_column(of_page)) into keys using pattern;
+    if keys <> '{}' then
+      alternatives := alternatives || format(' or v.%I = any (%L::%s[])', c.name, keys, c.type);
+    end if;
+  end loop;
+  return alternatives;
 end $$;
 
 -- Rows of a page: those that match all filters ({column: value}, or from.column, until.column) and have the words somewhere in their text, in the order of a
@@ -210,6 +249,7 @@ declare
   rows jsonb;
   labels jsonb := '{}';
   at_once integer := least(greatest(most, 1), 5000);
+  plain text := regexp_replace(coalesce(words, ''), '([\\%_])', '\\\1', 'g');
 begin
   perform logic.must_see_page(page);
   select string_agg(format('v.%I', k.name), ', ' order by array_position(key, k.name)),
@@ -218,8 +258,8 @@ begin
   -- Only columns are read in which the words can be: choices where one of them has the words, numbers for a number, but none that is worked
   -- out for each row. Words of ASCII letters need no other alphabet's rules of upper and lower case, which is half as much again.
   if words <> '' then
-    select cond || coalesce(format(' and concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', '),
-      case when words ~ '^[ -~]*$' then 'collate "C"' end), ' and false')
+    select format('%s and (%s%s)', cond, coalesce(format('concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', '),
+      case when words ~ '^[ -~]*$' then 'collate "C"' end), 'false'), logic.page_found_by(v, '%' || plain || '%', strpos(words, '@') > 0))
     into cond from logic.page_columns(v) k
     where k.kind in ('text', 'lines', 'long text', 'query') or k.kind = 'number' and k.stored and words ~ '^-?[0-9]+$'
       or k.kind = 'choice' and exists (select 1 from unnest(k.options) o where strpos(o, lower(words)) > 0);
@@ -254,7 +294,7 @@ begin
   execute format('select coalesce(jsonb_agg(to_jsonb(r) order by n), ''[]'') from (
       select v.*, row_number() over (order by %2$s) as n from (select * from %1$s v where %3$s order by %2$s limit %4$s) v) r',
     v, order_by, cond, at_once + 1)
-    into rows using '%' || regexp_replace(coalesce(words, ''), '([\\%_])', '\\\1', 'g') || '%', filters, behind;
+    into rows using '%' || plain || '%', filters, behind, '%' || substring(plain from '^(.*)@'), substring(plain from '@([^@]*)$') || '%';
   perform set_config('enable_sort', 'on', true);
   for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     labels := labels || jsonb_build_object(c.name, (

@@ -326,6 +326,23 @@ async fn lists_are_searched_sorted_and_paged() {
     let found = pages.page("/admin/page/account?q=USER17&by=local_part&way=down").await;
     let first = found.find("user179").unwrap();
     assert!(first < found.find("user170").unwrap() && !found.contains("user169"));
+    // By an address or a part of it, and by what the row refers to.
+    db.apply("insert into directory.domain (name) values ('other.test'); insert into directory.account (domain_id, local_part) select id, 'user179' from directory.domain where name = 'other.test'").await;
+    for (words, rows) in [
+        ("user179%40example.test", 1),
+        ("USER179%40Other.Test", 1),
+        ("179%40", 2),
+        ("9%40oth", 1),
+        ("other.test", 1),
+        ("user17%40example.test", 0),
+        ("nowhere.test", 0),
+        ("%40", 50),
+        ("%25%40_xample.test", 0),
+    ] {
+        let found = pages.page(&format!("/admin/page/account?q={words}")).await;
+        assert_eq!(found.matches("name=\"k\"").count(), rows, "{words}: {found}");
+    }
+    db.apply("delete from directory.domain where name = 'other.test'").await;
     // Signs of LIKE mean themselves.
     assert!(pages.page("/admin/page/account?q=%25").await.contains("Nothing matches"));
     let csv = pages.get("/admin/page/account/csv?q=user00").await.body;
@@ -333,14 +350,14 @@ async fn lists_are_searched_sorted_and_paged() {
     assert!(csv.starts_with("id,domain_id,local_part,"), "{csv}");
 
     // All of these rows are exported, each once, in whatever order.
-    db.apply("insert into directory.account (domain_id, local_part) select d.id, 'more' || n from directory.domain d, generate_series(1, 4100) n where d.name = 'example.test'").await;
+    db.apply("insert into directory.account (domain_id, local_part) select d.id, 'more' || n from directory.domain d, generate_series(1, 6100) n where d.name = 'example.test'").await;
     for order in ["", "?by=display_name&way=down"] {
         let csv = pages.get(&format!("/admin/page/account/csv{order}")).await.body;
         let mut ids: Vec<&str> = csv.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
         let count = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!((count, ids.len()), (4283, 4283), "{order}");
+        assert_eq!((count, ids.len()), (6283, 6283), "{order}");
     }
     // A button takes so many rows and says so; nothing is done to the first of too many.
     let keys: Vec<String> = (1..=1001).map(|id| format!("{{\"id\":{id}}}")).collect();
@@ -348,7 +365,7 @@ async fn lists_are_searched_sorted_and_paged() {
     fields.extend([("do", "remove"), ("sure", "yes")]);
     let refused = pages.post("/admin/page/account/act", &fields).await;
     assert!(refused.status == 422 && refused.body.contains("at most 1000 rows"), "{}", refused.body);
-    assert_eq!(db.value::<i64>("select count(*) from directory.account").await, 4283);
+    assert_eq!(db.value::<i64>("select count(*) from directory.account").await, 6283);
 }
 
 #[tokio::test]
@@ -379,6 +396,29 @@ async fn of_too_many_to_choose_from_one_is_named() {
     let domain: String =
         db.value("select d.name from directory.account a join directory.domain d on d.id = a.domain_id where a.local_part = 'dora'").await;
     assert_eq!(domain, "d0399.test");
+    // Who has an address is named by it; the local part will do while only one has it.
+    db.apply("insert into directory.account (domain_id, local_part) select id, 'alice' from directory.domain where name = 'd0001.test'").await;
+    db.apply("insert into directory.account (domain_id, local_part) select id, 'u' || n from directory.domain, generate_series(1, 300) n where name = 'd0002.test'").await;
+    for (typed, status) in [
+        ("Alice@d0001.test", 303),
+        ("bob", 303),
+        ("alice", 422),
+        ("alice@d0002.test", 422),
+        ("@d0001.test", 422),
+        ("alice@", 422),
+    ] {
+        let fields =
+            [("n.account_id", typed), ("c.capability", "IDLE"), ("c.client", "*"), ("c.reason", "x")];
+        let made = pages.post("/admin/page/imap_capability/new", &fields).await;
+        assert_eq!(made.status, status, "{typed}: {}", made.body);
+        if status == 303 {
+            let form = pages.page(&made.location()).await;
+            let named = if typed == "bob" { "bob@example.test" } else { "alice@d0001.test" };
+            assert!(form.contains(&format!("value=\"{named}\"")), "{form}");
+        }
+    }
+    let listed = pages.page("/admin/page/imap_capability?q=alice").await;
+    assert!(listed.contains("alice@d0001.test") && !listed.contains(">bob@example.test</td>"), "{listed}");
     // The form of the row has the name of the one that is chosen, although it is not among the first.
     let form = pages.page(&path).await;
     assert!(form.contains("name=\"n.domain_id\"") && form.contains("value=\"d0399.test\""), "{form}");

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fantoccini::elements::Element;
+use fantoccini::error::{CmdError, ErrorStatus};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -178,24 +179,29 @@ impl Browser {
 
     /// Ticks or unticks the box with this label.
     pub async fn tick(&self, label: &str, on: bool) {
-        let field = self.field(label).await;
-        if field.is_selected().await.unwrap() != on {
-            field.click().await.unwrap();
+        loop {
+            let field = self.field(label).await;
+            let done = match field.is_selected().await {
+                Ok(is) if is == on => return,
+                Ok(_) => field.click().await,
+                Err(error) => Err(error),
+            };
+            if !replaced(&done) {
+                return done.unwrap();
+            }
         }
     }
 
     /// Presses the button with these words on it.
     pub async fn press(&self, words: &str) {
         let xpath = format!("//button[normalize-space()={}]", quoted(words));
-        let button = self.found(&format!("button {words:?}"), &xpath).await;
-        self.leave(button).await;
+        self.leave(&format!("button {words:?}"), &xpath).await;
     }
 
     /// Follows the link with these words.
     pub async fn follow(&self, words: &str) {
         let xpath = format!("//a[normalize-space()={}]", quoted(words));
-        let link = self.found(&format!("link {words:?}"), &xpath).await;
-        self.leave(link).await;
+        self.leave(&format!("link {words:?}"), &xpath).await;
     }
 
     /// Opens what is folded up under these words.
@@ -205,9 +211,15 @@ impl Browser {
     }
 
     /// Clicks, and waits until another page is there.
-    async fn leave(&self, element: Element) {
+    async fn leave(&self, what: &str, xpath: &str) {
         let before = self.client.find(Locator::Css("html")).await.unwrap();
-        element.click().await.unwrap();
+        loop {
+            let clicked = self.found(what, xpath).await.click().await;
+            if !replaced(&clicked) {
+                clicked.unwrap();
+                break;
+            }
+        }
         ask_until(async || match before.tag_name().await {
             Ok(_) => Err("the page stays".to_owned()),
             Err(_) => Ok(()),
@@ -301,6 +313,11 @@ impl fantoccini::wd::WebDriverCompatibleCommand for Cdp {
         let body = json!({ "cmd": self.command, "params": self.parameters });
         (hyper::Method::POST, Some(body.to_string()))
     }
+}
+
+/// Whether news of the page have put something else in the place of what was found, before it was clicked.
+fn replaced(done: &Result<(), CmdError>) -> bool {
+    matches!(done, Err(CmdError::Standard(error)) if error.error == ErrorStatus::StaleElementReference)
 }
 
 /// A text as XPath takes it.
