@@ -52,6 +52,7 @@ pub async fn run(bench: &mut Bench) -> Result<(), Trouble> {
         user.as_str(),
         "/admin/page/account/new",
         "/admin/page/account?q=u777",
+        "/admin/page/account?q=u777%40example",
         "/admin/page/account?by=local_part",
         "/admin/page/event?is.level=error",
         "/admin/page/event?is.service=relay",

@@ -215,7 +215,7 @@ end $$;
 create function logic.page_found_by(v regclass, pattern text, has_address boolean) returns text language plpgsql stable as $$
 declare
   alternatives text := case when has_address and logic.page_has_addresses(v)
-    then ' or v.local_part ilike $4 and v.domain_id = any (array(select d.id from admin.domain d where d.name ilike $5))' else '' end;
+    then ' or v.local_part like $4 and v.domain_id = any (array(select d.id from admin.domain d where d.name ilike $5))' else '' end;
   c record;
   of_page regclass;
   keys text;
@@ -249,6 +249,7 @@ declare
   rows jsonb;
   labels jsonb := '{}';
   at_once integer := least(greatest(most, 1), 5000);
+  ascii text := case when words ~ '^[ -~]*$' then 'collate "C"' else '' end;
   plain text := regexp_replace(coalesce(words, ''), '([\\%_])', '\\\1', 'g');
 begin
   perform logic.must_see_page(page);
@@ -256,10 +257,13 @@ begin
     string_agg(format('($3 -> ''k'' ->> %s)::%s', array_position(key, k.name) - 1, k.type), ', ' order by array_position(key, k.name))
   into key_list, key_value from logic.page_columns(v) k where k.is_key;
   -- Only columns are read in which the words can be: choices where one of them has the words, numbers for a number, but none that is worked
-  -- out for each row. Words of ASCII letters need no other alphabet's rules of upper and lower case, which is half as much again.
+  -- out for each row, lists that are not empty. Words of ASCII letters need no other alphabet's rules of upper and lower case, which is half as
+  -- much again.
   if words <> '' then
-    select format('%s and (%s%s)', cond, coalesce(format('concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', '),
-      case when words ~ '^[ -~]*$' then 'collate "C"' end), 'false'), logic.page_found_by(v, '%' || plain || '%', strpos(words, '@') > 0))
+    select format('%s and (%s%s%s)', cond,
+      coalesce(format('concat_ws('' '', %s) %s ilike $1', string_agg(format('v.%I', k.name), ', ') filter (where k.kind <> 'lines'), ascii), 'false'),
+      string_agg(format(' or v.%1$I <> ''{}'' and v.%1$I::text %2$s ilike $1', k.name, ascii), '') filter (where k.kind = 'lines'),
+      logic.page_found_by(v, '%' || plain || '%', strpos(words, '@') > 0))
     into cond from logic.page_columns(v) k
     where k.kind in ('text', 'lines', 'long text', 'query') or k.kind = 'number' and k.stored and words ~ '^-?[0-9]+$'
       or k.kind = 'choice' and exists (select 1 from unnest(k.options) o where strpos(o, lower(words)) > 0);
@@ -294,7 +298,7 @@ begin
   execute format('select coalesce(jsonb_agg(to_jsonb(r) order by n), ''[]'') from (
       select v.*, row_number() over (order by %2$s) as n from (select * from %1$s v where %3$s order by %2$s limit %4$s) v) r',
     v, order_by, cond, at_once + 1)
-    into rows using '%' || plain || '%', filters, behind, '%' || substring(plain from '^(.*)@'), substring(plain from '@([^@]*)$') || '%';
+    into rows using '%' || plain || '%', filters, behind, '%' || lower(substring(plain from '^(.*)@')), substring(plain from '@([^@]*)$') || '%';
   perform set_config('enable_sort', 'on', true);
   for c in select k.name, k.refers from logic.page_columns(v) k where k.refers is not null loop
     labels := labels || jsonb_build_object(c.name, (
