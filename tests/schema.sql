@@ -4125,7 +4125,7 @@ begin
       string_agg(format(' or v.%1$I <> ''{}'' and v.%1$I::text %2$s ilike $1', k.name, ascii), '') filter (where k.kind = 'lines'),
       logic.page_found_by(v, '%' || plain || '%', strpos(words, '@') > 0))
     into cond from logic.page_columns(v) k
-    where k.kind in ('text', 'lines', 'long text', 'query') or k.kind = 'number' and k.stored and words ~ '^-?[0-9]+$'
+    where k.kind in ('text', 'lines', 'long text', 'query') and (k.name <> 'local_part' or strpos(words, '@') = 0) or k.kind = 'number' and k.stored and words ~ '^-?[0-9]+$'
       or k.kind = 'choice' and exists (select 1 from unnest(k.options) o where strpos(o, lower(words)) > 0);
   end if;
   for c in

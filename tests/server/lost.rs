@@ -174,10 +174,13 @@ impl Client {
             envelope += &format!("RCPT TO:<{recipient}>\r\n");
         }
         self.say(&envelope).await?;
-        let mut all_taken = true;
+        let mut codes = Vec::new();
         for _ in 0..=to.len() {
-            all_taken &= self.reply().await? == 250;
+            codes.push(self.reply().await?);
         }
+        // Recipients that were sent behind a MAIL that is refused for now have no message.
+        assert!(!codes.contains(&503) || codes[0] == 451, "{codes:?}");
+        let mut all_taken = codes.iter().all(|code| *code == 250);
         if all_taken {
             self.say("DATA\r\n").await?;
             all_taken = self.reply().await? == 354;
@@ -202,7 +205,7 @@ impl Client {
         self.0.write_all(text.as_bytes()).await
     }
 
-    /// The code of the next reply: 2xx, 3xx or 451. 421 is the end of the connection.
+    /// The code of the next reply: 2xx, 3xx, 451 or 503. 421 is the end of the connection.
     async fn reply(&mut self) -> std::io::Result<u16> {
         loop {
             let mut line = String::new();
@@ -211,7 +214,8 @@ impl Client {
             if read == 0 || !line.ends_with("\r\n") || line.starts_with("421") {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
-            assert!(line.starts_with('2') || line.starts_with("354") || line.starts_with("451"), "{line}");
+            let known = ["2", "354", "451", "503"];
+            assert!(known.iter().any(|code| line.starts_with(code)), "{line}");
             if line.as_bytes()[3] == b' ' {
                 return Ok(line[..3].parse().unwrap());
             }
